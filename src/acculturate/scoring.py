@@ -1,0 +1,95 @@
+"""From option probabilities to dimension scores and the loss; pure functions of arrays.
+
+The words: a *response* is what a respondent answered in every format; a *view* is the tuple of formats whose
+expected answers are averaged before they are scored (the two option orders of one presentation, when the order
+is balanced); the loss is the L1 distance of the paper (arXiv:2503.16094), averaged over views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """What one respondent answered.
+
+    ``logprobs``: natural log-probabilities renormalised over the options, in the *scale's* own option order
+    whatever order was shown; -inf where an item has fewer options than the widest, NaN where the answer is
+    missing. ``mass``: probability, 0..1, that the next token was any option at all.
+    """
+
+    logprobs: Float[np.ndarray, "formats items options"]
+    mass: Float[np.ndarray, "formats items"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """One candidate's response, its dimension scores in every view, its loss and the named terms of the loss."""
+
+    response: Response
+    scores: Float[np.ndarray, "views dims"]
+    loss: float
+    terms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """The arithmetic of one questionnaire against one target.
+
+    Scores are ``weights @ means + constants`` (VSM 2013 manual, index formulas). A dimension that needs a
+    missing item is NaN; a dimension that the target lacks is NaN there and takes no part in the loss.
+    """
+
+    values: Float[np.ndarray, "items options"]
+    weights: Float[np.ndarray, "dims items"]
+    constants: Float[np.ndarray, "dims"]
+    target: Float[np.ndarray, "dims"]
+    views: tuple[tuple[int, ...], ...]
+
+    def format_means(self, logprobs: Float[np.ndarray, "formats items options"]) -> Float[np.ndarray, "formats items"]:
+        """Expected option value per format and item (NaN: missing)."""
+        return np.sum(np.exp(logprobs) * self.values, axis=-1)
+
+    def means(self, logprobs: Float[np.ndarray, "formats items options"]) -> Float[np.ndarray, "views items"]:
+        """Expected item values, averaged over the formats of each view."""
+        by_format = self.format_means(logprobs)
+        return np.stack([by_format[list(view)].mean(axis=0) for view in self.views])
+
+    def scores(self, logprobs: Float[np.ndarray, "formats items options"]) -> Float[np.ndarray, "views dims"]:
+        """Dimension scores of each view, in points."""
+        return dimension_scores(self.means(logprobs), self.weights, self.constants)
+
+    def losses(self, scores: Float[np.ndarray, "views dims"]) -> Float[np.ndarray, "views"]:
+        """L1 distance to the target in every view, over the dimensions the target has, in points."""
+        present = ~np.isnan(self.target)
+        return np.abs(scores[:, present] - self.target[present]).sum(axis=1)
+
+    def evaluate(self, response: Response) -> Evaluation:
+        """Score a response: loss is the mean over views, infinite where an answer it needs is missing."""
+        scores = self.scores(response.logprobs)
+        losses = self.losses(scores)
+        loss = float(np.nan_to_num(losses.mean(), nan=np.inf, posinf=np.inf))
+        return Evaluation(response, scores, loss, {"survey": loss})
+
+
+def dimension_scores(
+    means: Float[np.ndarray, "*batch items"],
+    weights: Float[np.ndarray, "dims items"],
+    constants: Float[np.ndarray, "dims"],
+) -> Float[np.ndarray, "*batch dims"]:
+    """Linear dimension scores in points; only the items a dimension uses can make it missing (NaN)."""
+    used = weights != 0
+    # NaN * 0 is NaN, which would let an unused missing item spoil every dimension.
+    filled = np.where(np.isnan(means), 0.0, means)
+    lacking = (np.isnan(means)[..., None, :] & used).any(axis=-1)
+    return np.where(lacking, np.nan, filled @ weights.T + constants)
+
+
+def pooled(scores: Float[np.ndarray, "views dims"]) -> Sequence[float]:
+    """Mean scores over views."""
+    return scores.mean(axis=0).tolist()
