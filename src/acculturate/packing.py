@@ -1,0 +1,211 @@
+"""A questionnaire as trees of shared tokens, so that no token is computed twice for one candidate.
+
+Every item in every format is one token sequence with a slot in it. What stands before the slot does not depend
+on the candidate (*static*: computed once per run); the slot and what follows do (*dynamic*: computed for every
+candidate). Sequences with a common beginning share those tokens: they form a prefix trie, and each token may
+attend to its ancestors only, so one forward pass over the nodes answers every item.
+
+A trie too wide wastes attention on pairs of tokens that the mask then removes. ``plan`` therefore cuts the
+sorted sequences into contiguous groups at the least estimated cost, and stacks groups of similar size as the
+rows of one forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+ROOT = -1
+
+
+@dataclass(frozen=True)
+class Sequence_:  # noqa: N801 - the word of the field; typing.Sequence has it too
+    """Token ids before and after the slot."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimated cost of a forward pass in units of one token's weight products.
+
+    ``pair``: one query-key pair of attention, all layers. ``row``: fixed cost of one more row, which stands for
+    the padding and bookkeeping it brings. ``longest``: rows with more dynamic tokens than this are refused
+    unless one sequence alone needs them (bounds the memory of the attention mask).
+    """
+
+    pair: float
+    row: float = 2.0
+    longest: int = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """Nodes in an order where parents come first. ``tokens``: a vocabulary id, or ``-1 - k`` for soft token k.
+
+    ``parents`` counts static nodes first, then dynamic ones; -1 is the root. ``depths`` are position ids.
+    """
+
+    tokens: Int[np.ndarray, "nodes"]
+    parents: Int[np.ndarray, "nodes"]
+    depths: Int[np.ndarray, "nodes"]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One packed row: its trees, and which dynamic node answers which sequence."""
+
+    static: Tree
+    dynamic: Tree
+    answers: Int[np.ndarray, "answered"]
+    sequences: Int[np.ndarray, "answered"]
+
+    def ancestors(self) -> Bool[np.ndarray, "nodes nodes"]:
+        """Who may attend to whom: row = query; static nodes first; a node sees itself."""
+        parents = np.concatenate([self.static.parents, self.dynamic.parents])
+        seen = np.zeros((len(parents), len(parents)), dtype=bool)
+        for node, parent in enumerate(parents):
+            if parent != ROOT:
+                seen[node] = seen[parent]
+            seen[node, node] = True
+        return seen
+
+    def depths(self) -> Int[np.ndarray, "nodes"]:
+        return np.concatenate([self.static.depths, self.dynamic.depths])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The forward passes of one candidate: each a tuple of rows that are padded to a common size."""
+
+    passes: tuple[tuple[Row, ...], ...]
+    n_tokens: int
+    n_sequences: int
+
+    @property
+    def tokens_per_candidate(self) -> int:
+        """Dynamic tokens computed for every candidate, padding included."""
+        return sum(len(rows) * max(len(row.dynamic) for row in rows) for rows in self.passes)
+
+    @property
+    def static_tokens(self) -> int:
+        """Tokens computed once per run."""
+        return sum(len(row.static) for rows in self.passes for row in rows)
+
+    @property
+    def attention_pairs(self) -> int:
+        """Query-key pairs computed for every candidate, masked ones and padding included."""
+        total = 0
+        for rows in self.passes:
+            queries = max(len(row.dynamic) for row in rows)
+            total += len(rows) * queries * (queries + max(len(row.static) for row in rows))
+        return total
+
+
+class _Trie:
+    """Builds one Tree; ``first`` is the number that its first node gets."""
+
+    def __init__(self, first: int = 0) -> None:
+        self._children: dict[tuple[int, int], int] = {}
+        self._nodes: list[tuple[int, int, int]] = []
+        self._first = first
+
+    def add(self, tokens: Sequence[int], parent: int = ROOT, depth: int = 0) -> int:
+        """Insert a path below ``parent`` and return its last node."""
+        for token in tokens:
+            child = self._children.get((parent, token))
+            if child is None:
+                child = self._first + len(self._nodes)
+                self._children[parent, token] = child
+                self._nodes.append((token, parent, depth))
+            parent, depth = child, depth + 1
+        return parent
+
+    def tree(self) -> Tree:
+        columns = np.array(self._nodes, dtype=np.int64).reshape(-1, 3)
+        return Tree(columns[:, 0], columns[:, 1], columns[:, 2])
+
+
+def build_row(sequences: Sequence[Sequence_], n_tokens: int, which: Sequence[int]) -> Row:
+    """Pack the sequences with the indices ``which`` into one row."""
+    slot = [-1 - k for k in range(n_tokens)]
+    before = _Trie()
+    leaves = [before.add(sequences[i].prefix) for i in which]
+    static = before.tree()
+    after = _Trie(first=len(static))
+    answers = []
+    for i, leaf in zip(which, leaves, strict=True):
+        path = [*slot, *sequences[i].suffix]
+        if not path:
+            raise ValueError(f"sequence {i} has no token at or after its slot to answer at")
+        answers.append(after.add(path, parent=leaf, depth=len(sequences[i].prefix)) - len(static))
+    return Row(static, after.tree(), np.array(answers), np.array(which))
+
+
+def plan(sequences: Sequence[Sequence_], n_tokens: int, cost: Cost) -> Plan:
+    """Cut the sequences into rows at the least estimated cost per candidate, and rows into passes."""
+    order = sorted(range(len(sequences)), key=lambda i: (sequences[i].prefix, sequences[i].suffix))
+    rows = [build_row(sequences, n_tokens, group) for group in _cut([*order], sequences, n_tokens, cost)]
+    rows.sort(key=lambda row: len(row.dynamic))
+    return Plan(tuple(_stack(rows)), n_tokens, len(sequences))
+
+
+def _shared(a: Sequence[int], b: Sequence[int]) -> int:
+    """Length of the common beginning."""
+    length = 0
+    for x, y in zip(a, b, strict=False):
+        if x != y:
+            break
+        length += 1
+    return length
+
+
+def _cut(order: list[int], sequences: Sequence[Sequence_], n_tokens: int, cost: Cost) -> list[list[int]]:
+    """Contiguous groups of the sorted sequences, by dynamic programming over the place of the last cut."""
+    n = len(order)
+    new_static, new_dynamic = np.zeros(n, dtype=int), np.zeros(n, dtype=int)
+    for k, i in enumerate(order):
+        now, before = sequences[i], sequences[order[k - 1]] if k else None
+        new_static[k], new_dynamic[k] = len(now.prefix), n_tokens + len(now.suffix)
+        if before is not None:
+            new_static[k] -= _shared(before.prefix, now.prefix)
+            if before.prefix == now.prefix:
+                new_dynamic[k] = len(now.suffix) - _shared(before.suffix, now.suffix)
+    best, cut = np.full(n + 1, np.inf), np.zeros(n + 1, dtype=int)
+    best[0] = 0.0
+    for start in range(n):
+        first = sequences[order[start]]
+        static, dynamic = len(first.prefix), n_tokens + len(first.suffix)
+        for stop in range(start + 1, n + 1):
+            if stop > start + 1:
+                static, dynamic = static + new_static[stop - 1], dynamic + new_dynamic[stop - 1]
+            if dynamic > cost.longest and stop > start + 1:
+                break
+            total = best[start] + cost.row + dynamic * (1.0 + cost.pair * (static + dynamic))
+            if total < best[stop]:
+                best[stop], cut[stop] = total, start
+    groups, stop = [], n
+    while stop > 0:
+        groups.append(order[cut[stop] : stop])
+        stop = int(cut[stop])
+    return groups[::-1]
+
+
+def _stack(rows: list[Row], waste: float = 0.04) -> list[tuple[Row, ...]]:
+    """Rows of similar size become one pass, as long as padding stays under the share ``waste`` of its tokens."""
+    passes: list[list[Row]] = []
+    for row in rows:
+        if passes:
+            sizes = [len(r.dynamic) for r in passes[-1]] + [len(row.dynamic)]
+            if max(sizes) * len(sizes) <= (1 + waste) * sum(sizes):
+                passes[-1].append(row)
+                continue
+        passes.append([row])
+    return [tuple(p) for p in passes]

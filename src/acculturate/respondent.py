@@ -1,0 +1,235 @@
+"""A respondent: a causal language model that is asked a questionnaire with a soft prompt in one of its slots."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from transformers import PreTrainedModel
+
+from acculturate import attention
+from acculturate.chat import Chat, Turn
+from acculturate.engine import Answers, PackedEngine, PlainEngine
+from acculturate.errors import UserError
+from acculturate.formats import Questionnaire, option_values, present
+from acculturate.loading import ModelChoice, load_model
+from acculturate.packing import Cost, Plan, Sequence_, plan
+from acculturate.scoring import Response
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a respondent is told besides the question.
+
+    ``system``: a system message (None: whatever the model's template does on its own). ``demonstrations``: per
+    probed item, other items with the canonical index of the option they were answered with, asked before it.
+    """
+
+    system: str | None = None
+    demonstrations: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+
+
+class Respondent:
+    """A frozen model, its tokenizer and the way its answers are read."""
+
+    def __init__(self, choice: ModelChoice) -> None:
+        loaded = load_model(choice)
+        self.choice, self.identity = choice, loaded.identity
+        self.model: PreTrainedModel = loaded.model
+        self.chat = Chat(loaded.tokenizer)
+        if attention.supports(self.model):
+            self.model.set_attn_implementation(attention.NAME)
+
+    @property
+    def tokenizer(self):
+        return self.chat.tokenizer
+
+    @property
+    def hidden(self) -> int:
+        """Width of the input embeddings."""
+        return int(self.model.get_input_embeddings().weight.shape[1])
+
+    @cached_property
+    def unit(self) -> float:
+        """Standard deviation of one embedding coordinate over the vocabulary, measured at the module's output."""
+        some = np.random.default_rng(0).choice(
+            self.vocabulary, size=min(4096, len(self.vocabulary)), replace=False
+        )
+        return float(self.rows(some).std())
+
+    @cached_property
+    def vocabulary(self) -> Int[np.ndarray, "tokens"]:
+        """Ids of ordinary tokens: no control tokens, no unused rows."""
+        n = min(len(self.tokenizer), self.model.get_input_embeddings().weight.shape[0])
+        return np.setdiff1d(np.arange(n), list(self.tokenizer.added_tokens_decoder))
+
+    @torch.inference_mode()
+    def rows(self, ids: Sequence[int] | Int[np.ndarray, "n"]) -> Float[np.ndarray, "n hidden"]:
+        """Embeddings of tokens, taken through the embedding module (which may scale them), in float32."""
+        index = torch.as_tensor(np.asarray(ids), device=self.model.device)
+        return self.model.get_input_embeddings()(index).float().cpu().numpy()
+
+    def sequences(self, asked: Questionnaire, slot: str, context: Context) -> list[Sequence_]:
+        """Token ids of every question, formats outermost, with the slot in place."""
+        lead = [Turn("system", context.system)] if context.system else []
+        out = []
+        for form in asked.formats:
+            for item in asked.instrument.item_ids:
+                turns = list(lead)
+                for other, option in context.demonstrations.get(item, ()):
+                    shown = present(asked.instrument, other, form)
+                    turns += [
+                        Turn("user", shown.text),
+                        Turn("assistant", shown.labels[shown.shown.index(option)]),
+                    ]
+                turns.append(Turn("user", present(asked.instrument, item, form).text))
+                out.append(self.chat.encode(turns, slot))
+        return out
+
+    def options(self, asked: Questionnaire) -> Int[np.ndarray, "sequences options"]:
+        """Token ids of the option labels in shown order, -1 beyond a question's last."""
+        questions = asked.questions()
+        ids = {label: self.chat.label(label) for label in {label for q in questions for label in q.labels}}
+        chosen = [[ids[label] for label in question.labels] for question in questions]
+        for question, row in zip(questions, chosen, strict=True):
+            if len(set(row)) < len(row):
+                raise UserError(
+                    f"The labels {', '.join(question.labels)} begin with the same token for this model; "
+                    "choose formats with other labels, like letters."
+                )
+        return option_values(questions, chosen, max(len(row) for row in chosen))
+
+    def cost(self) -> Cost:
+        """What attention costs here relative to the weight products of one token (packing.Cost)."""
+        config = self.model.config.get_text_config()
+        weights = sum(
+            p.numel()
+            for name, p in self.model.named_parameters()
+            if "embed" not in name and "head" not in name
+        )
+        heads = config.num_attention_heads * (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
+        # Attention runs at about a third of the rate of large matrix products, hence the factor.
+        return Cost(pair=3 * 2 * heads * config.num_hidden_layers / weights)
+
+
+class Interview:
+    """One questionnaire put to one respondent in one context, for soft prompts of one size in one slot.
+
+    ``rows`` candidates share a forward pass. Every pass has exactly that many (a short last one repeats its last
+    candidate), so that a candidate's numbers do not depend on how many others there are.
+    """
+
+    def __init__(
+        self,
+        respondent: Respondent,
+        asked: Questionnaire,
+        *,
+        slot: str = "response_start",
+        n_tokens: int = 0,
+        context: Context | None = None,
+        rows: int = 1,
+    ) -> None:
+        self.respondent, self.asked, self.slot, self.n_tokens, self.rows = (
+            respondent,
+            asked,
+            slot,
+            n_tokens,
+            rows,
+        )
+        sequences = respondent.sequences(asked, slot, context or Context())
+        if n_tokens == 0:  # nothing depends on a candidate: the slot is nowhere
+            sequences = [Sequence_((), s.prefix + s.suffix) for s in sequences]
+        self._sequences, self._options = sequences, respondent.options(asked)
+        limit = getattr(respondent.model.config.get_text_config(), "max_position_embeddings", None)
+        longest = max(len(s.prefix) + len(s.suffix) for s in sequences) + n_tokens
+        if limit and longest > limit:
+            raise UserError(
+                f"A question is {longest} tokens long with its soft prompt, but this model reads {limit} at most."
+            )
+        self.plan: Plan = plan(sequences, n_tokens, respondent.cost())
+        self._engine = self._build()
+
+    def _build(self) -> PackedEngine | PlainEngine:
+        """The packed engine, unless this architecture computes something else with it than one at a time."""
+        model = self.respondent.model
+        if getattr(model, "_acculturate_packs", True):
+            try:
+                engine = PackedEngine(model, self.plan, self._options)
+                if hasattr(model, "_acculturate_packs") or self._agrees(engine):
+                    model._acculturate_packs = True  # type: ignore[assignment]
+                    return engine
+                reason = "its packed answers differ from those one at a time"
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            warnings.warn(
+                f"This architecture ({model.config.model_type}) cannot be packed ({reason}); "
+                "answers are computed in plain batches, with the same numbers but more slowly.",
+                stacklevel=3,
+            )
+            model._acculturate_packs = False  # type: ignore[assignment]
+        return PlainEngine(model, self._sequences, self._options, batch=8)
+
+    def _agrees(self, engine: PackedEngine) -> bool:
+        """Compare a few questions with the plain engine, once per model: no list of architectures could be complete."""
+        prompt = np.random.default_rng(0).standard_normal((1, self.n_tokens, self.respondent.hidden))
+        prompt = (prompt * self.respondent.unit).astype(np.float32)
+        lengths = [len(s.prefix) + len(s.suffix) for s in self._sequences]
+        which = sorted({int(np.argmin(lengths)), int(np.argmax(lengths)), 0, len(lengths) - 1})
+        plain = PlainEngine(self.respondent.model, [self._sequences[i] for i in which], self._options[which])
+        packed, expected = engine(prompt), plain(prompt)
+        tolerance = 1e-3 if self.respondent.model.dtype == torch.float32 else 0.7
+        gap = np.abs(np.exp(packed.logprobs[:, which]) - np.exp(expected.logprobs)).max()
+        return bool(gap <= tolerance)
+
+    def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> list[Response]:
+        """The response to every soft prompt, in order. Halves ``rows`` when memory runs out."""
+        if prompts.shape[1:] != (self.n_tokens, self.respondent.hidden):
+            raise UserError(
+                f"The soft prompt has the shape {prompts.shape[1:]}, but this model and slot expect "
+                f"{self.n_tokens} tokens of width {self.respondent.hidden}."
+            )
+        responses: list[Response] = []
+        while len(responses) < len(prompts):
+            chunk = prompts[len(responses) : len(responses) + self.rows]
+            filled = np.concatenate([chunk, np.repeat(chunk[-1:], self.rows - len(chunk), axis=0)])
+            try:
+                answers = self._engine(filled)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                self._shrink()
+                continue
+            responses += self._responses(answers)[: len(chunk)]
+        return responses
+
+    def _shrink(self) -> None:
+        if self.rows == 1:
+            raise UserError(
+                "One candidate does not fit into memory; use a smaller model, --dtype bfloat16, fewer formats or another device."
+            )
+        self.rows = self.rows // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._engine = self._build()
+
+    def _responses(self, answers: Answers) -> list[Response]:
+        logprobs = self.asked.canonical(answers.logprobs)
+        mass = answers.mass.reshape(logprobs.shape[:3])
+        return [Response(*pair) for pair in zip(logprobs, mass, strict=True)]
+
+    def ask(self) -> Response:
+        """The response without a soft prompt (``n_tokens`` 0)."""
+        return self(np.zeros((1, 0, self.respondent.hidden), dtype=np.float32))[0]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,81 @@
+"""Search spaces: what a point of a black-box search means as a soft prompt.
+
+Coordinates are in units of one standard deviation of the model's embeddings, so that a step of 1 is as large as
+the difference between two ordinary tokens, whatever the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from acculturate.errors import UserError
+
+
+class Space(Protocol):
+    """Decodes candidates to soft prompts around an anchor."""
+
+    @property
+    def dim(self) -> int: ...
+
+    def decode(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]: ...
+
+    def encode(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> Float[np.ndarray, "n dim"]:
+        """The points that decode to these prompts, or to the nearest there are (least squares)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Full:
+    """Every coordinate of every virtual token: ``prompt = anchor + unit * x``."""
+
+    anchor: Float[np.ndarray, "tokens hidden"]
+    unit: float
+
+    @property
+    def dim(self) -> int:
+        return self.anchor.size
+
+    def decode(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
+        return self.anchor + self.unit * x.reshape(len(x), *self.anchor.shape)
+
+    def encode(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> Float[np.ndarray, "n dim"]:
+        return ((prompts - self.anchor) / self.unit).reshape(len(prompts), -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """A fixed random plane: ``prompt = anchor + unit * alpha * A x``, A Gaussian with variance 1/dim.
+
+    Black-Box Tuning (Sun et al. 2022, arXiv:2201.03221, and its v2 scaling): the offset of each coordinate then
+    has the standard deviation ``alpha * unit`` when x is standard normal.
+    """
+
+    anchor: Float[np.ndarray, "tokens hidden"]
+    unit: float
+    size: int
+    seed: int = 0
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= self.anchor.size:
+            raise UserError(
+                f"A projection to {self.size} dimensions does not fit a soft prompt of {self.anchor.size} "
+                "coordinates; choose 1 up to that number."
+            )
+        matrix = np.random.default_rng([self.seed, self.size]).standard_normal((self.size, self.anchor.size))
+        object.__setattr__(self, "_matrix", matrix * (self.alpha / np.sqrt(self.size)))
+
+    @property
+    def dim(self) -> int:
+        return self.size
+
+    def decode(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
+        return self.anchor + self.unit * (x @ self._matrix).reshape(len(x), *self.anchor.shape)  # type: ignore[attr-defined]
+
+    def encode(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> Float[np.ndarray, "n dim"]:
+        offsets = ((prompts - self.anchor) / self.unit).reshape(len(prompts), -1)
+        return np.linalg.lstsq(self._matrix.T, offsets.T, rcond=None)[0].T  # type: ignore[attr-defined]
