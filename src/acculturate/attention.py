@@ -52,8 +52,7 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 def supports(model: PreTrainedModel) -> bool:
     """Whether the model's attention is the plain one that ``grouped_attention`` computes.
 
-    Soft-capped scores (Gemma 2) and attention sinks (gpt-oss) are other functions: such models keep their own.
+    The library chooses ``sdpa`` for those alone; soft-capped scores (Gemma 2), attention sinks (gpt-oss) and
+    recurrent layers are other functions, and such models keep their own.
     """
-    config = model.config.get_text_config()
-    softcap = getattr(config, "attn_logit_softcapping", None)
-    return softcap is None and config.model_type not in {"gpt_oss"}
+    return getattr(model.config.get_text_config(), "_attn_implementation", None) == "sdpa"

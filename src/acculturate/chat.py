@@ -86,6 +86,15 @@ class Chat:
         return ids
 
     @cached_property
+    def takes_system_message(self) -> bool:
+        """Whether the model's chat template has a place for a system message."""
+        try:
+            self._render(("system", "user"), "before_bos")
+        except UserError:
+            return False
+        return True
+
+    @cached_property
     def _control(self) -> frozenset[int]:
         return frozenset(i for i, token in self.tokenizer.added_tokens_decoder.items() if token.special)
 
@@ -97,6 +106,12 @@ class Chat:
         description = json.loads(backend.to_str())
         description["added_tokens"] = []
         return Tokenizer.from_str(json.dumps(description))
+
+    @cached_property
+    def _lead(self) -> str:
+        """The beginning-of-text token where this tokenizer opens every text with one, as templates do on their own."""
+        bos = self.tokenizer.bos_token
+        return bos if bos and self.tokenizer.encode("a")[:1] == [self.tokenizer.bos_token_id] else ""
 
     @cached_property
     def _tail(self) -> str:
@@ -136,7 +151,7 @@ class Chat:
             lines = [
                 m["content"] if m["role"] != "assistant" else f"Answer:\n{m['content']}" for m in messages
             ]
-            return "\n\n".join([*lines, "Answer:\n"])
+            return self._lead + "\n\n".join([*lines, "Answer:\n"])
         try:
             text = self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True, enable_thinking=False

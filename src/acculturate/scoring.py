@@ -7,7 +7,7 @@ is balanced); the loss is the L1 distance of the paper (arXiv:2503.16094), avera
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +43,8 @@ class Survey:
 
     Scores are ``weights @ means + constants`` (VSM 2013 manual, index formulas). A dimension that needs a
     missing item is NaN; a dimension that the target lacks is NaN there and takes no part in the loss.
+    ``anchor``: points of loss per nat of Kullback-Leibler divergence from the answers in ``reference`` (the
+    untuned model's), averaged over formats and items; 0 leaves the paper's loss.
     """
 
     values: Float[np.ndarray, "items options"]
@@ -50,6 +52,8 @@ class Survey:
     constants: Float[np.ndarray, "dims"]
     target: Float[np.ndarray, "dims"]
     views: tuple[tuple[int, ...], ...]
+    anchor: float = 0.0
+    reference: Float[np.ndarray, "formats items options"] | None = None
 
     def format_means(
         self, logprobs: Float[np.ndarray, "formats items options"]
@@ -74,9 +78,19 @@ class Survey:
     def evaluate(self, response: Response) -> Evaluation:
         """Score a response: loss is the mean over views, infinite where an answer it needs is missing."""
         scores = self.scores(response.logprobs)
-        losses = self.losses(scores)
-        loss = float(np.nan_to_num(losses.mean(), nan=np.inf, posinf=np.inf))
-        return Evaluation(response, scores, loss, {"survey": loss})
+        survey = float(np.nan_to_num(self.losses(scores).mean(), nan=np.inf, posinf=np.inf))
+        terms = {"survey": survey}
+        if self.anchor:
+            terms["anchor"] = self.anchor * self.divergence(response.logprobs)
+        return Evaluation(response, scores, sum(terms.values()), terms)
+
+    def divergence(self, logprobs: Float[np.ndarray, "formats items options"]) -> float:
+        """Mean Kullback-Leibler divergence of the answers from the reference's, in nats."""
+        if self.reference is None:
+            raise ValueError("an anchored loss needs reference answers")
+        there = np.isfinite(self.reference)
+        gap = np.where(there, self.reference, 0.0) - np.where(there, logprobs, 0.0)
+        return float((np.where(there, np.exp(self.reference), 0.0) * gap).sum(axis=-1).mean())
 
 
 def dimension_scores(
@@ -90,8 +104,3 @@ def dimension_scores(
     filled = np.where(np.isnan(means), 0.0, means)
     lacking = (np.isnan(means)[..., None, :] & used).any(axis=-1)
     return np.where(lacking, np.nan, filled @ weights.T + constants)
-
-
-def pooled(scores: Float[np.ndarray, "views dims"]) -> Sequence[float]:
-    """Mean scores over views."""
-    return scores.mean(axis=0).tolist()

@@ -15,6 +15,8 @@ from acculturate.instruments.model import Dimension, Frame, Instrument, Item, It
 
 _DATA = Path(__file__).parents[1] / "data" / "instruments"
 _LABEL_KINDS = ("digits", "letters")
+# For labels that are neither, such as roman numerals; without it they are asked for as letters.
+_OPTIONAL_LABEL_KINDS = ("marks",)
 
 
 def builtin_instruments() -> dict[str, str]:
@@ -204,7 +206,7 @@ def _check_options(node: Node, wording: Wording, instrument: Instrument) -> None
 
 def _frame(node: Node) -> Frame:
     fields = node.table("intro question options answer ask", "joiner")
-    ask = fields["ask"].table(" ".join(_LABEL_KINDS))
+    ask = fields["ask"].table(" ".join(_LABEL_KINDS), " ".join(_OPTIONAL_LABEL_KINDS))
     for text in ask.values():
         if text.text().count("{labels}") != 1:
             text.fail("expected the place of the labels once, written {labels}")

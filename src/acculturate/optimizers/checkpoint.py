@@ -10,10 +10,9 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from acculturate.errors import UserError
-from acculturate.optimizers.seam import State
 
 Scalar: TypeAlias = int | float | bool | str | None
-S = TypeVar("S", bound=State)
+S = TypeVar("S")
 
 
 def pack(state: Any) -> tuple[dict[str, np.ndarray], dict[str, Scalar]]:

@@ -25,6 +25,7 @@ from acculturate.optimizers.variation import (
     checked_start,
     exponential,
     losses_of,
+    no_worse,
     partners,
     repaired,
 )
@@ -103,8 +104,7 @@ class DE:
     def tell(self, state: DEState, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]) -> DEState:
         """Greedy selection: a trial that is no worse takes its target's place."""
         loss = losses_of(x, seen)
-        # No worse rather than better lets the population drift across plateaus, failed regions included.
-        better = loss <= state.loss
+        better = no_worse(state.loss, loss)
         return replace(
             state,
             generation=state.generation + 1,

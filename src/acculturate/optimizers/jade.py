@@ -15,8 +15,8 @@ from jaxtyping import Float
 from acculturate.optimizers.success_history import (
     ArchiveState,
     crossed,
-    draw_CR,
-    draw_F,
+    draw_factor,
+    draw_rate,
     lehmer,
     mutants,
     streams,
@@ -35,10 +35,10 @@ from acculturate.scoring import Evaluation
 
 @dataclass(frozen=True, eq=False)
 class JADEState(ArchiveState):
-    """``mu_F``, ``mu_CR``: locations of the distributions that F and CR are drawn from."""
+    """``mu_f``, ``mu_cr``: locations of the distributions that F and CR are drawn from."""
 
-    mu_F: float
-    mu_CR: float
+    mu_f: float
+    mu_cr: float
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class JADE:
     """JADE; the start is the population."""
 
     p: float = 0.05
-    """Share in (0, 1] of the population counted as p-best (the paper's default; it advises 5 to 20 %)."""
+    """Share in (0, 1] of the population counted as p-best, never fewer than 2 (the paper's default: 5 %)."""
     c: float = 0.1
-    """Speed in [0, 1] at which mu_F and mu_CR follow what succeeded (the paper's default)."""
+    """Speed in [0, 1] at which mu_f and mu_cr follow what succeeded (the paper's default)."""
     archive_rate: float = 1.0
     """Archive size over population size, at least 0; 0 is JADE without archive (the paper's default: 1)."""
     bounds: tuple[float, float] | None = None
@@ -66,7 +66,7 @@ class JADE:
         """The state before anything was evaluated; UserError if the start is too small or out of bounds."""
         x = checked_start(start, "JADE", rows=4, bounds=self.bounds)
         empty = np.empty((0, x.shape[1]))
-        return JADEState(seed, 0, x, np.full(len(x), np.inf), empty, mu_F=0.5, mu_CR=0.5)
+        return JADEState(seed, 0, x, np.full(len(x), np.inf), empty, mu_f=0.5, mu_cr=0.5)
 
     def ask(self, state: JADEState) -> Float[np.ndarray, "pop dim"]:
         """The start itself, then one trial for every member."""
@@ -74,26 +74,26 @@ class JADE:
             return state.x.copy()
         parameters, rng, _ = streams(state)
         F, CR = self._draw(state, parameters)
-        top = np.full(len(F), max(1, round(self.p * len(F))))
+        top = np.full(len(F), max(2, round(self.p * len(F))))
         v = mutants(rng, state, F=F, F_w=F, top=top)
         return crossed(rng, state.x, repaired(v, state.x, self.bounds, self.handling), CR)
 
     def tell(
         self, state: JADEState, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]
     ) -> JADEState:
-        """Selection, archive, and the step of mu_F and mu_CR (eqs. 6, 13 and 15)."""
+        """Selection, archive, and the step of mu_f and mu_cr (section III.B)."""
         loss = losses_of(x, seen)
         if state.generation == 0:
             return replace(state, generation=1, x=np.array(x, dtype=np.float64), loss=loss)
         parameters, _, rng = streams(state)
         F, CR = self._draw(state, parameters)
         success = loss < state.loss
-        mu_F, mu_CR = state.mu_F, state.mu_CR
-        # An empty S has no mean: the paper's eqs. 13 and 15 are then skipped, as in its authors' code.
+        mu_f, mu_cr = state.mu_f, state.mu_cr
+        # An empty S has no mean: both locations then stay where they are.
         if success.any():
             S_F = F[success]
-            mu_F = (1 - self.c) * mu_F + self.c * lehmer(S_F, np.ones_like(S_F))
-            mu_CR = (1 - self.c) * mu_CR + self.c * float(CR[success].mean())
+            mu_f = (1 - self.c) * mu_f + self.c * lehmer(S_F, np.ones_like(S_F))
+            mu_cr = (1 - self.c) * mu_cr + self.c * float(CR[success].mean())
         archive = np.concatenate([state.archive, state.x[success]])
         return replace(
             state,
@@ -101,13 +101,13 @@ class JADE:
             x=np.where(success[:, None], x, state.x),
             loss=np.where(success, loss, state.loss),
             archive=thinned(rng, archive, round(self.archive_rate * len(loss))),
-            mu_F=mu_F,
-            mu_CR=mu_CR,
+            mu_f=mu_f,
+            mu_cr=mu_cr,
         )
 
     def _draw(
         self, state: JADEState, rng: np.random.Generator
     ) -> tuple[Float[np.ndarray, " pop"], Float[np.ndarray, " pop"]]:
         ones = np.ones(len(state.x))
-        CR = draw_CR(rng, state.mu_CR * ones)
-        return draw_F(rng, state.mu_F * ones), CR
+        CR = draw_rate(rng, state.mu_cr * ones)
+        return draw_factor(rng, state.mu_f * ones), CR

@@ -16,8 +16,8 @@ from acculturate.optimizers.success_history import (
     CR_TERMINAL,
     HistoryState,
     crossed,
-    draw_CR,
-    draw_F,
+    draw_factor,
+    draw_rate,
     first_seen,
     history,
     improvements,
@@ -86,8 +86,7 @@ class LSHADE:
         """Selection, archive, memory (alg. 1) and population size (eq. 10)."""
         loss = losses_of(x, seen)
         if state.generation == 0:
-            state = first_seen(state, x, loss)
-            return self._shrink(generator_of=state, state=state)
+            return first_seen(state, x, loss)
         parameters, _, rng = streams(state)
         F, CR = self._draw(state, parameters)
         success, gain = improvements(state.loss, loss)
@@ -120,5 +119,5 @@ class LSHADE:
         self, state: HistoryState, rng: np.random.Generator
     ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         r = rng.integers(0, self.H, len(state.x))
-        CR = draw_CR(rng, state.M_CR[r])
-        return draw_F(rng, state.M_F[r]), CR
+        CR = draw_rate(rng, state.M_CR[r])
+        return draw_factor(rng, state.M_F[r]), CR

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from acculturate.scoring import Evaluation
 
 
+@runtime_checkable
 class State(Protocol):
     """A frozen dataclass of arrays, numbers, strings and None: all that a resumed search needs."""
 

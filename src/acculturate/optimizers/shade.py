@@ -1,6 +1,7 @@
 """SHADE: JADE's mutation with a memory of H successful settings in place of one mean.
 
-Tanabe & Fukunaga (2013), "Success-History Based Parameter Adaptation for Differential Evolution", CEC 2013:71-78.
+Tanabe & Fukunaga (2013), "Success-History Based Parameter Adaptation for Differential Evolution", CEC 2013,
+pp. 71-78.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from jaxtyping import Float
 from acculturate.optimizers.success_history import (
     HistoryState,
     crossed,
-    draw_CR,
-    draw_F,
+    draw_factor,
+    draw_rate,
     first_seen,
     history,
     improvements,
@@ -42,7 +43,7 @@ class SHADE:
     H: int = 100
     """Entries of the memory, at least 1 (the paper's default)."""
     p_max: float = 0.2
-    """Each member draws its p-best share from [2/N, p_max]; p_max in (0, 1] (eq. 19; the paper's default)."""
+    """Each member draws its p-best share from [2/N, p_max]; p_max in (0, 1] (the paper's default)."""
     archive_rate: float = 1.0
     """Archive size over population size, at least 0 (the paper's default)."""
     bounds: tuple[float, float] | None = None
@@ -76,7 +77,7 @@ class SHADE:
     def tell(
         self, state: HistoryState, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]
     ) -> HistoryState:
-        """Selection, archive, and one step of the memory (eqs. 8 to 12)."""
+        """Selection, archive, and one entry of the memory: weighted Lehmer mean of F, weighted mean of CR."""
         loss = losses_of(x, seen)
         if state.generation == 0:
             return first_seen(state, x, loss)
@@ -95,5 +96,5 @@ class SHADE:
         self, state: HistoryState, rng: np.random.Generator
     ) -> tuple[Float[np.ndarray, " pop"], Float[np.ndarray, " pop"]]:
         r = rng.integers(0, self.H, len(state.x))
-        CR = draw_CR(rng, state.M_CR[r])
-        return draw_F(rng, state.M_F[r]), CR
+        CR = draw_rate(rng, state.M_CR[r])
+        return draw_factor(rng, state.M_F[r]), CR

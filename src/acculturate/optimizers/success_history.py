@@ -1,8 +1,8 @@
 """What the adaptive relatives of DE share: drawing F and CR, the archive, and the history of what succeeded.
 
-JADE: Zhang & Sanderson (2009), IEEE TEVC 13(5):945-958. SHADE: Tanabe & Fukunaga (2013), "Success-History Based
-Parameter Adaptation for Differential Evolution", CEC 2013:71-78. Symbols: S_F, S_CR are the F and CR of the trials
-that beat their targets; M_F, M_CR the memory of H such means; A the archive of beaten targets.
+Papers: JADE (Zhang & Sanderson 2009, see jade.py), SHADE (Tanabe & Fukunaga 2013, see shade.py), L-SHADE (the
+same, 2014, see lshade.py). Symbols: S_F, S_CR are the F and CR of the trials that beat their targets; M_F and
+M_CR the memory of H such means; P the population; A the archive of beaten targets.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from acculturate.optimizers.seam import generator
-from acculturate.optimizers.variation import among_best, binomial
+from acculturate.optimizers.variation import among_best, binomial, no_worse
 
 CR_TERMINAL = np.nan
 """The value that Tanabe & Fukunaga (2014) write as a bottom sign: from then on the entry draws CR = 0."""
@@ -21,7 +21,7 @@ CR_TERMINAL = np.nan
 
 @dataclass(frozen=True, eq=False)
 class ArchiveState:
-    """``x``, ``loss``: the population (+inf: not evaluated or failed); ``archive``: targets that were beaten."""
+    """``x``, ``loss``: the population (+inf: not evaluated or failed); ``archive``: beaten targets."""
 
     seed: int
     generation: int
@@ -32,7 +32,7 @@ class ArchiveState:
 
 @dataclass(frozen=True, eq=False)
 class HistoryState(ArchiveState):
-    """``k``: the memory entry written next; ``N_init``: rows of the start; ``nfe``: candidates evaluated so far."""
+    """``k``: the memory entry written next; ``N_init``: rows of the start; ``nfe``: evaluations so far."""
 
     M_F: Float[np.ndarray, " H"]
     M_CR: Float[np.ndarray, " H"]
@@ -42,21 +42,21 @@ class HistoryState(ArchiveState):
 
 
 def streams(state: ArchiveState) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:
-    """Independent streams of one generation: for F and CR (drawn again in ``tell``), trials, and the archive."""
+    """Independent streams of one generation: for F and CR (drawn again in ``tell``), trials, archive."""
     parameters, trials, archive = generator(state.seed, state.generation).spawn(3)
     return parameters, trials, archive
 
 
-def draw_F(rng: np.random.Generator, location: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Cauchy(location, 0.1), cut at 1, drawn again where not positive (JADE eq. 14, SHADE eq. 16)."""
+def draw_factor(rng: np.random.Generator, location: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Cauchy(location, 0.1), cut at 1, drawn again where not positive (JADE, section III.B; SHADE alike)."""
     F = location + 0.1 * rng.standard_cauchy(len(location))
     while (wrong := F <= 0).any():
         F[wrong] = location[wrong] + 0.1 * rng.standard_cauchy(int(wrong.sum()))
     return np.minimum(F, 1.0)
 
 
-def draw_CR(rng: np.random.Generator, mean: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Normal(mean, 0.1) cut to [0, 1] (JADE eq. 12, SHADE eq. 15); 0 where the mean is the terminal value."""
+def draw_rate(rng: np.random.Generator, mean: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Normal(mean, 0.1) cut to [0, 1] (JADE, section III.B); 0 where the mean is the terminal value."""
     CR = np.clip(mean + 0.1 * rng.standard_normal(len(mean)), 0.0, 1.0)
     return np.where(np.isnan(mean), 0.0, CR)
 
@@ -70,9 +70,10 @@ def mutants(
     top: Int[np.ndarray, " pop"],
     apart: bool = False,
 ) -> Float[np.ndarray, "pop dim"]:
-    """Current-to-pbest/1 with archive: x_i + F_w (x_pbest - x_i) + F (x_r1 - x~_r2), x~ from P and A together.
+    """Current-to-pbest/1 with archive: x_i + F_w (x_pbest - x_i) + F (x_r1 - x~_r2), x~ from P and A.
 
-    JADE eq. 7 and SHADE with F_w = F; jSO eq. 3 weights F_w. ``top[i]``: size of the p-best set of member i.
+    JADE (section III.A) and SHADE take F_w = F; jSO weights it (eq. 3). ``top[i]``: size
+    of the p-best set of member i.
     """
     x, pop = state.x, len(state.x)
     pbest = x[among_best(rng, state.loss, top, apart=apart)]
@@ -94,14 +95,14 @@ def crossed(
     v: Float[np.ndarray, "pop dim"],
     CR: Float[np.ndarray, " pop"],
 ) -> Float[np.ndarray, "pop dim"]:
-    """Binomial crossover of targets and mutants (JADE eq. 5)."""
+    """Binomial crossover of targets and mutants (Storn & Price, eq. 4)."""
     return np.where(binomial(rng, CR, x.shape[1]), v, x)
 
 
 def thinned(
     rng: np.random.Generator, rows: Float[np.ndarray, "n dim"], size: int
 ) -> Float[np.ndarray, "m dim"]:
-    """At most ``size`` of the rows: random ones go (JADE, section III.B)."""
+    """At most ``size`` of the rows: random ones go (JADE, section III.A)."""
     if len(rows) <= size:
         return rows
     return rows[np.sort(rng.permutation(len(rows))[:size])]
@@ -112,8 +113,8 @@ def improvements(
 ) -> tuple[Bool[np.ndarray, " pop"], Float[np.ndarray, " successes"]]:
     """Which trials beat their targets, and by how much.
 
-    Replacing a failed candidate is an infinite gain, which no weighted mean survives; it counts like the largest
-    finite gain of the generation, or 1 when there is none.
+    Replacing a failed candidate is an infinite gain, which no weighted mean survives; it counts like the
+    largest finite gain of the generation, or 1 when there is none.
     """
     success = new < old
     gain = old[success] - new[success]
@@ -122,7 +123,7 @@ def improvements(
 
 
 def lehmer(S: Float[np.ndarray, " n"], w: Float[np.ndarray, " n"]) -> float:
-    """Weighted Lehmer mean (SHADE eq. 10; with equal weights JADE eq. 16); 0 when all S are 0."""
+    """Weighted Lehmer mean (SHADE; with equal weights JADE's, section III.B); 0 when all S are 0."""
     w = w / w.max()  # gains may be so small that their products vanish
     total = float(np.sum(w * S))
     return float(np.sum(w * S * S)) / total if total > 0 else 0.0
@@ -160,8 +161,8 @@ def select(
     *,
     archive_size: int,
 ) -> HistoryState:
-    """Trials no worse than their targets take their place; targets truly beaten go to the archive (SHADE, alg. 1)."""
-    better, beaten = loss <= state.loss, loss < state.loss
+    """Trials no worse than their targets take their place; targets beaten are archived (SHADE, alg. 1)."""
+    better, beaten = no_worse(state.loss, loss), loss < state.loss
     return replace(
         state,
         generation=state.generation + 1,
@@ -175,7 +176,7 @@ def select(
 def shrunk(
     rng: np.random.Generator, state: HistoryState, *, N_min: int, progress: float, archive_rate: float
 ) -> HistoryState:
-    """Linear population size reduction (Tanabe & Fukunaga 2014, eq. 10): the worst members go, the archive follows."""
+    """Linear population size reduction (L-SHADE, eq. 10): the worst go, the archive follows."""
     N_next = max(N_min, round((N_min - state.N_init) * progress + state.N_init))
     N_next = min(N_next, len(state.x))
     keep = np.sort(np.argsort(state.loss, kind="stable")[:N_next])

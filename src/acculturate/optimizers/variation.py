@@ -29,6 +29,14 @@ def losses_of(x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> Floa
     return np.where(np.isfinite(losses), losses, np.inf)
 
 
+def no_worse(old: Float[np.ndarray, " pop"], new: Float[np.ndarray, " pop"]) -> Bool[np.ndarray, " pop"]:
+    """Which trials take their targets' places: ties do, so that the population drifts across plateaus.
+
+    A failed trial never does: the population would spread without end where nothing can be evaluated.
+    """
+    return (new <= old) & np.isfinite(new)
+
+
 def checked_start(
     start: Float[np.ndarray, "pop dim"],
     name: str,
@@ -53,7 +61,12 @@ def checked_start(
 
 
 def check_number(
-    value: float, name: str, *, low: float, high: float = math.inf, strict: bool = False
+    value: float | int,
+    name: str,
+    *,
+    low: float | int,
+    high: float | int = math.inf,
+    strict: bool = False,
 ) -> None:
     """UserError unless ``low <= value <= high`` (``strict``: low < value); NaN and infinity are refused."""
     fits = math.isfinite(value) and (low < value if strict else low <= value) and value <= high
@@ -95,7 +108,7 @@ def among_best(
     *,
     apart: bool = False,
 ) -> Int[np.ndarray, " pop"]:
-    """For each i, one of its ``top[i]`` best members (Zhang & Sanderson 2009, III.A); ``apart``: never i itself."""
+    """For each i, one of its ``top[i]`` best members (JADE, III.A); ``apart``: never i itself."""
     pop = len(loss)
     order = np.argsort(loss, kind="stable")
     top = np.clip(top, 2 if apart else 1, pop)
@@ -133,7 +146,7 @@ def repaired(
     """``v`` inside the bounds; ``parent`` must lie inside already.
 
     "reflect" mirrors at the bound as often as it takes; "clip" stops at it; "resample-midpoint" goes half way
-    from the parent to it (Zhang & Sanderson 2009, section IV).
+    from the parent to it (JADE, Zhang & Sanderson 2009).
     """
     if bounds is None:
         return v

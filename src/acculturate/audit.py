@@ -1,0 +1,474 @@
+"""What a respondent's answers are worth before anything is tuned on them.
+
+A questionnaire is put in several presentations, each in both option orders. From the answers alone one can
+tell whether the respondent answers at all, says the same to everything, picks places, or reads the options;
+with personas, whether naming a country moves its scores and moves them as the published ones differ. The
+verdict is one of six plain phrases, per presentation and over all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from acculturate import validity
+from acculturate.errors import UserError
+from acculturate.formats import Format, Questionnaire, parse_format, questionnaire
+from acculturate.instruments import Instrument
+from acculturate.respondent import Context, Interview, Respondent
+from acculturate.scoring import Response, dimension_scores
+from acculturate.targets import Target, load_target_set
+
+Ask = Callable[[Questionnaire, Context], Response]
+
+NO_ANSWER = "does not answer"
+FLAT = "gives flat answers"
+POSITION = "answers by position"
+READS = "reads the options"
+WEAK = "mixed: weakly reads the options"
+UNCLEAR = "mixed: content and position cannot be told apart"
+
+MASS_LOW = 0.1
+"""Mean answer mass below this: nine tenths of the model's reply is something other than an answer. Small chat
+models that do answer hold 0.15 to 0.5 (they begin a sentence instead), so a higher bar would call their
+answers none."""
+MASS_MODEST = 0.5
+"""Under this the likeliest reply may well be no answer, which the verdict's reasons say."""
+MISSING_HIGH = 0.5
+"""Share of missing answers above this: most of what would be scored is not there."""
+FLAT_SPREAD = 0.025
+"""Standard deviation of item means, as share of the scale: 0.1 on a scale of 1 to 5, which lets a VSM
+dimension vary by about 6 points, under a third of how much countries differ (about 20)."""
+FLAT_SHIFT = 0.1
+"""Mean difference between the orders, as share of the scale, from which flat answers are picks of one place:
+four times what FLAT_SPREAD calls nothing."""
+CLEAR = 0.3
+"""Order correlation that counts as clear, on either side. Among 24 unrelated items one pair of orders reaches
+it by chance once in 13 times; the mean over several presentations far more rarely."""
+PERSONA_SMALL = 0.1
+"""Spread of persona scores, as share of the published spread, under which naming a country moves nothing."""
+PERSONA_P = 0.05
+
+FULL = tuple(
+    f"{labels}/{layout}/{variant}"
+    for variant in (0, 1)
+    for labels in ("letters", "digits")
+    for layout in ("options-first", "question-first")
+)
+SHORT = FULL[:4]
+
+# Six countries with all six scores that lie far apart; six allow an exact test (720 relabellings).
+PERSONA_COUNTRIES = ("United States", "China", "Japan", "Russia", "Mexico", "Sweden")
+
+
+@dataclass(frozen=True)
+class PresentationAudit:
+    """One presentation, both orders. ``spread``, ``shift``: shares of the scale; ``balanced_spread``: what is
+    scored.
+    """
+
+    name: str
+    mass: float
+    missing: float
+    order_correlation: float
+    spread: float
+    balanced_spread: float
+    shift: float
+    position_share: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class PersonaAudit:
+    """What naming a country does.
+
+    ``shift``: mean absolute change of an item mean against no persona, as share of the scale. ``spread`` and
+    ``published_spread``: standard deviation of a dimension's score between the countries, mean over
+    dimensions, points. ``towards``: share of scores that the persona brings nearer to its own country's.
+    ``agreement``: mean correlation with the published scores across countries, and ``p``: how often
+    relabelled countries agree as well.
+    """
+
+    countries: tuple[str, ...]
+    formats: tuple[str, ...]
+    shift: float
+    spread: float
+    published_spread: float
+    towards: float
+    agreement: float
+    p: float
+    by_dimension: dict[str, float]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The verdict, its reasons in sentences, and every figure behind them.
+
+    ``order_correlation``: mean over presentations, with a 95 % bootstrap interval over items.
+    ``correlations``: mean correlation of order-balanced item means between presentations that differ in the
+    named factor only. ``consistency``: alpha of item means over presentations (validity.cronbach_alpha).
+    ``usable``: presentations in which the options are read. ``noise``: tuning would fit noise; ``warning``
+    says so in a sentence.
+    """
+
+    verdict: str
+    sentences: tuple[str, ...]
+    mass: float
+    missing: float
+    spread: float
+    position_share: float
+    order_correlation: float
+    order_interval: tuple[float, float]
+    correlations: dict[str, float]
+    consistency: float
+    presentations: tuple[PresentationAudit, ...]
+    persona: PersonaAudit | None = None
+    short: bool = False
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def format_correlation(self) -> float:
+        """Mean of the correlations between labels, layouts, wordings and languages, as far as they were
+        compared.
+        """
+        known = [r for r in self.correlations.values() if not math.isnan(r)]
+        return float(np.mean(known)) if known else math.nan
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        return tuple(p.name for p in self.presentations if p.verdict == READS)
+
+    @property
+    def noise(self) -> bool:
+        return self.verdict in (NO_ANSWER, FLAT, POSITION, UNCLEAR) and not self.usable
+
+    @property
+    def warning(self) -> str | None:
+        """A sentence for whoever is about to tune, or None where the answers are worth tuning."""
+        return _warning(self)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain JSON (NaN as null) for ``result.json``, the report and ``--format json``."""
+        figures = asdict(self) | {
+            "format_correlation": self.format_correlation,
+            "usable": self.usable,
+            "noise": self.noise,
+            "warning": self.warning,
+            "thresholds": {
+                "mass_low": MASS_LOW,
+                "mass_modest": MASS_MODEST,
+                "missing_high": MISSING_HIGH,
+                "flat_spread": FLAT_SPREAD,
+                "flat_shift": FLAT_SHIFT,
+                "clear": CLEAR,
+                "persona_small": PERSONA_SMALL,
+                "persona_p": PERSONA_P,
+            },
+        }
+        plain = _plain(figures)
+        assert isinstance(plain, dict)
+        return plain
+
+
+def asking(respondent: Respondent) -> Ask:
+    """A loaded model as something to audit."""
+    return lambda asked, context: Interview(respondent, asked, context=context).ask()
+
+
+def persona_context(country: str) -> Context:
+    return Context(
+        system=f"You are a person from {country}. Answer every question the way people in {country} would."
+    )
+
+
+def default_targets(instrument: Instrument) -> tuple[Target, ...]:
+    """Countries for the persona test: none where no published scores for this instrument are built in."""
+    found = load_target_set("hofstede-2015")
+    if found.instrument != instrument.id:
+        return ()
+    return tuple(found.find(country) for country in PERSONA_COUNTRIES)
+
+
+def default_formats(
+    instrument: Instrument, *, short: bool = False, language: str = "en"
+) -> tuple[Format, ...]:
+    """Letters and digits in two layouts, and unless ``short`` in two wordings, as far as the instrument has
+    them.
+    """
+    if language not in instrument.languages:
+        language = instrument.languages[0]
+    forms = (replace(parse_format(text), language=language) for text in (SHORT if short else FULL))
+    return tuple(form for form in forms if form.variant < instrument.variants(language))
+
+
+def audit(
+    ask: Ask,
+    instrument: Instrument,
+    *,
+    formats: Sequence[Format] | None = None,
+    targets: Sequence[Target] | None = None,
+    persona: Callable[[str], Context] = persona_context,
+    short: bool = False,
+) -> Audit:
+    """Put the questionnaire to ``ask`` in every presentation and order, and say what its answers are worth.
+
+    ``formats``: presentations to ask (``default_formats``). ``targets``: countries for the persona test
+    (``default_targets``; an empty sequence leaves it out); they are asked in the two presentations that order
+    changes least. ``short``: few presentations and no personas, for use before a search.
+    """
+    forms = tuple(default_formats(instrument, short=short) if formats is None else formats)
+    asked = questionnaire(instrument, forms)
+    response = ask(asked, Context())
+    means = _shares(instrument, response)
+    rows = tuple(_presentation(asked, response, means, view) for view in asked.views)
+    orders = validity.order_agreement(means, asked.formats)
+    pairs = [(means[a], means[b]) for a, b in asked.views]
+    _, table = validity.balanced_means(means, asked.formats)
+    figures = Audit(
+        verdict="",
+        sentences=(),
+        mass=float(response.mass.mean()),
+        missing=float(np.isnan(means).mean()),
+        spread=_mean(row.spread for row in rows),
+        position_share=_mean(row.position_share for row in rows),
+        order_correlation=orders.mean,
+        order_interval=validity.correlation_interval(pairs),
+        correlations={
+            name: found.mean for name, found in validity.factor_agreements(means, asked.formats).items()
+        },
+        consistency=validity.cronbach_alpha(table.T),
+        presentations=rows,
+        short=short,
+        scores=_named_scores(instrument, response),
+    )
+    shift = _mean(row.shift for row in rows)
+    verdict = _verdict(figures.mass, figures.missing, figures.spread, shift, figures.order_correlation)
+    figures = replace(figures, verdict=verdict)
+    sentences = list(_reasons(figures))
+    if targets is None:
+        targets = () if short else default_targets(instrument)
+    if targets and verdict != NO_ANSWER:
+        found = _personas(ask, asked, response, rows, targets, persona)
+        sentences.append(found if isinstance(found, str) else found.sentence)
+        figures = replace(figures, persona=None if isinstance(found, str) else found)
+    warning = _warning(figures)
+    return replace(figures, sentences=(*sentences, *([warning] if warning else ())))
+
+
+def _shares(instrument: Instrument, response: Response) -> Float[np.ndarray, "formats items"]:
+    values, mask = instrument.values(), instrument.option_mask()
+    # A missing answer is a row of NaN, which padding must neither hide nor spread.
+    means = np.sum(np.where(mask, np.exp(response.logprobs) * values, 0.0), axis=-1)
+    return validity.shares(means, values, mask)
+
+
+def _presentation(
+    asked: Questionnaire, response: Response, means: Float[np.ndarray, "formats items"], view: tuple[int, ...]
+) -> PresentationAudit:
+    both = means[list(view)]
+    there = ~np.isnan(both).any(axis=0)
+    up, down = both[0][there], both[1][there]
+    some = len(up) > 0
+    mass, missing = float(response.mass[list(view)].mean()), float(np.isnan(both).mean())
+    spread = float((up.std() + down.std()) / 2) if some else math.nan
+    shift = float(np.abs(up - down).mean()) if some else math.nan
+    r = validity.pearson(up, down)
+    return PresentationAudit(
+        name=asked.formats[view[0]].presentation,
+        mass=mass,
+        missing=missing,
+        order_correlation=r,
+        spread=spread,
+        balanced_spread=float(((up + down) / 2).std()) if some else math.nan,
+        shift=shift,
+        position_share=validity.position_share(up, down) if some else math.nan,
+        verdict=_verdict(mass, missing, spread, shift, r),
+    )
+
+
+def _verdict(mass: float, missing: float, spread: float, shift: float, r: float) -> str:
+    if mass < MASS_LOW or missing > MISSING_HIGH:
+        return NO_ANSWER
+    if spread < FLAT_SPREAD:
+        return POSITION if shift >= FLAT_SHIFT else FLAT
+    if r <= -CLEAR:
+        return POSITION
+    if r >= CLEAR:
+        return READS
+    return WEAK if r > 0 else UNCLEAR
+
+
+def _reasons(found: Audit) -> list[str]:
+    n = len(found.presentations)
+    missing = f", and {found.missing:.0%} of the answers are missing" if found.missing else ""
+    sentences = [
+        f"The options hold {found.mass:.0%} of the probability of the next token{missing}, "
+        f"in {n} ways of asking."
+    ]
+    if found.verdict == NO_ANSWER:
+        return [*sentences, "Scores of what little is left say nothing about the model's values."]
+    if found.mass < MASS_MODEST:
+        sentences.append("In generated text it would often say something other than an answer.")
+    low, high = found.order_interval
+    if math.isnan(found.order_correlation):
+        sentences.append(
+            f"Item means hardly differ from each other (spread {found.spread:.1%} of the scale), so no "
+            "correlation between the option orders exists; position makes up "
+            f"{_share(found.position_share)} of what moves the answers."
+        )
+    else:
+        sentences.append(
+            "Item means with the options ascending and descending correlate at "
+            f"{found.order_correlation:+.2f} (95 % interval {low:+.2f} to {high:+.2f}): +1 is an answer to "
+            f"the content, -1 an answer by place; position makes up {_share(found.position_share)} of what "
+            "moves the answers."
+        )
+    balanced = _mean(p.balanced_spread for p in found.presentations)
+    if found.verdict in (POSITION, UNCLEAR) and balanced < FLAT_SPREAD:
+        sentences.append(
+            f"Once both orders are averaged its answers are flat (spread {balanced:.1%} of the scale): its "
+            "scores stay near the constant whatever is asked."
+        )
+    for verdict in (READS, WEAK, UNCLEAR, POSITION, FLAT, NO_ANSWER):
+        names = [p for p in found.presentations if p.verdict == verdict]
+        if names and len(names) < n:
+            listed = ", ".join(f"{p.name} ({_signed(p.order_correlation)})" for p in names)
+            sentences.append(f"{verdict[0].upper()}{verdict[1:]} in: {listed}.")
+    return [*sentences, *_format_reasons(found)]
+
+
+def _format_reasons(found: Audit) -> list[str]:
+    sentences: list[str] = []
+    compared = {name: r for name, r in found.correlations.items() if not math.isnan(r)}
+    if compared:
+        words = {"labels": "labels", "layout": "layouts", "variant": "wordings", "language": "languages"}
+        listed = ", ".join(f"{words[name]} {r:+.2f}" for name, r in compared.items())
+        sentences.append(f"After averaging both orders, item means correlate between {listed}.")
+        if found.verdict == READS and min(compared.values()) < CLEAR:
+            worst = min(compared, key=lambda name: compared[name])
+            sentences.append(
+                f"Its answers depend on the {words[worst]}: what holds in one of them need not hold in "
+                "another."
+            )
+    return sentences
+
+
+def _warning(found: Audit) -> str | None:
+    if found.verdict == READS:
+        return None
+    if found.usable:
+        return (
+            f"Over all formats this model {_phrase(found.verdict)}; tune and judge it only in formats it "
+            f"reads: {', '.join(found.usable)}."
+        )
+    if found.verdict == WEAK:
+        return (
+            "In no single format does this model clearly read the options; expect what is tuned to carry "
+            "over poorly."
+        )
+    return f"This model {_phrase(found.verdict)}: tuning it on this survey would only tune noise."
+
+
+def _phrase(verdict: str) -> str:
+    return "mixes content and position" if verdict in (UNCLEAR, WEAK) else verdict
+
+
+def _personas(
+    ask: Ask,
+    asked: Questionnaire,
+    response: Response,
+    rows: Sequence[PresentationAudit],
+    targets: Sequence[Target],
+    persona: Callable[[str], Context],
+) -> PersonaAudit | str:
+    """The persona test, or a sentence why there is none."""
+    instrument = asked.instrument
+    order = sorted(range(len(rows)), key=lambda i: -np.nan_to_num(rows[i].order_correlation, nan=-2.0))
+    best = [asked.formats[asked.views[i][0]] for i in order[:2]]
+    kept = [row for i in order[:2] for row in asked.views[i]]
+    naive = Response(response.logprobs[kept], response.mass[kept])
+    few = questionnaire(instrument, best)
+    published = np.stack([target.vector(instrument.dimension_ids) for target in targets])
+    try:
+        told = [ask(few, persona(target.country)) for target in targets]
+    except UserError as error:
+        return f"Personas were not tested: {error}"
+    base = _scores(instrument, naive)
+    scores = np.stack([_scores(instrument, one) for one in told])
+    shift = _mean(np.nanmean(np.abs(_shares(instrument, one) - _shares(instrument, naive))) for one in told)
+    nearer = np.abs(scores - published) < np.abs(base - published)
+    known = ~np.isnan(scores - published)
+    test = validity.permutation_test(scores, published, instrument.dimension_ids)
+    found = PersonaAudit(
+        countries=tuple(target.country for target in targets),
+        formats=tuple(form.presentation for form in best),
+        shift=shift,
+        spread=_between(scores),
+        published_spread=_between(published),
+        towards=float(nearer[known].mean()) if known.any() else math.nan,
+        agreement=test.statistic,
+        p=test.p,
+        by_dimension=dict(test.by_dimension),
+        sentence="",
+    )
+    return replace(found, sentence=_persona_sentence(found))
+
+
+def _persona_sentence(found: PersonaAudit) -> str:
+    spread = (
+        f"the scores of {len(found.countries)} countries differ by {found.spread:.1f} points "
+        f"(published ones by {found.published_spread:.0f})"
+    )
+    if not found.spread >= PERSONA_SMALL * found.published_spread:
+        return f"Naming a country moves next to nothing: {spread}."
+    follows = f"mean correlation {_signed(found.agreement)}, p = {found.p:.3f}"
+    nearer = f"{found.towards:.0%} of the scores come nearer to their own country's"
+    if found.p <= PERSONA_P:
+        how = "moves the scores as published ones differ"
+    else:
+        how = "moves the scores, but not as published ones differ"
+    return f"Naming a country {how} ({follows}): {spread}, {nearer}."
+
+
+def _scores(instrument: Instrument, response: Response) -> Float[np.ndarray, "dims"]:
+    """Scores of the answers averaged over all formats asked (C = 50), in points."""
+    means = np.sum(
+        np.where(instrument.option_mask(), np.exp(response.logprobs) * instrument.values(), 0.0), axis=-1
+    )
+    return dimension_scores(means.mean(axis=0), instrument.weights(), instrument.constants())
+
+
+def _named_scores(instrument: Instrument, response: Response) -> dict[str, float]:
+    return dict(zip(instrument.dimension_ids, _scores(instrument, response).tolist(), strict=True))
+
+
+def _between(scores: Float[np.ndarray, "countries dims"]) -> float:
+    return _mean(np.nanstd(column) for column in scores.T if (~np.isnan(column)).sum() > 1)
+
+
+def _mean(values) -> float:
+    known = [float(value) for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _signed(r: float) -> str:
+    return "none" if math.isnan(r) else f"{r:+.2f}"
+
+
+def _share(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.0%}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,324 @@
+"""Small accessible SVG charts as text: fluid in width, coloured by the page's style sheet, free of scripts.
+
+Positions along the width are percentages: a chart fills whatever column it stands in while its marks and its
+words keep their size. Every attribute and every text is escaped. Colours come from classes alone, so that a
+page with a strict content security policy needs no inline styles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+MISSING = "–"
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+# Beyond this a drawing says nothing; the bound keeps sums and differences finite.
+LARGEST = 1e15
+
+Number = float | int
+Attributes = Mapping[str, str | Number]
+
+
+def number(value: object) -> float | None:
+    """A finite number, or None for whatever else stands in its place (null, NaN, infinity, text)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        plain = float(value)
+    except OverflowError:
+        return None
+    return plain if math.isfinite(plain) else None
+
+
+def words(value: object, digits: int = 1, *, signed: bool = False) -> str:
+    """A number to read: fixed decimals, a true minus sign, thousands apart; an en dash when missing."""
+    plain = number(value)
+    if plain is None:
+        return MISSING
+    if abs(plain) >= 1e9:
+        mantissa, exponent = f"{plain:.1e}".split("e")
+        text = f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
+    else:
+        text = f"{plain:{'+' if signed else ''},.{digits}f}"
+        # Thousands are set apart from 10,000 on: four digits read well without.
+        text = text.replace(",", "\u202f" if abs(plain) >= 10_000 else "")
+        if not text.strip("+-0."):
+            text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def element(name: str, attributes: Attributes, *children: Markup | str) -> Markup:
+    """One element, everything escaped; ``_`` in attribute names stands for ``-``."""
+    opening = "".join(
+        f' {key.replace("_", "-")}="{escape(_plain(value))}"' for key, value in attributes.items()
+    )
+    return (
+        Markup(f"<{name}{opening}>")
+        + Markup("").join(escape(child) for child in children)
+        + Markup(f"</{name}>")
+    )
+
+
+def _plain(value: str | Number) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear scale from ``low`` to ``high`` with round ``ticks`` inside."""
+
+    low: Number
+    high: Number
+    ticks: tuple[Number, ...]
+
+    def part(self, value: Number) -> float:
+        """Where a value lies, 0..1."""
+        return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
+
+    def across(self, value: Number) -> str:
+        return f"{_plain(100 * self.part(value))}%"
+
+    def label(self, tick: Number) -> str:
+        step = self.ticks[1] - self.ticks[0] if len(self.ticks) > 1 else 1.0
+        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        return words(tick, digits)
+
+
+def axis(values: Iterable[object], *, floor: Number = 0.0, ceiling: Number = 100.0, count: int = 5) -> Axis:
+    """An axis over ``floor``..``ceiling``, widened with a little room where a value lies outside."""
+    held = [max(-LARGEST, min(LARGEST, plain)) for plain in map(number, values) if plain is not None]
+    low, high = min([floor, *held]), max([ceiling, *held])
+    if high <= low:
+        high = low + 1.0
+    step = _round_step((high - low) / count)
+    room = 0.04 * (high - low)
+    bottom, top = low - room * (low < floor), high + room * (high > ceiling)
+    first, last = math.ceil(bottom / step - 1e-9), math.floor(top / step + 1e-9)
+    return Axis(bottom, top, tuple(k * step for k in range(first, last + 1)))
+
+
+def _round_step(rough: float) -> float:
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(
+        (factor * power for factor in (1.0, 2.0, 2.5, 5.0) if rough <= factor * power * 1.0001), 10 * power
+    )
+
+
+def picture(height: int, label: str, kind: str, *children: Markup) -> Markup:
+    """A fluid drawing; ``label`` is what a screen reader says in its place."""
+    frame: Attributes = {
+        "class": f"chart {kind}",
+        "width": "100%",
+        "height": height,
+        "role": "img",
+        "aria_label": label,
+    }
+    return element("svg", frame, *children)
+
+
+def _line(kind: str, x1: str, y1: Number, x2: str, y2: Number) -> Markup:
+    return element("line", {"class": kind, "x1": x1, "y1": y1, "x2": x2, "y2": y2})
+
+
+def _dot(kind: str, x: str, y: Number, radius: Number) -> Markup:
+    return element("circle", {"class": kind, "cx": x, "cy": y, "r": radius})
+
+
+def _diamond(x: str, y: Number) -> Markup:
+    # A nested drawing carries the shape: a path cannot take percentages itself.
+    shape = element("path", {"class": "target", "d": "M0-8L6 0L0 8L-6 0Z"})
+    return element("svg", {"x": x, "y": y, "overflow": "visible", "width": 1, "height": 1}, shape)
+
+
+def mark(kind: str) -> Markup:
+    """The sign of one kind of mark, for a legend: before, after, target, range, or the name of a curve."""
+    centre = "50%"
+    shapes = {
+        "before": [_dot("before", centre, 8, 5)],
+        "after": [_dot("after", centre, 8, 6)],
+        "target": [_diamond(centre, 8)],
+        "range": [element("rect", {"class": "range", "x": 1, "y": 3, "width": 20, "height": 10, "rx": 3})],
+    }
+    drawn = shapes.get(kind, [_line(f"line {kind}", "0%", 8, "100%", 8)])
+    return element("svg", {"class": "mark", "width": 22, "height": 16, "aria_hidden": "true"}, *drawn)
+
+
+def dumbbell(
+    scale: Axis, label: str, *, before: object, after: object, target: object, band: tuple[Number, Number]
+) -> Markup:
+    """Before and after on one axis, the target as a diamond; ``band``: the nominal range, shaded."""
+    middle = 14.0
+    left, right = (100 * scale.part(edge) for edge in band)
+    width = f"{_plain(max(right - left, 0.0))}%"
+    drawn = [
+        element(
+            "rect", {"class": "range", "x": f"{_plain(left)}%", "y": 4, "width": width, "height": 20, "rx": 3}
+        )
+    ]
+    drawn += [_line("grid", scale.across(tick), 4, scale.across(tick), 24) for tick in scale.ticks]
+    start, end, goal = number(before), number(after), number(target)
+    if end is not None and goal is not None:
+        drawn.append(_line("gap", scale.across(end), middle, scale.across(goal), middle))
+    if start is not None and end is not None:
+        drawn.append(_line("shift", scale.across(start), middle, scale.across(end), middle))
+    if start is not None:
+        drawn.append(_dot("before", scale.across(start), middle, 5))
+    if end is not None:
+        drawn.append(_dot("after", scale.across(end), middle, 6))
+    if goal is not None:
+        # On top: it is taller than the dots, so both show where a search has reached its target.
+        drawn.append(_diamond(scale.across(goal), middle))
+    return picture(28, label, "dumbbell", *drawn)
+
+
+def ruler(scale: Axis) -> Markup:
+    """The tick labels under a column of charts."""
+    drawn = []
+    for tick in scale.ticks:
+        part = scale.part(tick)
+        anchor = "start" if part < 0.02 else "end" if part > 0.98 else "middle"
+        drawn.append(
+            element("text", {"x": scale.across(tick), "y": 12, "text_anchor": anchor}, scale.label(tick))
+        )
+    return element(
+        "svg", {"class": "chart ruler", "width": "100%", "height": 16, "aria_hidden": "true"}, *drawn
+    )
+
+
+def bar(
+    scale: Axis, label: str, *, value: object, interval: Sequence[object] | None = None, kind: str = ""
+) -> Markup:
+    """One horizontal bar from zero, with a whisker for an interval."""
+    length = number(value)
+    drawn = [_line("base", "0%", 1, "0%", 19)]
+    if length is not None:
+        place: Attributes = {
+            "class": f"bar {kind}",
+            "x": 0,
+            "y": 3,
+            "width": scale.across(length),
+            "height": 14,
+            "rx": 2,
+        }
+        drawn.append(element("rect", place))
+    ends = [number(end) for end in interval or ()]
+    if len(ends) == 2 and ends[0] is not None and ends[1] is not None:
+        low, high = scale.across(ends[0]), scale.across(ends[1])
+        drawn.append(_line("whisker", low, 10, high, 10))
+        drawn += [_line("whisker", end, 6, end, 14) for end in (low, high)]
+    return picture(20, label, "bars", *drawn)
+
+
+def answer_shift(label: str, *, before: object, after: object, values: Sequence[Number]) -> Markup:
+    """The expected answer before and after on the item's own scale, one tick per option."""
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    scale = Axis(low, high if high > low else low + 1.0, tuple(values))
+    # Half a mark of room at either end, or the extreme answers would be cut.
+    inner = [_line("base", "0%", 9, "100%", 9)]
+    inner += [_line("grid", scale.across(value), 5, scale.across(value), 13) for value in values]
+    start, end = number(before), number(after)
+    if start is not None and end is not None:
+        inner.append(_line("shift", scale.across(start), 9, scale.across(end), 9))
+    if start is not None:
+        inner.append(_dot("before", scale.across(start), 9, 4))
+    if end is not None:
+        inner.append(_dot("after", scale.across(end), 9, 4.5))
+    return picture(18, label, "answers", *inner)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A named curve: ``points`` are (x, y) with y None where there is no value; ``kind`` is its class."""
+
+    kind: str
+    points: Sequence[tuple[Number, object]]
+
+
+Reference = tuple[str, Number]
+
+
+def curves(series: Sequence[Series], references: Mapping[str, Reference], label: str) -> Markup:
+    """Curves over evaluations; ``references``: horizontal lines by class, with their words and heights."""
+    height, top, bottom = 300, 16.0, 26.0
+    tall = height - top - bottom
+    up = axis([min(y, ceiling(series, references)) for y in _heights(series, references)], ceiling=0.0)
+    right = axis([x for line in series for x, _ in line.points], ceiling=0.0)
+    right = Axis(0.0, max([x for line in series for x, _ in line.points], default=1.0) or 1.0, right.ticks)
+
+    def level(value: Number) -> float:
+        return top + tall * (1 - up.part(value))
+
+    drawn = []
+    for tick in up.ticks:
+        drawn.append(_line("grid", "0%", level(tick), "100%", level(tick)))
+        drawn.append(element("text", {"x": -8, "y": level(tick) + 4, "text_anchor": "end"}, up.label(tick)))
+    for tick in right.ticks:
+        if tick <= right.high:
+            place: Attributes = {"x": right.across(tick), "y": height - 6, "text_anchor": "middle"}
+            drawn.append(element("text", place, right.label(tick)))
+    for kind, (_, value) in references.items():
+        drawn.append(_line(f"line {kind}", "0%", level(value), "100%", level(value)))
+    frame: Attributes = {
+        "x": 0, "y": top, "width": "100%", "height": tall,
+        "viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "overflow": "visible",
+    }  # fmt: skip
+    strokes = [stroke for line in series for stroke in _strokes(line, right, up)]
+    drawn.append(element("svg", frame, *strokes))
+    for line in series:
+        known = [(x, y) for x, raw in line.points if (y := number(raw)) is not None]
+        if known:
+            x, y = known[-1]
+            drawn.append(_dot(f"end {line.kind}", right.across(x), level(y), 4))
+    drawn += _reference_words(references, level)
+    return picture(height, label, "curves", *drawn)
+
+
+def _heights(series: Sequence[Series], references: Mapping[str, Reference]) -> list[float]:
+    found = [y for line in series for _, raw in line.points if (y := number(raw)) is not None]
+    return [*found, *(float(y) for _, y in references.values())]
+
+
+def ceiling(series: Sequence[Series], references: Mapping[str, Reference]) -> float:
+    """Where a chart of curves ends at the top: three times the highest of all but the medians.
+
+    One wild generation would otherwise press everything that matters onto the ground line.
+    """
+    telling = _heights([line for line in series if line.kind != "median"], references)
+    highest = max(telling, default=0.0)
+    return 3 * highest if highest > 0 else math.inf
+
+
+def cut_off(series: Sequence[Series], references: Mapping[str, Reference]) -> bool:
+    """Whether some value lies above the chart."""
+    return max(_heights(series, references), default=0.0) > ceiling(series, references)
+
+
+def _reference_words(references: Mapping[str, Reference], level: Callable[[Number], Number]) -> list[Markup]:
+    """The words of the horizontal lines at their right end: above, or below where two lines are near."""
+    written, taken = [], -math.inf
+    for kind, (text, value) in sorted(references.items(), key=lambda entry: level(entry[1][1])):
+        height = level(value)
+        y = height - 5 if height - taken > 20 else height + 14
+        taken = height
+        at: Attributes = {"class": f"said {kind}", "x": "100%", "y": y, "text_anchor": "end"}
+        written.append(element("text", at, text))
+    return written
+
+
+def _strokes(line: Series, right: Axis, up: Axis) -> list[Markup]:
+    """The unbroken pieces of a curve, in thousandths of the frame."""
+    pieces: list[list[str]] = [[]]
+    for x, raw in line.points:
+        y = number(raw)
+        if y is None:
+            pieces.append([])
+        else:
+            pieces[-1].append(f"{1000 * right.part(x):.1f},{1000 * (1 - up.part(y)):.1f}")
+    return [
+        element("polyline", {"class": f"line {line.kind}", "points": " ".join(piece)})
+        for piece in pieces
+        if len(piece) > 1
+    ]

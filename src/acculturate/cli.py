@@ -1,0 +1,424 @@
+"""The command line: ``acculturate VERB``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import acculturate
+from acculturate.errors import UserError
+
+app = typer.Typer(
+    name="acculturate",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Align a language model with a culture's survey values by searching for a soft prompt.",
+)
+lists = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="What can be chosen: models, countries, and so on."
+)
+app.add_typer(lists, name="list")
+
+err = Console(stderr=True, highlight=False)
+Json = Annotated[str, typer.Option("--format", help="text, or json for programs.", metavar="text|json")]
+Model = Annotated[str, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")]
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence and exit code 2; an interruption is 130."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app()
+    except UserError as error:
+        sys.stderr.write(f"acculturate: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nacculturate: interrupted; give the same command again to go on from here.\n")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+@app.command()
+def align(
+    country: Annotated[str, typer.Option(help="Whose scores to reach: ISO code, name or common alias.")] = "",
+    out: Annotated[
+        Path | None, typer.Option(help="Directory of the run; the same command goes on with it.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option(help="Target set, or a CSV of your own (acculturate list targets).")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="'balanced': several formats, both option orders. 'paper': one format, one order."),
+    ] = None,
+    slot: Annotated[
+        str | None,
+        typer.Option(help="Where the prompt goes: before_bos, system, user_end or response_start."),
+    ] = None,
+    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of the soft prompt.")] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="Search method (acculturate list optimizers); 'auto' picks by evidence."),
+    ] = None,
+    budget: Annotated[int | None, typer.Option(help="Candidate evaluations to spend.")] = None,
+    population: Annotated[
+        int | None, typer.Option(help="Candidates to begin with, and per generation of a population method.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="All randomness follows from it.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Begin from vocabulary rows, a text, culture (texts on the country), or noise."),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="The text for --start text.")] = None,
+    warm_start: Annotated[
+        str | None, typer.Option(help="Begin from an earlier run's prompt: its directory or file.")
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(help="Search all coordinates ('full') or a random 'projection'.")
+    ] = None,
+    anchor: Annotated[
+        float | None, typer.Option(help="Points of loss per nat of distance from the untuned answers.")
+    ] = None,
+    train_formats: Annotated[
+        str | None, typer.Option(help="Formats to train on, comma-separated: labels/layout/variant/language.")
+    ] = None,
+    validation_formats: Annotated[
+        str | None, typer.Option(help="Formats that choose the winner; '' for none.")
+    ] = None,
+    heldout_formats: Annotated[
+        str | None, typer.Option(help="Formats the result is judged on; '' for none.")
+    ] = None,
+    instrument: Annotated[
+        str | None, typer.Option(help="Instrument id or file (acculturate list instruments).")
+    ] = None,
+    wording: Annotated[
+        str | None, typer.Option(help="Your own text of the questionnaire, in any language (TOML or YAML).")
+    ] = None,
+    constant: Annotated[
+        float | None, typer.Option(help="Constant added to every dimension, in points.")
+    ] = None,
+    mas25: Annotated[
+        bool | None, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Precision of the search: auto, float32, bfloat16, float16.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    quantize: Annotated[
+        str | None, typer.Option(help="none, 8bit or 4bit loading (needs acculturate[quantized]).")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a Hugging Face model.")] = None,
+    trust_remote_code: Annotated[
+        bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(help="Candidates per forward pass.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Option of the optimizer, NAME=VALUE; repeat for more.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML or YAML file with any of these settings; flags win over it.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the run would cost, and stop.")
+    ] = False,
+    output: Json = "text",
+) -> None:
+    """Search for a soft prompt that brings the model's survey scores to a country's.
+
+    Example: acculturate align --model embedded --country SAU --targets country-tool-estimate --out runs/sau
+
+    The directory holds the prompt, every evaluation, the result against honest baselines and a report. The same
+    command goes on where an interrupted run stopped.
+    """
+    given = {
+        key: value
+        for key, value in locals().items()
+        if key not in ("out", "option", "config", "dry_run", "output")
+    }
+    values = _spec_values(given, option or [], config)
+    as_json = _is_json(output)
+    from acculturate.align import align as run
+    from acculturate.spec import make_spec
+
+    spec = make_spec(values, "the command line" if config is None else f"the command line or {config}")
+    if dry_run:
+        _dry_run(spec, as_json)
+        return
+    if out is None:
+        raise UserError("There is no directory for the run; name one with --out.")
+    from acculturate.report import write_report
+    from acculturate.watching import watching
+
+    with watching(err, spec.budget) as watch:
+        result = run(spec, out, watch)
+        page = write_report(out, result)
+    if as_json:
+        _print_json(result)
+    else:
+        _show_result(result, page)
+
+
+def _spec_values(given: dict[str, Any], options: list[str], config: Path | None) -> dict[str, object]:
+    values: dict[str, object] = {}
+    if config is not None:
+        from acculturate.spec import read_spec_file
+
+        values |= read_spec_file(config)
+    for key, value in given.items():
+        if value is None or (key == "country" and value == ""):
+            continue
+        if key.endswith("_formats"):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        values[key] = value
+    if options:
+        chosen = dict(values.get("optimizer_options") or {})  # type: ignore[call-overload]
+        for text in options:
+            name, equals, value = text.partition("=")
+            if not equals or not name:
+                raise UserError(f"--option '{text}' is not of the form NAME=VALUE, like F=0.8.")
+            chosen[name] = _scalar(value)
+        values["optimizer_options"] = chosen
+    if not values.get("country"):
+        raise UserError(
+            "No country was named; give one with --country, like --country SAU (acculturate list countries)."
+        )
+    return values
+
+
+def _scalar(text: str) -> str | int | float | bool:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _dry_run(spec: Any, as_json: bool) -> None:
+    from acculturate.costs import dry_run
+
+    estimate = dry_run(spec)
+    if as_json:
+        _print_json(estimate.to_json())
+    else:
+        print(estimate.text())
+
+
+def _show_result(result: dict[str, Any], page: Path) -> None:
+    from acculturate.results import plain_table
+
+    console = Console(highlight=False)
+    header, *lines = plain_table(result)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i > 0)
+    for line in lines:
+        table.add_row(*line)
+    search = result["search"]
+    console.print(
+        f"{result['model']['model']} towards {result['target']['country']} ({result['target']['target_set']}), "
+        f"{search['evaluations']} evaluations with {search['optimizer']}; distances in points, mean over formats.\n",
+        markup=False,
+    )
+    console.print(table)
+    console.print()
+    for sentence in (result["verdict"]["headline"], *result["verdict"]["sentences"]):
+        console.print(sentence, markup=False)
+    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def score(
+    model: Annotated[str | None, typer.Option(help="Put the questionnaire to this model.")] = None,
+    prompt: Annotated[
+        Path | None, typer.Option(help="Soft prompt: a run directory or a .safetensors file.")
+    ] = None,
+    item_means: Annotated[
+        Path | None, typer.Option(help="Score means from elsewhere: a CSV with the columns item,mean.")
+    ] = None,
+    instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
+    wording: Annotated[
+        Path | None, typer.Option(help="Your own text of the questionnaire (TOML or YAML).")
+    ] = None,
+    formats: Annotated[
+        str, typer.Option(help="Formats to ask, comma-separated.")
+    ] = "letters/options-first/0/en",
+    unbalanced: Annotated[
+        bool, typer.Option("--unbalanced", help="Ask in the given option order only.")
+    ] = False,
+    country: Annotated[str | None, typer.Option(help="Also print the distance to this country.")] = None,
+    targets: Annotated[str, typer.Option(help="Target set for --country.")] = "hofstede-2015",
+    system: Annotated[str | None, typer.Option(help="A system message for the model.")] = None,
+    mas25: Annotated[bool, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = False,
+    constant: Annotated[float, typer.Option(help="Constant added to every dimension, in points.")] = 50.0,
+    dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+    ] = False,
+    output: Json = "text",
+) -> None:
+    """Dimension scores of a model, with or without a soft prompt, or of item means from elsewhere.
+
+    Examples: acculturate score --model embedded --prompt runs/sau
+              acculturate score --item-means people.csv --constant 0
+    """
+    as_json = _is_json(output)
+    if (model is None) == (item_means is None):
+        raise UserError("Give either --model, to ask a model, or --item-means, to score means from a file.")
+    from acculturate.instruments import load_instrument
+
+    chosen = load_instrument(instrument, wording=wording)
+    if item_means is not None:
+        if prompt is not None:
+            raise UserError(
+                "A soft prompt needs a model to go into; leave --prompt out or give --model instead of --item-means."
+            )
+        from acculturate.measure import score_means_file
+
+        record = score_means_file(chosen, item_means, constant=constant, mas25=mas25)
+    else:
+        from acculturate.loading import ModelChoice
+        from acculturate.measure import Asking, score_model
+
+        assert model is not None
+        choice = ModelChoice(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+        presentations = tuple(part.strip() for part in formats.split(",") if part.strip())
+        asking = Asking(presentations, not unbalanced, constant, mas25, system)
+        record = score_model(chosen, choice, asking, prompt=prompt)
+    if country is not None:
+        from acculturate.measure import with_distance
+
+        record = with_distance(record, chosen, country, targets)
+    if as_json:
+        _print_json(record)
+    else:
+        _show_scores(record)
+
+
+def _show_scores(record: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("dimension")
+    table.add_column("score", justify="right")
+    for dimension, value in record["scores"].items():
+        table.add_row(dimension.upper(), "missing" if value is None else f"{value:.1f}")
+    console.print(table)
+    if record.get("answer_mass") is not None:
+        console.print(
+            f"Answer mass {record['answer_mass']:.3f} (share of the next token's probability that is an option)"
+        )
+    if "distance" in record:
+        gap = record["distance"]
+        console.print(
+            f"Distance to {gap['country']}: {gap['l1']:.1f} points (L1), {gap['mae']:.1f} per dimension",
+            markup=False,
+        )
+    for note in record.get("notes", []):
+        console.print(note, markup=False)
+
+
+@lists.command("models")
+def list_models(output: Json = "text") -> None:
+    """What --model takes."""
+    from acculturate.loading import known_models
+
+    _listing([{"model": name, "about": about} for name, about in known_models().items()], output)
+
+
+@lists.command("countries")
+def list_countries(
+    targets: Annotated[str, typer.Option(help="Target set or CSV.")] = "hofstede-2015", output: Json = "text"
+) -> None:
+    """The countries of a target set with their scores."""
+    from acculturate.targets import load_target_set
+
+    rows = [{"code": t.code, "country": t.country, **t.scores} for t in load_target_set(targets).targets]
+    _listing(rows, output)
+
+
+@lists.command("targets")
+def list_targets(output: Json = "text") -> None:
+    """The built-in target sets."""
+    from acculturate.targets import builtin_target_sets
+
+    _listing([{"set": name, "about": about} for name, about in builtin_target_sets().items()], output)
+
+
+@lists.command("instruments")
+def list_instruments(output: Json = "text") -> None:
+    """The built-in instruments."""
+    from acculturate.instruments import builtin_instruments
+
+    _listing([{"instrument": name, "about": about} for name, about in builtin_instruments().items()], output)
+
+
+@lists.command("optimizers")
+def list_optimizers(output: Json = "text") -> None:
+    """The search methods."""
+    from acculturate.methods import AUTO, METHODS
+
+    rows = [{"optimizer": "auto", "about": f"what docs/search.md shows to find the closest prompts: {AUTO}"}]
+    _listing(rows + [{"optimizer": name, "about": method.about} for name, method in METHODS.items()], output)
+
+
+@app.command()
+def doctor(output: Json = "text") -> None:
+    """Check this installation: versions, devices, the embedded model, where things are kept."""
+    from acculturate.doctor import checks
+
+    found = checks()
+    _listing(
+        [{"check": c.name, "state": "ok" if c.ok else "missing", "detail": c.detail} for c in found], output
+    )
+    if not all(c.ok or c.optional for c in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(acculturate.__version__)
+
+
+def _is_json(output: str) -> bool:
+    if output not in ("text", "json"):
+        raise UserError(f"--format is '{output}'; expected text or json.")
+    return output == "json"
+
+
+def _print_json(value: object) -> None:
+    from acculturate.journal import dump_json
+
+    sys.stdout.write(dump_json(value).decode())
+
+
+def _listing(rows: list[dict[str, Any]], output: str) -> None:
+    if _is_json(output):
+        _print_json(rows)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    names = list(rows[0]) if rows else []
+    for name in names:
+        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*["–" if row.get(n) is None else _cell(row[n]) for n in names])
+    Console(highlight=False, markup=False).print(table)
+
+
+def _cell(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,434 @@
+"""An instrument from respondents' own answers, with the diagnostics that judge it.
+
+Columns are items, rows are people. Each item joins the dimension of its largest loading (factor.py). What
+comes out is a TOML file that ``load_instrument`` reads, with places for the words that only the user has.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from acculturate.errors import UserError
+from acculturate.factor import (
+    SALIENT,
+    Loadings,
+    bartlett,
+    correlations,
+    kmo,
+    members,
+    parallel_analysis,
+    principal_axes,
+    varimax,
+)
+from acculturate.validity import cronbach_alpha
+
+MAX_OPTIONS = 9
+_MISSING = frozenset({"", "na", "nan", "null"})
+
+
+@dataclass(frozen=True)
+class FactorDiagnostics:
+    """What the data allow one to say.
+
+    ``missing``: share of empty answers per item. ``complete``: people without a gap. ``eigenvalues`` against
+    ``thresholds`` (parallel analysis) give ``suggested`` factors; ``factors`` were used. ``explained``: share
+    of the items' variance per factor. ``alpha``: Cronbach's alpha per dimension, items keyed. ``left_out``:
+    items that load on no factor. ``notes``: sentences on whatever a reader should know.
+    """
+
+    people: int
+    complete: int
+    items: tuple[str, ...]
+    missing: dict[str, float]
+    kmo: float
+    kmo_items: dict[str, float]
+    bartlett_chi2: float
+    bartlett_freedom: int
+    bartlett_p: float
+    eigenvalues: tuple[float, ...]
+    thresholds: tuple[float, ...]
+    suggested: int
+    factors: int
+    loadings: dict[str, tuple[float, ...]]
+    communalities: dict[str, float]
+    explained: tuple[float, ...]
+    alpha: dict[str, float]
+    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Plain JSON; NaN as null."""
+        return json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
+
+
+@dataclass(frozen=True)
+class FittedInstrument:
+    """The instrument as TOML text and the diagnostics behind it."""
+
+    toml: str
+    diagnostics: FactorDiagnostics
+
+    def write(self, path: Path) -> None:
+        """Write the TOML file, whole or not at all; an existing file is not overwritten."""
+        if path.suffix != ".toml":
+            raise UserError(f"The instrument file '{path}' must end in .toml.")
+        if path.exists():
+            raise UserError(f"'{path}' exists already; give another name or remove it first.")
+        try:
+            handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(self.toml)
+            Path(scratch).replace(path)
+        except OSError as error:
+            raise UserError(f"Cannot write '{path}': {error.strerror or error}.") from None
+
+
+def fit_instrument(
+    path: Path,
+    *,
+    items: Path | None = None,
+    scale: tuple[int, int] | None = None,
+    factors: int | None = None,
+    name: str | None = None,
+    seed: int = 0,
+) -> FittedInstrument:
+    """Build an instrument from a CSV file of respondents (UTF-8, one header line; columns items, rows
+    people).
+
+    Answers are whole numbers; an empty cell, NA or NULL is missing. ``items``: a CSV file with the columns
+    item and text; it also chooses the items, other columns are then ignored. ``scale``: lowest and highest
+    answer of every item; without it each item's own observed range is taken, and the diagnostics say where
+    ranges differ. ``factors``: instead of the number that parallel analysis suggests. Raises ``UserError``
+    with file, line and column.
+    """
+    texts = _read_texts(items) if items is not None else None
+    ids, answers = _read_answers(Path(path), None if texts is None else list(texts))
+    ranges = _ranges(Path(path), ids, answers, scale)
+    fit = _diagnose(Path(path), ids, answers, factors, seed)
+    notes = list(fit.notes)
+    if scale is None and len(set(ranges)) > 1:
+        listed = "; ".join(
+            f"{low} to {high}: {', '.join(i for i, r in zip(ids, ranges, strict=True) if r == (low, high))}"
+            for low, high in dict.fromkeys(ranges)
+        )
+        notes.append(
+            f"Items differ in the range observed ({listed}); where the scales are the same, give it."
+        )
+    if texts is None:
+        notes.append(
+            "No texts were given: every item and option in the file is a placeholder to be filled in."
+        )
+    fit = FactorDiagnostics(
+        **{**{f: getattr(fit, f) for f in fit.__dataclass_fields__}, "notes": tuple(notes)}
+    )
+    title = name or Path(path).stem
+    return FittedInstrument(_toml(title, Path(path).name, fit, ranges, texts), fit)
+
+
+def _diagnose(
+    path: Path, ids: Sequence[str], answers: Float[np.ndarray, "people items"], factors: int | None, seed: int
+) -> FactorDiagnostics:
+    people, n = answers.shape
+    complete = int((~np.isnan(answers).any(axis=1)).sum())
+    r, smoothed = correlations(answers)
+    if np.isnan(r).any():
+        i, j = np.argwhere(np.isnan(r))[0]
+        raise UserError(
+            f"{path}: the items '{ids[j]}' and '{ids[i]}' have no three varying answers in common, so they cannot "
+            "be correlated; leave one of them out."
+        )
+    suggested, eigenvalues, limits = parallel_analysis(r, people, seed=seed)
+    used = max(suggested, 1) if factors is None else factors
+    if not 1 <= used <= n // 2:
+        raise UserError(
+            f"{path}: {used} factors were asked of {n} items; expected 1 to {n // 2} (two items per factor)."
+        )
+    solution = principal_axes(r, used)
+    turned = varimax(solution.loadings)
+    adequacy, each = kmo(r)
+    chi2, freedom, p = bartlett(r, people)
+    notes = _notes(suggested, factors, adequacy, p, (smoothed, solution), (people, n))
+    alphas = {}
+    groups = members(turned)
+    for f, chosen in groups.items():
+        keyed = answers[:, chosen] * np.sign(turned[chosen, f])
+        alphas[f"f{f + 1}"] = cronbach_alpha(keyed)
+        if len(chosen) == 1:
+            notes.append(f"Factor f{f + 1} has a single item, so its reliability is unknown.")
+    left = tuple(ids[i] for i in range(n) if np.abs(turned[i]).max() < SALIENT)
+    if left:
+        notes.append(f"No factor holds {', '.join(left)} (all loadings under {SALIENT}); they are left out.")
+    return FactorDiagnostics(
+        people=people,
+        complete=complete,
+        items=tuple(ids),
+        missing=dict(zip(ids, np.isnan(answers).mean(axis=0).tolist(), strict=True)),
+        kmo=adequacy,
+        kmo_items=dict(zip(ids, each.tolist(), strict=True)),
+        bartlett_chi2=chi2,
+        bartlett_freedom=freedom,
+        bartlett_p=p,
+        eigenvalues=tuple(eigenvalues.tolist()),
+        thresholds=tuple(limits.tolist()),
+        suggested=suggested,
+        factors=used,
+        loadings={i: tuple(row) for i, row in zip(ids, turned.tolist(), strict=True)},
+        communalities=dict(zip(ids, solution.communalities.tolist(), strict=True)),
+        explained=tuple(((turned**2).sum(axis=0) / n).tolist()),
+        alpha=alphas,
+        left_out=left,
+        notes=tuple(notes),
+    )
+
+
+def _notes(
+    suggested: int,
+    asked: int | None,
+    adequacy: float,
+    p: float,
+    solved: tuple[bool, Loadings],
+    size: tuple[int, int],
+) -> list[str]:
+    notes, (smoothed, solution), (people, n) = [], solved, size
+    if suggested == 0:
+        notes.append(
+            "No factor rises above chance (parallel analysis): these items do not measure anything in common."
+        )
+    if asked is not None and asked != suggested:
+        notes.append(f"{asked} factors were asked for; parallel analysis suggests {suggested}.")
+    if people < 5 * n:
+        notes.append(
+            f"{people} people for {n} items are few (under five per item): loadings will not be stable."
+        )
+    if adequacy < 0.6:
+        notes.append(
+            f"Sampling adequacy (KMO) is {adequacy:.2f}; under 0.6 the items share too little to be factored."
+        )
+    if p > 0.05:
+        notes.append(f"Bartlett's test does not rule out that no items correlate (p = {p:.2f}).")
+    if smoothed:
+        notes.append(
+            "Correlations from different people did not fit together and were smoothed; missing answers matter."
+        )
+    if not solution.converged:
+        notes.append("The factor solution did not settle; do not rely on its loadings.")
+    if solution.heywood:
+        notes.append("An item's communality reached 1 (a Heywood case): try fewer factors.")
+    return notes
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text; save it in UTF-8.") from None
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
+    try:
+        rows = [
+            (reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)
+        ]
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: not a CSV file ({error}).") from None
+    if len(rows) < 2:
+        raise UserError(f"{path}: expected a header line and at least one row below it.")
+    for line, row in rows[1:]:
+        if len(row) != len(rows[0][1]):
+            raise UserError(
+                f"{path}, line {line}: expected {len(rows[0][1])} fields as in the header, found {len(row)}."
+            )
+    return rows
+
+
+def _read_texts(path: Path) -> dict[str, str]:
+    rows = _rows(path)
+    header = [cell.lower() for cell in rows[0][1]]
+    if header.count("item") != 1 or header.count("text") != 1:
+        raise UserError(
+            f"{path}, line 1: expected a header with the columns item and text, found {','.join(header)}."
+        )
+    texts: dict[str, str] = {}
+    for line, row in rows[1:]:
+        item, text = row[header.index("item")], " ".join(row[header.index("text")].split())
+        if not item or not text:
+            raise UserError(f"{path}, line {line}: the item or its text is empty.")
+        if "<|" in text or "|>" in text:
+            raise UserError(
+                f"{path}, line {line}: the text contains '<|' or '|>', which models read as control tokens."
+            )
+        if item in texts:
+            raise UserError(f"{path}, line {line}: item '{item}' stands twice; keep one.")
+        texts[item] = text
+    return texts
+
+
+def _read_answers(
+    path: Path, chosen: list[str] | None
+) -> tuple[list[str], Float[np.ndarray, "people items"]]:
+    rows = _rows(path)
+    header = rows[0][1]
+    ids = header if chosen is None else chosen
+    for item in ids:
+        if header.count(item) != 1:
+            found = "stands more than once" if item in header else "does not exist"
+            raise UserError(f"{path}, line 1: the column '{item}' {found}; every item needs one column.")
+        if not re.fullmatch(r"[\w-]+", item):
+            raise UserError(
+                f"{path}, line 1: the column '{item}' cannot name an item; use letters, digits, '_' and '-'."
+            )
+    if len(ids) < 3:
+        raise UserError(f"{path}: expected at least three items, found {len(ids)}.")
+    columns = [header.index(item) for item in ids]
+    table = np.array([[_answer(path, line, header[c], row[c]) for c in columns] for line, row in rows[1:]])
+    for item, column in zip(ids, table.T, strict=True):
+        if len(set(column[~np.isnan(column)])) < 2:
+            raise UserError(
+                f"{path}, column {item}: everyone gave the same answer or none; leave this item out."
+            )
+    if len(table) <= len(ids):
+        raise UserError(f"{path}: {len(table)} people for {len(ids)} items; expected more people than items.")
+    return list(ids), table
+
+
+def _answer(path: Path, line: int, column: str, cell: str) -> float:
+    if cell.lower() in _MISSING:
+        return math.nan
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value != int(value):
+        raise UserError(
+            f"{path}, line {line}, column {column}: expected a whole number or nothing, found '{cell}'."
+        )
+    return value
+
+
+def _ranges(
+    path: Path,
+    ids: Sequence[str],
+    answers: Float[np.ndarray, "people items"],
+    scale: tuple[int, int] | None,
+) -> list[tuple[int, int]]:
+    found = []
+    for item, column in zip(ids, answers.T, strict=True):
+        low, high = int(np.nanmin(column)), int(np.nanmax(column))
+        if scale is not None:
+            if low < scale[0] or high > scale[1]:
+                raise UserError(
+                    f"{path}, column {item}: answers run from {low} to {high}, outside the scale "
+                    f"{scale[0]} to {scale[1]}; missing answers must be empty or NA."
+                )
+            low, high = scale
+        if high - low + 1 > MAX_OPTIONS:
+            raise UserError(
+                f"{path}, column {item}: a scale from {low} to {high} has more than {MAX_OPTIONS} options; "
+                "missing answers must be empty or NA."
+            )
+        found.append((low, high))
+    return found
+
+
+def _toml(
+    title: str,
+    source: str,
+    fit: FactorDiagnostics,
+    ranges: Sequence[tuple[int, int]],
+    texts: Mapping[str, str] | None,
+) -> str:
+    loadings = np.array([fit.loadings[item] for item in fit.items])
+    groups = members(loadings)
+    kept = sorted(i for chosen in groups.values() for i in chosen)
+    if not kept:
+        raise UserError(
+            f"No item of {source} loads on any factor by {SALIENT} or more: there is no instrument in it."
+        )
+    scales = {
+        f"from{low}to{high}".replace("-", "minus"): (low, high)
+        for low, high in dict.fromkeys(ranges[i] for i in kept)
+    }
+    scale_of = {bounds: key for key, bounds in scales.items()}
+    quote = lambda text: json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # noqa: E731
+    lines = [
+        f"# Fitted by Acculturate from {json.dumps(source)[1:-1]}: {fit.people} people, {fit.factors} factors.",
+        "# Every text that begins with FILL IN is a placeholder; options run from the lowest answer to the highest.",
+        f"id = {quote(re.sub(r'[^A-Za-z0-9_-]+', '_', title))}",
+        f"name = {quote(title)}",
+        'version = "1"',
+        f"citation = {quote(f'Fitted from {source}; FILL IN the source of the data')}",
+        f"about = {quote(f'{len(groups)} dimensions of {len(kept)} items from {fit.people} respondents')}",
+        "",
+        "[scales]",
+        *(f"{key} = {list(range(low, high + 1))}" for key, (low, high) in scales.items()),
+        "",
+        "[items]",
+        *(
+            f"{quote(fit.items[i])} = {{ scale = {quote(scale_of[ranges[i]])}, topic = {quote(fit.items[i])} }}"
+            for i in kept
+        ),
+    ]
+    for f, chosen in groups.items():
+        lines += _dimension_lines(f, chosen, fit, ranges, quote)
+    lines += [
+        "",
+        "[wording.en]",
+        'name = "English"',
+        "official = false",
+        'source = "FILL IN who worded it"',
+        "",
+    ]
+    lines += ["[wording.en.items]"]
+    for i in kept:
+        text = (texts or {}).get(fit.items[i], f"FILL IN the question of item {fit.items[i]}")
+        lines.append(f"{quote(fit.items[i])} = {{ text = [{quote(text)}] }}")
+    lines += ["", "[wording.en.scales]"]
+    for key, (low, high) in scales.items():
+        options = ", ".join(quote(f"FILL IN the option of value {value}") for value in range(low, high + 1))
+        lines.append(f"{key} = [[{options}]]")
+    return "\n".join(lines) + "\n"
+
+
+def _dimension_lines(f: int, chosen: Sequence[int], fit: FactorDiagnostics, ranges, quote) -> list[str]:
+    """One dimension: equal weights by the sign of the loading, scaled so that it runs from 0 to 100 around C
+    = 50.
+
+    Equal weights, because loadings from one sample weight the next one no better (Wainer 1976).
+    """
+    weights, middle = {}, 0.0
+    for i in chosen:
+        low, high = ranges[i]
+        weight = math.copysign(100 / (len(chosen) * (high - low)), fit.loadings[fit.items[i]][f])
+        # What is written has six digits; the offset must belong to what is written.
+        weights[fit.items[i]] = round(weight, 6)
+        middle += round(weight, 6) * (low + high) / 2
+    alpha = fit.alpha[f"f{f + 1}"]
+    listed = ", ".join(
+        f"{quote(item)} = {weight:g}" if weight == int(weight) else f"{quote(item)} = {weight:.6f}"
+        for item, weight in weights.items()
+    )
+    said = "unknown" if math.isnan(alpha) else f"{alpha:.2f}"
+    return [
+        "",
+        f"[dimensions.f{f + 1}]",
+        f'name = "Factor {f + 1}"',
+        f"# Explains {fit.explained[f]:.1%} of the variance; Cronbach's alpha {said}.",
+        f'about = "FILL IN what high and low mean; alpha {said}"',
+        "low = 0",
+        "high = 100",
+        f"weights = {{ {listed} }}",
+        f"offset = {-middle:.6f}",
+    ]

@@ -1,0 +1,119 @@
+"""Scores of a respondent, or of means from elsewhere, as a plain record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acculturate.errors import UserError
+from acculturate.formats import parse_format, questionnaire
+from acculturate.instruments import Instrument, read_item_means, score_item_means
+from acculturate.loading import ModelChoice
+from acculturate.prompts import SoftPrompt, check_fits, read_prompt
+from acculturate.respondent import Context, Interview, Respondent
+from acculturate.scoring import Survey
+from acculturate.targets import find_target
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a questionnaire is put to a model. ``formats``: labels/layout/variant/language[/order]."""
+
+    formats: tuple[str, ...] = ("letters/options-first/0/en",)
+    balanced: bool = True
+    constant: float = 50.0
+    mas25: bool = False
+    system: str | None = None
+
+
+def score_model(
+    instrument: Instrument, choice: ModelChoice, asking: Asking, *, prompt: Path | None = None
+) -> dict[str, Any]:
+    """Item means (option values), answer mass (0..1) and dimension scores (points), averaged over formats."""
+    asked = questionnaire(instrument, [parse_format(f) for f in asking.formats], balanced=asking.balanced)
+    soft = read_prompt(prompt) if prompt is not None else None
+    respondent = Respondent(choice)
+    return score_respondent(respondent, asked, asking, soft)
+
+
+def score_respondent(
+    respondent: Respondent, asked, asking: Asking, soft: SoftPrompt | None
+) -> dict[str, Any]:
+    """The same for a respondent that is already there."""
+    instrument, notes = asked.instrument, []
+    context = Context(system=asking.system)
+    if soft is None:
+        response = Interview(respondent, asked, context=context).ask()
+    else:
+        warning = check_fits(soft, respondent.identity, respondent.hidden)
+        notes += [warning] if warning else []
+        interview = Interview(respondent, asked, slot=soft.slot, n_tokens=len(soft.vectors), context=context)
+        response = interview(soft.vectors[None])[0]
+    target = np.full(len(instrument.dimensions), np.nan)
+    weights = instrument.weights(mas25=asking.mas25)
+    survey = Survey(instrument.values(), weights, instrument.constants(asking.constant), target, asked.views)
+    scores = survey.scores(response.logprobs)
+    means = survey.means(response.logprobs)
+    if response.mass.mean() < 0.3:
+        notes.append(
+            f"The model gives its options only {100 * response.mass.mean():.0f} % of the probability: it hardly answers."
+        )
+    dims = instrument.dimension_ids
+    return {
+        "model": respondent.identity,
+        "prompt": None if soft is None else {"tokens": len(soft.vectors), "slot": soft.slot},
+        "instrument": instrument.id,
+        "constant": asking.constant,
+        "scores": dict(zip(dims, scores.mean(axis=0).tolist(), strict=True)),
+        "item_means": dict(zip(instrument.item_ids, means.mean(axis=0).tolist(), strict=True)),
+        "answer_mass": float(response.mass.mean()),
+        "by_view": [
+            {
+                "view": name,
+                "scores": dict(zip(dims, scores[v].tolist(), strict=True)),
+                "item_means": dict(zip(instrument.item_ids, means[v].tolist(), strict=True)),
+                "answer_mass": float(response.mass[list(asked.views[v])].mean()),
+            }
+            for v, name in enumerate(asked.view_names)
+        ],
+        "notes": notes,
+    }
+
+
+def score_means_file(instrument: Instrument, path: Path, *, constant: float, mas25: bool) -> dict[str, Any]:
+    """Dimension scores of item means from a CSV with the columns item,mean; people included."""
+    means = read_item_means(path)
+    scores = score_item_means(instrument, means, constant=constant, mas25=mas25)
+    lacking = [dimension.upper() for dimension, value in scores.items() if value is None]
+    notes = [f"Missing items leave {', '.join(lacking)} without a score."] if lacking else []
+    return {
+        "instrument": instrument.id,
+        "constant": constant,
+        "scores": scores,
+        "item_means": means,
+        "notes": notes,
+    }
+
+
+def with_distance(
+    record: Mapping[str, Any], instrument: Instrument, country: str, targets: str
+) -> dict[str, Any]:
+    """The record with its L1 distance to a country's scores, over the dimensions that both have."""
+    target = find_target(country, targets)
+    target.vector(instrument.dimension_ids)
+    shared = [
+        (record["scores"][d], target.scores[d])
+        for d in instrument.dimension_ids
+        if target.scores.get(d) is not None and record["scores"][d] is not None
+    ]
+    if not shared:
+        raise UserError(
+            f"There is no dimension that both these scores and {target.country} in '{targets}' have."
+        )
+    l1 = float(sum(abs(have - want) for have, want in shared))
+    distance = {"country": target.country, "l1": l1, "mae": l1 / len(shared), "dimensions": len(shared)}
+    return {**record, "distance": distance}

@@ -1,0 +1,71 @@
+"""Soft prompts as files: one tensor and what is needed to use it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from acculturate.errors import UserError
+from acculturate.journal import write_whole
+
+FILE = "prompt.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class SoftPrompt:
+    """Virtual-token embeddings in the space of the embedding module's output, and where they go.
+
+    ``identity`` is the model they were found with (its sha256 or revision among it).
+    """
+
+    vectors: Float[np.ndarray, "tokens hidden"]
+    slot: str
+    identity: dict[str, str]
+
+
+def write_prompt(path: Path, prompt: SoftPrompt) -> None:
+    header = {
+        "slot": prompt.slot,
+        "model": json.dumps(prompt.identity, sort_keys=True),
+        "format": "acculturate-1",
+    }
+    write_whole(path, save({"prompt": prompt.vectors.astype(np.float32)}, header))
+
+
+def read_prompt(path: Path) -> SoftPrompt:
+    """Read a prompt file, or the one in a run directory; raises ``UserError`` when there is none to read."""
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        raise UserError(f"There is no soft prompt at '{file}'; give a run directory or a .safetensors file.")
+    try:
+        with safe_open(file, framework="np") as stored:
+            header = stored.metadata() or {}
+            vectors = stored.get_tensor("prompt")
+            return SoftPrompt(vectors.astype(np.float32), header["slot"], json.loads(header["model"]))
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise UserError(
+            f"'{file}' is not a soft prompt of acculturate (expected a tensor 'prompt' with its slot and model); "
+            "give the prompt.safetensors of a run."
+        ) from error
+
+
+def check_fits(prompt: SoftPrompt, identity: dict[str, str], hidden: int) -> str | None:
+    """Refuse a prompt of another width; a sentence of warning when it was found with another model."""
+    if prompt.vectors.shape[1] != hidden:
+        raise UserError(
+            f"The soft prompt has vectors of width {prompt.vectors.shape[1]}, but this model's embeddings have {hidden}; "
+            f"use the model it was found with ({prompt.identity.get('model', 'unknown')})."
+        )
+    for key in ("sha256", "revision", "config_sha256"):
+        if key in prompt.identity and key in identity and prompt.identity[key] != identity[key]:
+            return (
+                f"This prompt was found with another model ({prompt.identity.get('model', 'unknown')}, {key} "
+                f"{prompt.identity[key][:12]}); its scores on this one mean little."
+            )
+    return None

@@ -1,0 +1,157 @@
+"""From responses to the record of a run: the table against the baselines, and a verdict in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from acculturate.formats import Questionnaire
+from acculturate.scoring import Response, Survey
+
+ROLES = ("train", "validation", "heldout")
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Scores responses to the whole questionnaire by the role of each view."""
+
+    asked: Questionnaire
+    survey: Survey
+    roles: Sequence[str]
+
+    def row(
+        self, ident: str, label: str, kind: str, response: Response, note: str | None = None
+    ) -> dict[str, Any]:
+        """One row of the table: losses, scores and answer mass per role and per view."""
+        survey = self.survey
+        scores, means = survey.scores(response.logprobs), survey.means(response.logprobs)
+        losses = survey.losses(scores)
+        views = []
+        for v, name in enumerate(self.asked.view_names):
+            mass = float(response.mass[list(survey.views[v])].mean())
+            views.append({"view": name, "role": self.roles[v], **self._figures(losses[v], scores[v], mass),
+                          "item_means": means[v].tolist()})  # fmt: skip
+        row: dict[str, Any] = {"id": ident, "label": label, "kind": kind}
+        for role in ROLES:
+            those = [v for v, r in enumerate(self.roles) if r == role]
+            if not those:
+                row[role] = None
+                continue
+            mass = float(np.mean([views[v]["mass"] for v in those]))
+            row[role] = self._figures(losses[those].mean(), scores[those].mean(axis=0), mass)
+        return {**row, "by_view": views, "note": note}
+
+    def _figures(self, loss: float, scores: Float[np.ndarray, " dims"], mass: float) -> dict[str, Any]:
+        present = int((~np.isnan(self.survey.target)).sum())
+        named = dict(zip(self.asked.instrument.dimension_ids, scores.tolist(), strict=True))
+        return {"loss": float(loss), "mae": float(loss) / present, "scores": named, "mass": mass}
+
+
+def search_record(lines: Sequence[Mapping[str, Any]], optimizer: str, dtype: str) -> dict[str, Any]:
+    """What the journal says about the search, without the evaluations themselves."""
+    curve = [
+        {
+            "evaluations": line["evaluations"],
+            "best": line["best"],
+            "median": line["median"],
+            "mass": float(np.mean(line["mass"])),
+            "validation": line["validation"],
+        }
+        for line in lines
+    ]
+    return {
+        "optimizer": optimizer,
+        "evaluations": lines[-1]["evaluations"] if lines else 0,
+        "generations": len(lines),
+        "search_loss": lines[-1]["best"] if lines else None,
+        "dtype": dtype,
+        "curve": curve,
+    }
+
+
+# A change smaller than this share of the untuned loss is within what wording alone does to these models.
+MATERIAL = 0.1
+
+
+def verdict(rows: Sequence[Mapping[str, Any]], country: str) -> dict[str, Any]:
+    """Did the prompt align the model, or fit it to a format? Judged on formats that the search never saw."""
+    by_id = {row["id"]: row for row in rows}
+    tuned, naive = by_id["tuned"], by_id["naive"]
+    train, before = tuned["train"]["loss"], naive["train"]["loss"]
+    sentences = [
+        f"On the formats it was trained on, the prompt leaves {train:.1f} points of distance to {country} "
+        f"(untuned {before:.1f}, flat answers {by_id['flat']['train']['loss']:.1f})."
+    ]
+    if tuned["heldout"] is None:
+        kind = "fitted-to-format" if train < (1 - MATERIAL) * before else "not-better"
+        sentences.append("No format was held out, so nothing here shows that the alignment carries over.")
+        headline = "Nothing was held out: this result cannot tell alignment from fitting a format."
+        return {"kind": kind, "headline": headline, "sentences": sentences}
+    held, held_before = tuned["heldout"]["loss"], naive["heldout"]["loss"]
+    rivals = [row for row in rows if row["id"] in ("naive", "flat", "persona", "in-context")]
+    rival = min(rivals, key=lambda row: row["heldout"]["loss"])
+    sentences.append(
+        f"On formats it never saw, {held:.1f} points remain (untuned {held_before:.1f}; best baseline: "
+        f"{rival['label'].lower()}, {rival['heldout']['loss']:.1f})."
+    )
+    floor = rival["heldout"]["loss"]
+    learnt, carried = train < (1 - MATERIAL) * before, held < (1 - MATERIAL) * floor
+    if learnt and carried and held < 0.6 * held_before:
+        kind, headline = (
+            "aligned",
+            f"The answers moved towards {country} and the move carries over to unseen formats.",
+        )
+    elif learnt and carried:
+        kind, headline = (
+            "partly",
+            f"The answers moved towards {country}; part of the move carries over to unseen formats.",
+        )
+    elif learnt:
+        kind, headline = (
+            "fitted-to-format",
+            "The prompt fits the formats it was trained on; the model is not aligned.",
+        )
+    else:
+        kind, headline = (
+            "not-better",
+            "The search did not find a prompt that is materially better than the untuned model.",
+        )
+    return {"kind": kind, "headline": headline, "sentences": sentences}
+
+
+LIMITS = (
+    "Published country scores are not comparable with new ones unless the samples are matched (VSM 2013 manual); "
+    "a language model is not a sample of people at all.",
+    "A distance of zero means that six linear combinations of answers agree with six published numbers, no more.",
+    "Country scores are averages; they describe no person.",
+)
+
+
+def plain_table(result: Mapping[str, Any]) -> list[list[str]]:
+    """Header and rows for a terminal: loss and error per dimension, trained and held out, scores per dimension."""
+    dims = [d["id"] for d in result["instrument"]["dimensions"]]
+    header = ["", "trained", "held out", "per dim.", *[d.upper() for d in dims], "mass"]
+
+    def number(value: float | None) -> str:
+        return "–" if value is None or not np.isfinite(value) else f"{value:.1f}"
+
+    target = result["target"]["scores"]
+    lines = [["Target", "", "", "", *[number(target.get(d)) for d in dims], ""]]
+    for row in result["rows"]:
+        train, held = row["train"], row["heldout"]
+        shown = [train["scores"][d] for d in dims]
+        lines.append(
+            [
+                row["label"],
+                number(train["loss"]),
+                "–" if held is None else number(held["loss"]),
+                number((held or train)["mae"]),
+                *[number(s) for s in shown],
+                "–" if row["kind"] == "flat" else f"{train['mass']:.2f}",
+            ]
+        )
+    return [header, *lines]

@@ -1,0 +1,127 @@
+"""The search loop: ask, decode, evaluate, tell, record; resumable after any generation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from acculturate.journal import RunDirectory
+from acculturate.optimizers import Optimizer
+from acculturate.optimizers.checkpoint import pack, unpack
+from acculturate.scoring import Evaluation
+from acculturate.spaces import Space
+
+
+class Evaluator(Protocol):
+    """Evaluates soft prompts; row order is part of the contract."""
+
+    def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """How far a search is. ``best``: lowest training loss; ``winner``: chosen by validation loss where there is one."""
+
+    seed: int
+    generation: int
+    evaluations: int
+    best_x: Float[np.ndarray, " dim"]
+    best_loss: float
+    winner_x: Float[np.ndarray, " dim"]
+    winner_loss: float
+    winner_at: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search: what to minimise, where, how and for how many candidate evaluations.
+
+    ``validate`` gives the loss by which the winner is chosen among the successive best candidates (None: the
+    training loss itself); it sees formats that are neither trained on nor reported as held out.
+    """
+
+    evaluate: Evaluator
+    space: Space
+    optimizer: Optimizer[Any]
+    budget: int
+    validate: Callable[[Float[np.ndarray, "1 tokens hidden"]], float] | None = None
+
+    def run(
+        self,
+        start: Float[np.ndarray, "pop dim"],
+        seed: int,
+        directory: RunDirectory,
+        watch: Callable[[Progress], None] = lambda progress: None,
+    ) -> Progress:
+        """Search until the budget is spent; goes on from the directory's checkpoint where there is one."""
+        state, progress = self._begin(start, seed, directory)
+        watch(progress)
+        while progress.evaluations < self.budget:
+            x = self.optimizer.ask(state)[: self.budget - progress.evaluations]
+            seen = self.evaluate(self._prompts(x))
+            progress, line = self._record(progress, x, seen)
+            # A last generation cut short by the budget is counted but cannot be told: row order is the contract.
+            if len(x) == len(self.optimizer.ask(state)):
+                state = self.optimizer.tell(state, x, seen)
+            directory.append(line)
+            self._save(directory, state, progress)
+            watch(progress)
+        return progress
+
+    def _prompts(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
+        return self.space.decode(x).astype(np.float32)
+
+    def _begin(self, start: np.ndarray, seed: int, directory: RunDirectory) -> tuple[Any, Progress]:
+        fresh = self.optimizer.init(start, seed)
+        stored = directory.restore()
+        if stored is None:
+            return fresh, Progress(seed, 0, 0, start[0], np.inf, start[0], np.inf, 0)
+        arrays, scalars = stored
+
+        def part(name: str, values: dict[str, Any]) -> dict[str, Any]:
+            return {key.removeprefix(name): value for key, value in values.items() if key.startswith(name)}
+
+        return (
+            unpack(type(fresh), part("optimizer.", arrays), part("optimizer.", scalars)),
+            unpack(Progress, part("search.", arrays), part("search.", scalars)),
+        )
+
+    def _save(self, directory: RunDirectory, state: Any, progress: Progress) -> None:
+        arrays: dict[str, np.ndarray] = {}
+        scalars: dict[str, Any] = {}
+        for name, value in (("optimizer.", state), ("search.", progress)):
+            some, rest = pack(value)
+            arrays |= {name + key: array for key, array in some.items()}
+            scalars |= {name + key: scalar for key, scalar in rest.items()}
+        directory.checkpoint(progress.generation, arrays, scalars)
+
+    def _record(
+        self, before: Progress, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]
+    ) -> tuple[Progress, dict[str, Any]]:
+        losses = [e.loss for e in seen]
+        best = int(np.argmin([loss if np.isfinite(loss) else np.inf for loss in losses]))
+        after = replace(before, generation=before.generation + 1, evaluations=before.evaluations + len(x))
+        validation = None
+        if losses[best] < before.best_loss:
+            after = replace(after, best_x=x[best], best_loss=float(losses[best]))
+            judged = after.best_loss
+            if self.validate is not None:
+                validation = judged = float(self.validate(self._prompts(x[best : best + 1])))
+            if judged < before.winner_loss:
+                after = replace(after, winner_x=x[best], winner_loss=judged, winner_at=after.evaluations)
+        line = {
+            "generation": after.generation,
+            "evaluations": after.evaluations,
+            "best": after.best_loss,
+            "median": float(np.median(losses)),
+            "validation": validation,
+            "losses": losses,
+            "terms": [dict(e.terms) for e in seen],
+            "mass": [float(e.response.mass.mean()) for e in seen],
+            "scores": [e.scores for e in seen],
+        }
+        return after, line

@@ -1,0 +1,139 @@
+"""One frozen, validated description of a run; the command line and configuration files fill it in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from acculturate.datafile import nearest, read_data_file
+from acculturate.errors import UserError
+from acculturate.formats import Format, parse_format
+from acculturate.loading import ModelChoice
+
+# What each protocol asks where the user names no formats. The paper's: one format in one order. The balanced
+# one: several presentations in both orders to train on, one to select the winner by, others to judge by.
+PROTOCOLS: dict[str, dict[str, tuple[str, ...]]] = {
+    "paper": {
+        "train": ("digits/question-first/0/en/ascending",),
+        "validation": (),
+        "heldout": ("letters/question-first/1/en/ascending", "digits/options-first/2/en/descending"),
+    },
+    "balanced": {
+        "train": ("letters/options-first/0/en", "digits/question-first/1/en", "lower/question-first/0/en"),
+        "validation": ("digits/options-first/1/en",),
+        "heldout": ("letters/question-first/2/en", "digits/options-first/2/en"),
+    },
+}
+
+Scalar = str | int | float | bool
+
+
+class RunSpec(BaseModel):
+    """Everything that decides what a run finds. Two runs with equal specs and code write equal files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "embedded"
+    revision: str | None = None
+    trust_remote_code: bool = False
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    quantize: Literal["none", "8bit", "4bit"] = "none"
+
+    country: str
+    targets: str = "hofstede-2015"
+    instrument: str = "vsm2013"
+    wording: str | None = None
+    constant: Annotated[float, Field(allow_inf_nan=False)] = 50.0
+    mas25: bool = False
+
+    protocol: Literal["balanced", "paper"] = "balanced"
+    train_formats: tuple[str, ...] | None = None
+    validation_formats: tuple[str, ...] | None = None
+    heldout_formats: tuple[str, ...] | None = None
+
+    slot: Literal["before_bos", "system", "user_end", "response_start"] = "response_start"
+    tokens: Annotated[int, Field(ge=1, le=512)] = 4
+    start: str = "vocabulary"
+    text: str | None = None
+    warm_start: str | None = None
+    spread: Annotated[float, Field(gt=0)] = 1.0
+    space: Literal["full", "projection"] = "full"
+    projection_dim: Annotated[int, Field(ge=1)] = 500
+
+    optimizer: str = "auto"
+    optimizer_options: dict[str, Scalar] = {}
+    population: Annotated[int, Field(ge=2)] = 20
+    budget: Annotated[int, Field(ge=1)] = 1000
+    seed: Annotated[int, Field(ge=0)] = 0
+    anchor: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    rows: Annotated[int, Field(ge=1)] = 1
+
+    @field_validator("train_formats", "validation_formats", "heldout_formats")
+    @classmethod
+    def _readable(cls, formats: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for text in formats or ():
+            try:
+                parse_format(text)
+            except UserError as error:
+                raise ValueError(str(error)) from error
+        return formats
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunSpec:
+        if self.start not in ("vocabulary", "text", "culture", "noise"):
+            raise ValueError(f"start is '{self.start}'; expected vocabulary, text, culture or noise")
+        if self.start == "text" and not (self.text or "").strip():
+            raise ValueError("start is 'text' but there is no text; give one with --text")
+        seen = set(self.formats("train"))
+        for role in ("validation", "heldout"):
+            if not seen.isdisjoint(self.formats(role)):
+                raise ValueError(f"a format for {role} is among those used before it; name each format once")
+            seen |= set(self.formats(role))
+        return self
+
+    @property
+    def balanced(self) -> bool:
+        return self.protocol == "balanced"
+
+    def formats(self, role: str) -> tuple[Format, ...]:
+        """The formats of one role: train, validation or heldout."""
+        named = getattr(self, f"{role}_formats")
+        texts = PROTOCOLS[self.protocol][role] if named is None else named
+        return tuple(parse_format(text) for text in texts)
+
+    @property
+    def choice(self) -> ModelChoice:
+        return ModelChoice(
+            self.model, self.revision, self.dtype, self.device, self.quantize, self.trust_remote_code
+        )
+
+
+def make_spec(values: Mapping[str, object], source: str = "the command line") -> RunSpec:
+    """A validated spec from plain values; every problem is one sentence that names the key and where it stands."""
+    for key in values:
+        if key not in RunSpec.model_fields:
+            raise UserError(
+                f"Unknown key '{key}' in {source}{nearest(key, RunSpec.model_fields)}; correct or remove it."
+            )
+    try:
+        return RunSpec.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the run"
+        message = first["msg"].removeprefix("Value error, ")
+        given = "" if not first["loc"] else f" (given: {first['input']!r})"
+        raise UserError(f"Bad value for '{place}' in {source}{given}: {message}.") from error
+
+
+def read_spec_file(path: Path) -> dict[str, object]:
+    """The keys of a TOML or YAML run file, still to be validated together with the command line."""
+    return {key: node.value for key, node in read_data_file(path).entries().items()}
+
+
+def to_json(spec: RunSpec) -> dict[str, object]:
+    return json.loads(spec.model_dump_json())

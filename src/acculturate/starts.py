@@ -1,0 +1,95 @@
+"""Where a search begins: populations of soft prompts made of real tokens or of a text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from acculturate.culture import culture_texts
+from acculturate.errors import UserError
+from acculturate.optimizers import generator
+from acculturate.prompts import check_fits, read_prompt
+from acculturate.respondent import Respondent
+from acculturate.spec import RunSpec
+from acculturate.targets import Target
+
+# Generations count from 0, so this stream is never one of a search's own.
+_START_STREAM = 2**32 - 1
+
+
+def vocabulary_rows(
+    respondent: Respondent, tokens: int, count: int, seed: int
+) -> Float[np.ndarray, "n tokens hidden"]:
+    """Random ordinary tokens."""
+    rng = generator(seed, _START_STREAM)
+    ids = rng.choice(respondent.vocabulary, size=count * tokens)
+    return respondent.rows(ids).reshape(count, tokens, -1)
+
+
+def gaussian_noise(
+    respondent: Respondent, tokens: int, count: int, seed: int
+) -> Float[np.ndarray, "n tokens hidden"]:
+    """Independent normal coordinates with the embeddings' standard deviation."""
+    rng = generator(seed, _START_STREAM)
+    return (respondent.unit * rng.standard_normal((count, tokens, respondent.hidden))).astype(np.float32)
+
+
+def text_rows(respondent: Respondent, text: str, tokens: int) -> Float[np.ndarray, "tokens hidden"]:
+    """The embeddings of a text, repeated or cut to ``tokens`` tokens."""
+    ids = respondent.chat.plain(text)
+    if not ids:
+        raise UserError("The text to start from is empty for this model's tokenizer; give some words.")
+    return respondent.rows([ids[i % len(ids)] for i in range(tokens)])
+
+
+def around_text(
+    respondent: Respondent, text: str, tokens: int, count: int, *, seed: int, spread: float
+) -> Float[np.ndarray, "n tokens hidden"]:
+    """The text itself, then copies with Gaussian offsets of ``spread`` embedding standard deviations."""
+    offsets = spread * gaussian_noise(respondent, tokens, count, seed)
+    offsets[0] = 0.0
+    return text_rows(respondent, text, tokens) + offsets
+
+
+def text_windows(
+    respondent: Respondent, texts: list[str], tokens: int, count: int, seed: int
+) -> Float[np.ndarray, "n tokens hidden"]:
+    """Random windows of ``tokens`` tokens from many texts, each text as often as the others (give or take one)."""
+    rng = generator(seed, _START_STREAM)
+    order = [texts[i] for i in rng.permutation(len(texts))]
+    members = []
+    for i in range(count):
+        ids = respondent.chat.plain(order[i % len(order)])
+        first = rng.integers(max(1, len(ids) - tokens + 1))
+        members.append([ids[(first + k) % len(ids)] for k in range(tokens)])
+    return respondent.rows(np.array(members).ravel()).reshape(count, tokens, -1)
+
+
+def starting_prompts(
+    respondent: Respondent, spec: RunSpec, target: Target
+) -> Float[np.ndarray, "pop tokens hidden"]:
+    """The first population that a spec asks for; a warm start takes the place of its first member."""
+    size = spec.tokens, spec.population, spec.seed
+    if spec.start == "text":
+        assert spec.text is not None
+        population = around_text(
+            respondent, spec.text, spec.tokens, spec.population, seed=spec.seed, spread=spec.spread
+        )
+    elif spec.start == "noise":
+        population = gaussian_noise(respondent, *size)
+    elif spec.start == "culture":
+        population = text_windows(respondent, culture_texts(target), *size)
+    else:
+        population = vocabulary_rows(respondent, *size)
+    if spec.warm_start:
+        earlier = read_prompt(Path(spec.warm_start).expanduser())
+        check_fits(earlier, respondent.identity, respondent.hidden)
+        if len(earlier.vectors) != spec.tokens:
+            raise UserError(
+                f"The prompt to start from has {len(earlier.vectors)} tokens, but this run has {spec.tokens}; "
+                f"use --tokens {len(earlier.vectors)}."
+            )
+        population[0] = earlier.vectors
+    return population

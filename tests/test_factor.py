@@ -1,0 +1,160 @@
+"""Known factor structures are found again, and what comes out is an instrument that loads and scores."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from acculturate.errors import UserError
+from acculturate.factor import (
+    bartlett,
+    correlations,
+    kmo,
+    parallel_analysis,
+    principal_axes,
+    varimax,
+)
+from acculturate.instrument_fit import fit_instrument
+from acculturate.instruments import load_instrument, score_item_means
+
+TRUE = np.zeros((9, 2))
+TRUE[:4, 0] = [0.8, 0.7, -0.75, 0.65]
+TRUE[4:8, 1] = [0.75, 0.7, 0.8, -0.6]
+IDS = [f"q{i + 1}" for i in range(9)]  # q9 belongs to nothing
+
+
+def people(n=1500, seed=0):
+    """Answers of 1 to 5 whose latent scores follow TRUE."""
+    rng = np.random.default_rng(seed)
+    factors = rng.standard_normal((n, 2))
+    latent = factors @ TRUE.T + rng.standard_normal((n, 9)) * np.sqrt(1 - (TRUE**2).sum(axis=1))
+    return np.clip(np.round(3 + 1.1 * latent), 1, 5)
+
+
+def write(path, answers, ids=IDS, gaps=0.0):
+    rng = np.random.default_rng(9)
+    with path.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(ids)
+        for row in answers:
+            out.writerow(["" if rng.random() < gaps else int(v) for v in row])
+    return path
+
+
+def test_exact_correlations_give_back_exact_loadings():
+    r = TRUE[:8] @ TRUE[:8].T
+    np.fill_diagonal(r, 1.0)
+    solution = principal_axes(r, 2, tolerance=1e-10)
+    assert solution.converged and not solution.heywood
+    np.testing.assert_allclose(solution.communalities, (TRUE[:8] ** 2).sum(axis=1), atol=1e-5)
+    turned = varimax(solution.loadings)
+    np.testing.assert_allclose(turned @ turned.T, solution.loadings @ solution.loadings.T, atol=1e-8)
+    # Up to the order and the sign of the factors.
+    order = np.argsort(np.abs(turned[0]))[::-1]
+    expected = TRUE[:8] * np.where(TRUE[:8].sum(axis=0) < 0, -1, 1)
+    np.testing.assert_allclose(turned[:, order], expected, atol=1e-4)
+
+
+def test_bartlett_and_kmo_by_hand():
+    r = np.array([[1.0, 0.5], [0.5, 1.0]])
+    chi2, freedom, p = bartlett(r, 101)
+    assert (chi2, freedom) == (pytest.approx(-(100 - 9 / 6) * np.log(0.75)), 1)
+    assert p < 1e-6
+    assert bartlett(np.eye(4), 50)[2] == 1.0
+    # With two items the partial correlation is the correlation itself.
+    assert kmo(r)[0] == pytest.approx(0.5)
+
+
+def test_parallel_analysis_finds_nothing_in_noise():
+    noise = np.random.default_rng(2).standard_normal((400, 8))
+    assert parallel_analysis(np.corrcoef(noise, rowvar=False), 400, draws=60)[0] == 0
+    number, found, limit = parallel_analysis(correlations(people())[0], 1500, draws=60)
+    assert number == 2 and found[1] > limit[1] and found[2] < limit[2]
+
+
+def test_pairwise_correlations_that_do_not_fit_together_are_smoothed():
+    gap = np.nan
+    block = np.random.default_rng(0).standard_normal(30)
+    rows = [[b, b, gap] for b in block] + [[gap, b, b] for b in block] + [[b, gap, -b] for b in block]
+    r, smoothed = correlations(np.array(rows))
+    assert smoothed and np.linalg.eigvalsh(r)[0] > -1e-9
+    np.testing.assert_allclose(np.diag(r), 1.0)
+
+
+def test_a_known_structure_becomes_an_instrument(tmp_path):
+    fit = fit_instrument(write(tmp_path / "my study.csv", people(), gaps=0.03), scale=(1, 5))
+    found = fit.diagnostics
+    assert (found.suggested, found.factors, found.left_out) == (2, 2, ("q9",))
+    assert found.kmo > 0.65 and found.bartlett_p < 1e-9
+    assert 0.02 < found.missing["q1"] < 0.045 and found.complete < found.people == 1500
+    assert all(0.7 < alpha < 0.9 for alpha in found.alpha.values())
+    assert json.dumps(found.to_json(), allow_nan=False)
+    path = tmp_path / "mine.toml"
+    fit.write(path)
+    instrument = load_instrument(path)
+    sets = {frozenset(d.weights): np.sign(list(d.weights.values())).tolist() for d in instrument.dimensions}
+    assert set(sets) == {frozenset(IDS[:4]), frozenset(IDS[4:8])}
+    assert sorted(map(tuple, sets.values())) == [(1, 1, -1, 1), (1, 1, 1, -1)]
+    # Mid-scale answers score C; the extremes of the keyed items score 0 and 100.
+    middle = dict.fromkeys(instrument.item_ids, 3.0)
+    assert score_item_means(instrument, middle) == pytest.approx({"f1": 50.0, "f2": 50.0})
+    high = {i: 5.0 if w > 0 else 1.0 for d in instrument.dimensions for i, w in d.weights.items()}
+    assert score_item_means(instrument, high) == pytest.approx({"f1": 100.0, "f2": 100.0})
+    assert "FILL IN" in instrument.question("q1")
+    with pytest.raises(UserError, match="exists already"):
+        fit.write(path)
+    assert [p.name for p in tmp_path.glob(".partial*")] == []
+
+
+def test_texts_choose_and_word_the_items(tmp_path):
+    data = people()
+    path = write(tmp_path / "d.csv", np.column_stack([data, np.arange(1500)]), [*IDS, "person"])
+    texts = tmp_path / "items.csv"
+    texts.write_text("item,text\n" + "\n".join(f'{i},"Say ""{i}"", please?"' for i in IDS[:8]) + "\n")
+    fit = fit_instrument(path, items=texts, name="Two things")
+    fit.write(tmp_path / "x.toml")
+    instrument = load_instrument(tmp_path / "x.toml")
+    assert instrument.question("q3") == 'Say "q3", please?'
+    assert instrument.id == "Two_things" and len(instrument.items) == 8
+
+
+def test_noise_is_called_noise(tmp_path):
+    noise = np.random.default_rng(4).integers(1, 6, (200, 8))
+    found = None
+    try:
+        found = fit_instrument(write(tmp_path / "n.csv", noise, IDS[:8]), factors=2).diagnostics
+    except UserError as error:
+        assert "no instrument" in str(error)
+    if found is not None:
+        assert found.suggested == 0 and any("above chance" in note for note in found.notes)
+        assert any("KMO" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a,b,c\n1,2,x\n", "line 2, column c: expected a whole number"),
+        ("a,b,c\n1,2\n", "line 2: expected 3 fields"),
+        ("a,b\n1,2\n2,1\n1,1\n", "at least three items"),
+        ("a,a,c\n1,2,3\n", "'a' stands more than once"),
+        ("a b,b,c\n1,2,3\n", "'a b' cannot name an item"),
+        ("a,b,c\n1,2,3\n1,3,2\n1,1,1\n1,2,2\n", "column a: everyone gave the same answer"),
+        ("a,b,c\n1,2,99\n2,3,2\n3,1,1\n1,2,2\n", "more than 9 options"),
+        ("a,b,c\n1,2,3\n2,3,2\n", "more people than items"),
+        ("", "expected a header"),
+    ],
+)
+def test_every_mistake_in_the_file_is_named(tmp_path, text, complaint):
+    path = tmp_path / "d.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=complaint):
+        fit_instrument(path)
+
+
+def test_answers_outside_the_scale_and_too_many_factors(tmp_path):
+    path = write(tmp_path / "d.csv", people(60))
+    with pytest.raises(UserError, match="outside the scale 1 to 4"):
+        fit_instrument(path, scale=(1, 4))
+    with pytest.raises(UserError, match="5 factors were asked of 9 items"):
+        fit_instrument(path, factors=5)
