@@ -20,9 +20,7 @@ CHATML = (
     "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-NO_SYSTEM = (
-    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHATML
-)
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHATML
 
 HIDDEN, VOCABULARY, WINDOW = 32, 400, 24
 _COMMON = {
@@ -95,9 +93,7 @@ def tiny_tokenizer(template: str | None = CHATML) -> PreTrainedTokenizerFast:
 _made: dict[tuple[str, str | None], Path] = {}
 
 
-def tiny_model_dir(
-    factory: pytest.TempPathFactory, architecture: str = "llama", template: str | None = CHATML
-) -> Path:
+def tiny_model_dir(factory: pytest.TempPathFactory, architecture: str = "llama", template: str | None = CHATML) -> Path:
     """A directory with a random model of this architecture and its tokenizer; made once per test session."""
     key = (architecture, template)
     if key not in _made:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+import pytest
 
 # The test models are tiny: more threads cost more in switching than they save, and results stay reproducible.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # No test may depend on a download.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The directory of a random two-layer model with a chat template."""
+    from tiny import save_tiny_model
+
+    return save_tiny_model(Path(tmp_path_factory.mktemp("tiny")))

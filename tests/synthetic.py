@@ -62,9 +62,7 @@ def always_middle(mass: float = 0.9) -> Ask:
     def ask(asked: Questionnaire, context: Context) -> Response:
         shown = _table(asked)
         for row, question in enumerate(asked.questions()):
-            shown[row, : len(question.shown)] = two_options(
-                (len(question.shown) - 1) / 2, len(question.shown)
-            )
+            shown[row, : len(question.shown)] = two_options((len(question.shown) - 1) / 2, len(question.shown))
         return _respond(asked, shown, mass)
 
     return ask

@@ -161,6 +161,7 @@ def test_personas_that_know_their_countries_agree_with_the_published_scores():
     assert found.p == pytest.approx(1 / 720)
     assert found.towards > 0.95
     assert found.spread == pytest.approx(found.published_spread)
+    assert found.sensitivity == pytest.approx(1.0)
     assert "moves the scores as published ones differ" in found.sentence
 
 
@@ -199,6 +200,10 @@ def test_chosen_formats_are_the_ones_asked():
     found = check(expert(MEANS), formats=forms)
     assert [p.name for p in found.presentations] == ["roman/question-first/2/en", "symbols/one-line/0/zh"]
     assert [f.variant for f in default_formats(VSM)] == [0] * 4 + [1] * 4
+    # Neither numbers nor letters: they are asked for by what they are.
+    asked = [question.text for question in questionnaire(VSM, forms).questions()]
+    assert all("one of these marks (I, II, III, IV, V)" in text for text in asked[:48])
+    assert all("标记" in text and "(#, *" in text.replace("（", "(") for text in asked[48:])
 
 
 @pytest.mark.slow
@@ -207,7 +212,7 @@ def test_the_embedded_model_answers_by_position():
     from acculturate.loading import ModelChoice
     from acculturate.respondent import Respondent
 
-    found = audit(asking(Respondent(ModelChoice("embedded"))), VSM, targets=TARGETS[:3])
+    found = audit(asking(Respondent(ModelChoice("embedded"))), VSM, short=True)
     assert found.verdict == audits.POSITION
     assert -1 <= found.order_correlation < -0.5
     assert found.noise and "only tune noise" in found.warning

@@ -45,9 +45,7 @@ def test_prompts_that_reach_their_targets_are_nearest_to_them():
     assert found.tau == pytest.approx(dict.fromkeys(DIMS, 1.0))
     assert found.misranked == dict.fromkeys(DIMS, 0.0)
     assert found.placings[0].distances["USA"] == 0.0
-    expected = np.mean(
-        [abs(a - b) for a, b in zip((40, 91, 62, 46, 26, 68), (80, 20, 66, 30, 87, 24), strict=True)]
-    )
+    expected = np.mean([abs(a - b) for a, b in zip((40, 91, 62, 46, 26, 68), (80, 20, 66, 30, 87, 24), strict=True)])
     assert found.placings[0].distances["CHN"] == pytest.approx(expected)
 
 

@@ -38,9 +38,7 @@ def _gap(a, b) -> float:
     """Largest difference of option log-probabilities and of the log of their mass."""
     assert (np.isfinite(a.logprobs) == np.isfinite(b.logprobs)).all()
     there = np.isfinite(b.logprobs)
-    return float(
-        max(np.abs(a.logprobs - b.logprobs)[there].max(), np.abs(np.log(a.mass) - np.log(b.mass)).max())
-    )
+    return float(max(np.abs(a.logprobs - b.logprobs)[there].max(), np.abs(np.log(a.mass) - np.log(b.mass)).max()))
 
 
 def _reference(interview: Interview, folder) -> PlainEngine:
@@ -204,9 +202,7 @@ def test_low_precision_stays_near(tmp_path_factory) -> None:
     folder = str(tiny_model_dir(tmp_path_factory))
     exact, rough = (Respondent(ModelChoice(folder, dtype=d)) for d in ("float32", "bfloat16"))
     prompts = _prompts(exact, 1, 2)
-    a, b = (
-        Interview(r, small_questionnaire(), slot="user_end", n_tokens=2)(prompts)[0] for r in (exact, rough)
-    )
+    a, b = (Interview(r, small_questionnaire(), slot="user_end", n_tokens=2)(prompts)[0] for r in (exact, rough))
     assert 0 < np.abs(np.exp(a.logprobs) - np.exp(b.logprobs)).max() < 0.1
 
 

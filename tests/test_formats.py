@@ -42,9 +42,7 @@ def test_a_name_reads_back_as_the_format(parts) -> None:
 def test_what_is_left_out_keeps_its_default() -> None:
     assert parse_format("digits") == Format("digits")
     assert parse_format(" letters/one-line ") == Format("letters", "one-line")
-    assert parse_format("letters/one-line/2/zh/descending") == Format(
-        "letters", "one-line", 2, "zh", "descending"
-    )
+    assert parse_format("letters/one-line/2/zh/descending") == Format("letters", "one-line", 2, "zh", "descending")
 
 
 @pytest.mark.parametrize(

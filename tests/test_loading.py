@@ -78,9 +78,7 @@ def test_a_missing_or_corrupt_gguf_is_one_sentence_and_leaves_nothing(tmp_path, 
 
 
 def test_precisions_devices_and_quantisations_are_checked(folder) -> None:
-    assert "Precision 'int3' is unknown; expected auto, float32" in _refusal(
-        ModelChoice(str(folder), dtype="int3")
-    )
+    assert "Precision 'int3' is unknown; expected auto, float32" in _refusal(ModelChoice(str(folder), dtype="int3"))
     assert "Device 'tpu' is unknown" in _refusal(ModelChoice(str(folder), device="tpu"))
     if not torch.cuda.is_available():
         assert "Device 'cuda' is not available" in _refusal(ModelChoice(str(folder), device="cuda"))
@@ -134,9 +132,7 @@ def test_a_gguf_is_dequantised_once(gguf, cache) -> None:
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
-def test_an_interrupted_dequantisation_leaves_nothing_and_can_be_repeated(
-    gguf, cache, monkeypatch, stop
-) -> None:
+def test_an_interrupted_dequantisation_leaves_nothing_and_can_be_repeated(gguf, cache, monkeypatch, stop) -> None:
     file, _ = gguf
     whole = transformers_save = loading.PreTrainedModel.save_pretrained
 

@@ -139,9 +139,7 @@ def test_sampled_and_probability_modes_agree_within_sampling_error(one_token):
     exact = Interview(one_token, asked).ask()
     # Options that an item lacks (v09 has three) may be said, and are then no answer.
     seeds = tuple(range(40))
-    found = sampled_responses(
-        one_token, asked, sampling=Sampling(1.0, 1.0, seeds, max_new_tokens=1, batch=200)
-    )
+    found = sampled_responses(one_token, asked, sampling=Sampling(1.0, 1.0, seeds, max_new_tokens=1, batch=200))
     expected = np.exp(exact.logprobs) * exact.mass[..., None] * len(seeds)
     assert found.invalid[:, [i for i in range(10) if i != 8]].sum() == 0
     statistic, freedom = 0.0, 0
@@ -150,9 +148,7 @@ def test_sampled_and_probability_modes_agree_within_sampling_error(one_token):
         if len(cells) < 5:
             cells.append((found.invalid[f, i], len(seeds) * (1 - exact.mass[f, i])))
         small = [c for c in cells if c[1] < 3]
-        cells = [c for c in cells if c[1] >= 3] + (
-            [tuple(map(sum, zip(*small, strict=True)))] if small else []
-        )
+        cells = [c for c in cells if c[1] >= 3] + ([tuple(map(sum, zip(*small, strict=True)))] if small else [])
         cells = [c for c in cells if c[1] > 0.5]
         statistic += sum((seen - due) ** 2 / due for seen, due in cells)
         freedom += len(cells) - 1
@@ -206,9 +202,7 @@ def test_modes_agree_on_the_embedded_model():
     asked = questionnaire(AXES, [Format("letters", "question-first")], balanced=False)
     exact = Interview(respondent, asked, context=Context()).ask()
     seeds = tuple(range(20))
-    found = sampled_responses(
-        respondent, asked, sampling=Sampling(1.0, 1.0, seeds, max_new_tokens=1, batch=20)
-    )
+    found = sampled_responses(respondent, asked, sampling=Sampling(1.0, 1.0, seeds, max_new_tokens=1, batch=20))
     values, mask = AXES.values(), AXES.option_mask()
     chances = np.where(mask, np.exp(exact.logprobs[0]), 0.0)
     mean = (chances * values).sum(axis=1)

@@ -59,9 +59,7 @@ def test_order_agreement_pairs_only_presentations_asked_in_both_orders():
     ]
     means = np.array([[1.0, 2, 3], [9, 9, 9], [3, 2, 1]])
     found = order_agreement(means, formats)
-    assert found.pairs == (
-        ("letters/options-first/0/en/ascending", "letters/options-first/0/en/descending", -1.0),
-    )
+    assert found.pairs == (("letters/options-first/0/en/ascending", "letters/options-first/0/en/descending", -1.0),)
     assert found.mean == -1.0
     assert math.isnan(Agreement("order", ()).mean)
 
@@ -196,9 +194,7 @@ def test_permutation_test_is_exact_for_few_countries():
 
 def test_permutation_p_is_uniform_under_chance():
     rng = np.random.default_rng(0)
-    found = [
-        permutation_test(rng.normal(size=(5, 2)), rng.normal(size=(5, 2)), ["a", "b"]).p for _ in range(60)
-    ]
+    found = [permutation_test(rng.normal(size=(5, 2)), rng.normal(size=(5, 2)), ["a", "b"]).p for _ in range(60)]
     assert 0.35 < np.mean(found) < 0.65
     assert np.mean(np.array(found) <= 0.05) < 0.2
 

@@ -1,3 +1,52 @@
-"""Acculturate: align a language model with a culture's survey values by searching for a soft prompt."""
+"""Acculturate: align a language model with a culture's survey values by searching for a soft prompt.
+
+>>> from acculturate import align, score  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acculturate.measure import Asking
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "align", "score"]
+
+
+def align(*, out: str | Path, **settings: Any) -> dict[str, Any]:
+    """Search for a soft prompt; what ``acculturate align`` does, with the same settings (``spec.RunSpec``).
+
+    Returns the content of ``result.json`` and leaves the run directory ``out``, report included. Raises
+    ``errors.UserError`` for every mistake in the settings.
+    """
+    # Imported here, so that `import acculturate` stays light.
+    from acculturate.alignment import align as run
+    from acculturate.report import write_report
+    from acculturate.spec import make_spec
+
+    result = run(make_spec(settings, "the call of align"), Path(out))
+    write_report(Path(out), result)
+    return result
+
+
+def score(
+    *,
+    model: str,
+    prompt: str | Path | None = None,
+    instrument: str = "vsm2013",
+    asking: Asking | None = None,
+    dtype: str = "float32",
+) -> dict[str, Any]:
+    """Put the questionnaire to a model; ``scores`` (points), ``item_means`` (option values), ``answer_mass`` (0..1).
+
+    ``prompt``: a run directory or a ``.safetensors`` file. ``asking``: formats and scoring (``measure.Asking``).
+    """
+    from acculturate.instruments import load_instrument
+    from acculturate.loading import ModelChoice
+    from acculturate.measure import Asking, score_model
+
+    choice = ModelChoice(model, dtype=dtype)
+    path = None if prompt is None else Path(prompt)
+    return score_model(load_instrument(instrument), choice, asking or Asking(), prompt=path)

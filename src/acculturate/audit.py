@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 from jaxtyping import Float
 
-from acculturate import validity
+from acculturate import baselines, validity
 from acculturate.errors import UserError
 from acculturate.formats import Format, Questionnaire, parse_format, questionnaire
 from acculturate.instruments import Instrument
@@ -40,12 +40,15 @@ MASS_MODEST = 0.5
 """Under this the likeliest reply may well be no answer, which the verdict's reasons say."""
 MISSING_HIGH = 0.5
 """Share of missing answers above this: most of what would be scored is not there."""
-FLAT_SPREAD = 0.025
-"""Standard deviation of item means, as share of the scale: 0.1 on a scale of 1 to 5, which lets a VSM
-dimension vary by about 6 points, under a third of how much countries differ (about 20)."""
-FLAT_SHIFT = 0.1
+FLAT_SPREAD = 0.01
+"""Standard deviation of item means, as share of the scale, under which answers are flat: 0.04 on a scale of 1
+to 5, which lets a VSM dimension vary by 2 to 3 points, about what reduced precision alone does."""
+NEAR_FLAT = 0.025
+"""The same after averaging both orders, under which the reasons say that scores stay near the constant: a VSM
+dimension then varies by about 6 points, under a third of how much countries differ (about 20)."""
+FLAT_SHIFT = 0.05
 """Mean difference between the orders, as share of the scale, from which flat answers are picks of one place:
-four times what FLAT_SPREAD calls nothing."""
+five times what FLAT_SPREAD calls nothing."""
 CLEAR = 0.3
 """Order correlation that counts as clear, on either side. Among 24 unrelated items one pair of orders reaches
 it by chance once in 13 times; the mean over several presentations far more rarely."""
@@ -104,6 +107,13 @@ class PersonaAudit:
     by_dimension: dict[str, float]
     sentence: str
 
+    @property
+    def sensitivity(self) -> float:
+        """Spread of the persona scores as a share of the published one: 0 is deaf, 1 differs as much as
+        countries.
+        """
+        return self.spread / self.published_spread if self.published_spread else math.nan
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -156,6 +166,7 @@ class Audit:
         """Plain JSON (NaN as null) for ``result.json``, the report and ``--format json``."""
         figures = asdict(self) | {
             "format_correlation": self.format_correlation,
+            "persona_sensitivity": None if self.persona is None else self.persona.sensitivity,
             "usable": self.usable,
             "noise": self.noise,
             "warning": self.warning,
@@ -164,6 +175,7 @@ class Audit:
                 "mass_modest": MASS_MODEST,
                 "missing_high": MISSING_HIGH,
                 "flat_spread": FLAT_SPREAD,
+                "near_flat": NEAR_FLAT,
                 "flat_shift": FLAT_SHIFT,
                 "clear": CLEAR,
                 "persona_small": PERSONA_SMALL,
@@ -181,9 +193,8 @@ def asking(respondent: Respondent) -> Ask:
 
 
 def persona_context(country: str) -> Context:
-    return Context(
-        system=f"You are a person from {country}. Answer every question the way people in {country} would."
-    )
+    """The baseline's persona in its first descriptor."""
+    return baselines.persona(country, baselines.DESCRIPTORS[0])
 
 
 def default_targets(instrument: Instrument) -> tuple[Target, ...]:
@@ -194,12 +205,8 @@ def default_targets(instrument: Instrument) -> tuple[Target, ...]:
     return tuple(found.find(country) for country in PERSONA_COUNTRIES)
 
 
-def default_formats(
-    instrument: Instrument, *, short: bool = False, language: str = "en"
-) -> tuple[Format, ...]:
-    """Letters and digits in two layouts, and unless ``short`` in two wordings, as far as the instrument has
-    them.
-    """
+def default_formats(instrument: Instrument, *, short: bool = False, language: str = "en") -> tuple[Format, ...]:
+    """Letters and digits in two layouts, and unless ``short`` in two wordings (as far as there are two)."""
     if language not in instrument.languages:
         language = instrument.languages[0]
     forms = (replace(parse_format(text), language=language) for text in (SHORT if short else FULL))
@@ -238,9 +245,7 @@ def audit(
         position_share=_mean(row.position_share for row in rows),
         order_correlation=orders.mean,
         order_interval=validity.correlation_interval(pairs),
-        correlations={
-            name: found.mean for name, found in validity.factor_agreements(means, asked.formats).items()
-        },
+        correlations={name: found.mean for name, found in validity.factor_agreements(means, asked.formats).items()},
         consistency=validity.cronbach_alpha(table.T),
         presentations=rows,
         short=short,
@@ -307,8 +312,7 @@ def _reasons(found: Audit) -> list[str]:
     n = len(found.presentations)
     missing = f", and {found.missing:.0%} of the answers are missing" if found.missing else ""
     sentences = [
-        f"The options hold {found.mass:.0%} of the probability of the next token{missing}, "
-        f"in {n} ways of asking."
+        f"The options hold {found.mass:.0%} of the probability of the next token{missing}, in {n} ways of asking."
     ]
     if found.verdict == NO_ANSWER:
         return [*sentences, "Scores of what little is left say nothing about the model's values."]
@@ -328,11 +332,13 @@ def _reasons(found: Audit) -> list[str]:
             f"the content, -1 an answer by place; position makes up {_share(found.position_share)} of what "
             "moves the answers."
         )
+    if found.verdict == READS and low < 0:
+        sentences.append("The interval includes zero: with other items the verdict might be another.")
     balanced = _mean(p.balanced_spread for p in found.presentations)
-    if found.verdict in (POSITION, UNCLEAR) and balanced < FLAT_SPREAD:
+    if found.verdict != FLAT and balanced < NEAR_FLAT:
         sentences.append(
-            f"Once both orders are averaged its answers are flat (spread {balanced:.1%} of the scale): its "
-            "scores stay near the constant whatever is asked."
+            f"Once both orders are averaged its answers are nearly flat (spread {balanced:.1%} of the scale): its "
+            "scores stay within a few points of the constant."
         )
     for verdict in (READS, WEAK, UNCLEAR, POSITION, FLAT, NO_ANSWER):
         names = [p for p in found.presentations if p.verdict == verdict]
@@ -352,8 +358,7 @@ def _format_reasons(found: Audit) -> list[str]:
         if found.verdict == READS and min(compared.values()) < CLEAR:
             worst = min(compared, key=lambda name: compared[name])
             sentences.append(
-                f"Its answers depend on the {words[worst]}: what holds in one of them need not hold in "
-                "another."
+                f"Its answers depend on the {words[worst]}: what holds in one of them need not hold in another."
             )
     return sentences
 
@@ -368,8 +373,7 @@ def _warning(found: Audit) -> str | None:
         )
     if found.verdict == WEAK:
         return (
-            "In no single format does this model clearly read the options; expect what is tuned to carry "
-            "over poorly."
+            "In no single format does this model clearly read the options; expect what is tuned to carry over poorly."
         )
     return f"This model {_phrase(found.verdict)}: tuning it on this survey would only tune noise."
 
@@ -437,9 +441,7 @@ def _persona_sentence(found: PersonaAudit) -> str:
 
 def _scores(instrument: Instrument, response: Response) -> Float[np.ndarray, "dims"]:
     """Scores of the answers averaged over all formats asked (C = 50), in points."""
-    means = np.sum(
-        np.where(instrument.option_mask(), np.exp(response.logprobs) * instrument.values(), 0.0), axis=-1
-    )
+    means = np.sum(np.where(instrument.option_mask(), np.exp(response.logprobs) * instrument.values(), 0.0), axis=-1)
     return dimension_scores(means.mean(axis=0), instrument.weights(), instrument.constants())
 
 

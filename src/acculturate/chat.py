@@ -51,13 +51,11 @@ class Chat:
         before: list[int] = []
         after: list[int] = []
         side = before
-        for kind, content in parts:
-            if kind == "mark" and content == _SLOT:
+        for part in parts:
+            if part == _SLOT:
                 side = after
-            elif kind == "mark":
-                side.extend(self.plain(texts[content]))
             else:
-                side.extend(content)
+                side.extend(self.plain(texts[part]) if isinstance(part, str) else part)
         return Sequence_(tuple(before), tuple(after))
 
     def label(self, label: str) -> int:
@@ -109,15 +107,15 @@ class Chat:
 
     @cached_property
     def _lead(self) -> str:
-        """The beginning-of-text token where this tokenizer opens every text with one, as templates do on their own."""
+        """The beginning-of-text token, where this tokenizer opens every text with one (templates bring their own)."""
         bos = self.tokenizer.bos_token
-        return bos if bos and self.tokenizer.encode("a")[:1] == [self.tokenizer.bos_token_id] else ""
+        return str(bos) if bos and self.tokenizer.encode("a")[:1] == [self.tokenizer.bos_token_id] else ""
 
     @cached_property
     def _tail(self) -> str:
         return _MARK.split(self._render(("user",), "before_bos"))[-1]
 
-    def _parts(self, shape: tuple[str, ...], slot: str) -> list[tuple[str, str | list[int]]]:
+    def _parts(self, shape: tuple[str, ...], slot: str) -> list[str | list[int]]:
         return _template_parts(self, shape, slot)
 
     def _render(self, shape: tuple[str, ...], slot: str) -> str:
@@ -140,17 +138,13 @@ class Chat:
             expected.insert(0 if slot == "before_bos" else len(expected), _SLOT)
         if found != expected:
             place = "system message" if slot == "system" or "system" in shape else f"slot {slot}"
-            raise UserError(
-                f"This model's chat template has no place for a {place}; choose another slot or model."
-            )
+            raise UserError(f"This model's chat template has no place for a {place}; choose another slot or model.")
         return text
 
     def _apply(self, messages: list[dict[str, str]]) -> str:
         if not self.tokenizer.chat_template:
             # A base model: the texts one after the other, and an invitation to answer.
-            lines = [
-                m["content"] if m["role"] != "assistant" else f"Answer:\n{m['content']}" for m in messages
-            ]
+            lines = [m["content"] if m["role"] != "assistant" else f"Answer:\n{m['content']}" for m in messages]
             return self._lead + "\n\n".join([*lines, "Answer:\n"])
         try:
             text = self.tokenizer.apply_chat_template(
@@ -166,12 +160,13 @@ class Chat:
 
 
 @lru_cache(maxsize=256)
-def _template_parts(chat: Chat, shape: tuple[str, ...], slot: str) -> list[tuple[str, str | list[int]]]:
+def _template_parts(chat: Chat, shape: tuple[str, ...], slot: str) -> list[str | list[int]]:
+    """The rendered conversation in order: names of marks, and token ids between them."""
     pieces = _MARK.split(chat._render(shape, slot))
-    parts: list[tuple[str, str | list[int]]] = []
+    parts: list[str | list[int]] = []
     for i, piece in enumerate(pieces):
         if i % 2:
-            parts.append(("mark", piece))
+            parts.append(piece)
         elif piece:
-            parts.append(("ids", chat.tokenizer.encode(piece, add_special_tokens=False)))
+            parts.append(chat.tokenizer.encode(piece, add_special_tokens=False))
     return parts

@@ -150,7 +150,7 @@ def align(
     }
     values = _spec_values(given, option or [], config)
     as_json = _is_json(output)
-    from acculturate.align import align as run
+    from acculturate.alignment import align as run
     from acculturate.spec import make_spec
 
     spec = make_spec(values, "the command line" if config is None else f"the command line or {config}")

@@ -49,9 +49,7 @@ def cloze_response(
     the words of their option.
     """
     if normalise not in NORMALISATIONS:
-        raise UserError(
-            f"Normalisation '{normalise}' is unknown; expected one of {', '.join(NORMALISATIONS)}."
-        )
+        raise UserError(f"Normalisation '{normalise}' is unknown; expected one of {', '.join(NORMALISATIONS)}.")
     if batch < 1:
         raise UserError("A batch needs at least one text.")
     told, instrument = context or Context(), asked.instrument
@@ -80,9 +78,7 @@ def cloze_response(
     return Response(logprobs, mass)
 
 
-def cloze_from(
-    respondent: Respondent, normalise: str = "tokens"
-) -> Callable[[Questionnaire, Context], Response]:
+def cloze_from(respondent: Respondent, normalise: str = "tokens") -> Callable[[Questionnaire, Context], Response]:
     """A loaded model, asked by option-text likelihood, as something to audit (audit.Ask)."""
     return lambda asked, context: cloze_response(respondent, asked, context=context, normalise=normalise)
 
@@ -156,16 +152,11 @@ def _score(
     """Summed log-likelihood of each continuation, left-padded so that all of them end together."""
     model = respondent.model
     virtual = torch.as_tensor(soft, dtype=model.dtype, device=model.device)
-    rows = [
-        torch.cat([embed(model, s.prefix), virtual, embed(model, s.suffix), embed(model, ids)])
-        for s, ids in texts
-    ]
+    rows = [torch.cat([embed(model, s.prefix), virtual, embed(model, s.suffix), embed(model, ids)]) for s, ids in texts]
     longest, tail = max(len(row) for row in rows), max(len(ids) for _, ids in texts)
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if limit and longest > limit:
-        raise UserError(
-            f"A question with an option is {longest} tokens long, but this model reads {limit} at most."
-        )
+        raise UserError(f"A question with an option is {longest} tokens long, but this model reads {limit} at most.")
     embeds = torch.zeros(len(rows), longest, respondent.hidden, dtype=model.dtype, device=model.device)
     mask = torch.zeros(len(rows), longest, dtype=torch.long, device=model.device)
     for i, row in enumerate(rows):

@@ -111,9 +111,7 @@ def compare(
             confusions.append(_confusion(row, role, scores, runs, target_set))
     left = [d for d, one in zip(runs.dims, runs.published, strict=True) if not one]
     if left:
-        notes.append(
-            f"Distances leave out {', '.join(left)}: not every compared country has a published score there."
-        )
+        notes.append(f"Distances leave out {', '.join(left)}: not every compared country has a published score there.")
     return Comparison(dict(zip(runs.codes, runs.countries, strict=True)), tuple(confusions), tuple(notes))
 
 
@@ -167,9 +165,7 @@ def _dimensions(results: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> 
     for result, label in zip(results, labels, strict=True):
         try:
             measure, target = result["instrument"], result["target"]
-            found.append(
-                (measure["id"], measure["constant"], tuple(str(d["id"]) for d in measure["dimensions"]))
-            )
+            found.append((measure["id"], measure["constant"], tuple(str(d["id"]) for d in measure["dimensions"])))
             _ = target["code"], target["country"], target["scores"], result["rows"]
         except (KeyError, TypeError) as error:
             raise UserError(
@@ -313,7 +309,8 @@ def _markdown(confusion: Confusion, countries: Mapping[str, str]) -> str:
     lines += [
         "",
         f"Nearest to its own country: {right} of {len(confusion.placings)} runs "
-        f"(chance {confusion.chance:.0%}); exchanging the countries at random fits as well with p = {confusion.p:.3f}.",
+        f"(chance {confusion.chance:.0%}); "
+        f"exchanging the countries at random fits as well with p = {confusion.p:.3f}.",
         "",
         _line(["", *confusion.tau]),
         _line(["---"] * (len(confusion.tau) + 1)),

@@ -9,8 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from acculturate.align import prepare
-from acculturate.engine import PackedEngine
+from acculturate.engine import PackedEngine, embedding_of, head_of
 from acculturate.machine import synchronize
 from acculturate.respondent import Interview, Respondent
 from acculturate.spec import RunSpec
@@ -62,8 +61,7 @@ class CostEstimate:
             lines += [
                 f"Seconds                {self.seconds:.3g} per candidate (measured here), "
                 f"{self.seconds * self.population:.3g} per generation of {self.population}",
-                f"Total                  {readable_time(self.seconds * self.budget)} "
-                f"for {self.budget:,} candidates",
+                f"Total                  {readable_time(self.seconds * self.budget)} for {self.budget:,} candidates",
             ]
         return "\n".join(lines)
 
@@ -78,11 +76,11 @@ class CostEstimate:
 
 def dry_run(spec: RunSpec) -> CostEstimate:
     """The cost of the search that ``spec`` describes, with one candidate measured; writes nothing."""
+    from acculturate.alignment import prepare  # all of the search comes with it, which a benchmark does without
+
     asked = prepare(spec).questionnaires["train"]
     assert asked is not None
-    interview = Interview(
-        Respondent(spec.choice), asked, slot=spec.slot, n_tokens=spec.tokens, rows=spec.rows
-    )
+    interview = Interview(Respondent(spec.choice), asked, slot=spec.slot, n_tokens=spec.tokens, rows=spec.rows)
     return estimate([interview], budget=spec.budget, population=spec.population)
 
 
@@ -94,7 +92,7 @@ def estimate(
     ``measured`` computes two passes through every interview, one to warm up and one to time.
     """
     respondent = interviews[0].respondent
-    head = respondent.model.get_output_embeddings().weight.numel()
+    head = head_of(respondent.model).weight.numel()
     layers, width = weights_in_layers(respondent), attention_width(respondent)
     tokens = static = naive = working = 0
     operations = 0.0
@@ -124,7 +122,7 @@ def estimate(
 def weights_in_layers(respondent: Respondent) -> int:
     """Weights that every token is multiplied with: all but the embeddings and the output head."""
     model = respondent.model
-    outside = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
+    outside = {id(embedding_of(model).weight), id(head_of(model).weight)}
     return sum(p.numel() for p in model.parameters() if id(p) not in outside)
 
 
@@ -156,7 +154,7 @@ def _activations(interview: Interview) -> int:
         tokens, answers = 8 * max(interview.lengths), 8
     states = tokens * (8 * interview.respondent.hidden + 3 * inner) * size
     # In float32 twice: the logits, and their exponentials in the sum over the vocabulary.
-    return states + answers * interview.respondent.model.get_output_embeddings().weight.shape[0] * 8
+    return states + answers * head_of(interview.respondent.model).weight.shape[0] * 8
 
 
 def _seconds(interview: Interview, repeats: int = 1) -> float:

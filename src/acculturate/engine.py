@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -33,9 +34,7 @@ class Answers:
 class PackedEngine:
     """Evaluates soft prompts in the packed layout. ``options``: token ids in shown order, -1 beyond the last."""
 
-    def __init__(
-        self, model: PreTrainedModel, plan: Plan, options: Int[np.ndarray, "sequences options"]
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, plan: Plan, options: Int[np.ndarray, "sequences options"]) -> None:
         self.model, self.plan = model, plan
         self._options = options
         self._passes = [_Pass(model, rows, options) for rows in plan.passes]
@@ -57,7 +56,10 @@ class PackedEngine:
 
 
 class PlainEngine:
-    """Evaluates whole sequences, right-padded, ``batch`` at a time: for models that take no 4-D mask, and as reference."""
+    """Evaluates whole sequences, right-padded, ``batch`` at a time.
+
+    For models that take no 4-D mask, and as reference.
+    """
 
     def __init__(
         self,
@@ -83,9 +85,7 @@ class PlainEngine:
         model, chosen = self.model, self._sequences[which]
         soft = torch.as_tensor(prompt, dtype=model.dtype, device=model.device)
         lengths = [len(s.prefix) + len(soft) + len(s.suffix) for s in chosen]
-        embeds = torch.zeros(
-            len(chosen), max(lengths), soft.shape[-1], dtype=model.dtype, device=model.device
-        )
+        embeds = torch.zeros(len(chosen), max(lengths), soft.shape[-1], dtype=model.dtype, device=model.device)
         mask = torch.zeros(embeds.shape[:2], dtype=torch.long, device=model.device)
         for row, (sequence, length) in enumerate(zip(chosen, lengths, strict=True)):
             parts = [embed(model, sequence.prefix), soft, embed(model, sequence.suffix)]
@@ -97,10 +97,20 @@ class PlainEngine:
         return read()
 
 
+def embedding_of(model: PreTrainedModel) -> torch.nn.Embedding:
+    """The input-embedding module; the library's type says any module, or none."""
+    return cast(torch.nn.Embedding, model.get_input_embeddings())
+
+
+def head_of(model: PreTrainedModel) -> torch.nn.Linear:
+    """The output head: hidden states to logits over the vocabulary."""
+    return cast(torch.nn.Linear, model.get_output_embeddings())
+
+
 def embed(model: PreTrainedModel, tokens: Sequence[int]) -> Tensor:
     """Rows of the embedding *module*, which may scale them (Gemma): ``(len(tokens), hidden)``."""
     ids = torch.tensor(list(tokens), dtype=torch.long, device=model.device)
-    return model.get_input_embeddings()(ids)
+    return embedding_of(model)(ids)
 
 
 @contextmanager
@@ -110,7 +120,7 @@ def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: 
     The option logits are computed in float32 whatever the model's precision, because a bfloat16 logit near 20
     is rounded to steps of 1/16. What the model does to logits after its head (soft-capping, scaling) applies.
     """
-    head = model.get_output_embeddings()
+    head = head_of(model)
     kept: dict[str, Tensor] = {}
 
     def gather(_module, args):
@@ -188,9 +198,7 @@ def _roomy(states: Tensor, room: int) -> Tensor:
 class _Pass:
     """One forward pass of the plan as tensors: rows padded to common sizes, static part already computed."""
 
-    def __init__(
-        self, model: PreTrainedModel, rows: tuple[Row, ...], options: Int[np.ndarray, "sequences options"]
-    ):
+    def __init__(self, model: PreTrainedModel, rows: tuple[Row, ...], options: Int[np.ndarray, "sequences options"]):
         self._model = model
         n_static, n_dynamic = max(len(r.static) for r in rows), max(len(r.dynamic) for r in rows)
         seen, depths = _layout(rows, n_static, n_dynamic)
@@ -201,7 +209,7 @@ class _Pass:
         self._soft = torch.as_tensor(np.maximum(-1 - tokens, 0), device=device)
         self._is_soft = torch.as_tensor(tokens < 0, device=device)[..., None]
         with torch.inference_mode():
-            self._embeds = model.get_input_embeddings()(torch.as_tensor(np.maximum(tokens, 0), device=device))
+            self._embeds = embedding_of(model)(torch.as_tensor(np.maximum(tokens, 0), device=device))
             self._static = self._remember(rows, seen, depths, n_static, n_dynamic)
         self._caches: dict[int, list[_Buffer]] = {1: self._static}
         self._row = np.concatenate([np.full(len(r.answers), i) for i, r in enumerate(rows)])
@@ -213,15 +221,13 @@ class _Pass:
     def _remember(self, rows, seen, depths, n_static: int, n_dynamic: int) -> list[_Buffer]:
         """Keys and values of what stands before the slot, computed once."""
         model = self._model
-        layers = [
-            _Buffer(n_static + n_dynamic) for _ in range(model.config.get_text_config().num_hidden_layers)
-        ]
+        layers = [_Buffer(n_static + n_dynamic) for _ in range(model.config.get_text_config().num_hidden_layers)]
         if n_static:
             tokens = torch.as_tensor(_padded([r.static.tokens for r in rows], n_static), device=model.device)
             nobody = torch.zeros(0, dtype=torch.long)
             with answers_only(model, nobody, nobody, nobody.reshape(0, 1).to(model.device)):
                 model(
-                    inputs_embeds=model.get_input_embeddings()(tokens),
+                    inputs_embeds=embedding_of(model)(tokens),
                     attention_mask=_mask(model, seen[:, :n_static, :n_static], depths[:, :n_static], 0),
                     position_ids=torch.as_tensor(depths[:, :n_static], device=model.device),
                     past_key_values=Cache(layers=list(layers)),
@@ -279,9 +285,7 @@ def _layout(rows: tuple[Row, ...], n_static: int, n_dynamic: int) -> tuple[np.nd
     return seen, depths
 
 
-def _mask(
-    model: PreTrainedModel, seen: np.ndarray, depths: np.ndarray, first_query: int
-) -> Tensor | dict[str, Tensor]:
+def _mask(model: PreTrainedModel, seen: np.ndarray, depths: np.ndarray, first_query: int) -> Tensor | dict[str, Tensor]:
     """Additive attention mask ``(rows, 1, queries, keys)``; one per kind of layer where some slide a window."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or [])

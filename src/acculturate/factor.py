@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy.special import chdtrc
 
 SALIENT = 0.4
 """Absolute loading from which an item counts as belonging to a factor (the usual convention)."""
@@ -75,7 +75,7 @@ def bartlett(r: Float[np.ndarray, "items items"], people: int) -> tuple[float, i
     _, logdet = np.linalg.slogdet(r)
     chi2 = max(0.0, -(people - 1 - (2 * n + 5) / 6) * logdet)
     freedom = n * (n - 1) // 2
-    return float(chi2), freedom, float(stats.chi2.sf(chi2, freedom))
+    return float(chi2), freedom, float(chdtrc(freedom, chi2))
 
 
 def parallel_analysis(

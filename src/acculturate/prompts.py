@@ -15,6 +15,7 @@ from acculturate.errors import UserError
 from acculturate.journal import write_whole
 
 FILE = "prompt.safetensors"
+_ABOUT = "acculturate"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +31,9 @@ class SoftPrompt:
 
 
 def write_prompt(path: Path, prompt: SoftPrompt) -> None:
-    header = {
-        "slot": prompt.slot,
-        "model": json.dumps(prompt.identity, sort_keys=True),
-        "format": "acculturate-1",
-    }
-    write_whole(path, save({"prompt": prompt.vectors.astype(np.float32)}, header))
+    about = {"format": 1, "slot": prompt.slot, "model": prompt.identity}
+    # One entry: safetensors writes several in an order that changes from process to process.
+    write_whole(path, save({"prompt": prompt.vectors.astype(np.float32)}, {_ABOUT: json.dumps(about, sort_keys=True)}))
 
 
 def read_prompt(path: Path) -> SoftPrompt:
@@ -45,9 +43,9 @@ def read_prompt(path: Path) -> SoftPrompt:
         raise UserError(f"There is no soft prompt at '{file}'; give a run directory or a .safetensors file.")
     try:
         with safe_open(file, framework="np") as stored:
-            header = stored.metadata() or {}
+            about = json.loads((stored.metadata() or {})[_ABOUT])
             vectors = stored.get_tensor("prompt")
-            return SoftPrompt(vectors.astype(np.float32), header["slot"], json.loads(header["model"]))
+            return SoftPrompt(vectors.astype(np.float32), about["slot"], about["model"])
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         raise UserError(
             f"'{file}' is not a soft prompt of acculturate (expected a tensor 'prompt' with its slot and model); "

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from acculturate import attention
 from acculturate.chat import Chat, Turn
-from acculturate.engine import Answers, PackedEngine, PlainEngine
+from acculturate.engine import Answers, PackedEngine, PlainEngine, embedding_of
 from acculturate.errors import UserError
 from acculturate.formats import Questionnaire, option_values, present
 from acculturate.loading import Loaded, ModelChoice, load_model
@@ -53,27 +53,25 @@ class Respondent:
     @property
     def hidden(self) -> int:
         """Width of the input embeddings."""
-        return int(self.model.get_input_embeddings().weight.shape[1])
+        return int(embedding_of(self.model).weight.shape[1])
 
     @cached_property
     def unit(self) -> float:
         """Standard deviation of one embedding coordinate over the vocabulary, measured at the module's output."""
-        some = np.random.default_rng(0).choice(
-            self.vocabulary, size=min(4096, len(self.vocabulary)), replace=False
-        )
+        some = np.random.default_rng(0).choice(self.vocabulary, size=min(4096, len(self.vocabulary)), replace=False)
         return float(self.rows(some).std())
 
     @cached_property
     def vocabulary(self) -> Int[np.ndarray, "tokens"]:
         """Ids of ordinary tokens: no control tokens, no unused rows."""
-        n = min(len(self.tokenizer), self.model.get_input_embeddings().weight.shape[0])
+        n = min(len(self.tokenizer), embedding_of(self.model).weight.shape[0])
         return np.setdiff1d(np.arange(n), list(self.tokenizer.added_tokens_decoder))
 
     @torch.inference_mode()
     def rows(self, ids: Sequence[int] | Int[np.ndarray, "n"]) -> Float[np.ndarray, "n hidden"]:
         """Embeddings of tokens, taken through the embedding module (which may scale them), in float32."""
         index = torch.as_tensor(np.asarray(ids), device=self.model.device)
-        return self.model.get_input_embeddings()(index).float().cpu().numpy()
+        return embedding_of(self.model)(index).float().cpu().numpy()
 
     def sequences(self, asked: Questionnaire, slot: str, context: Context) -> list[Sequence_]:
         """Token ids of every question, formats outermost, with the slot in place."""
@@ -109,9 +107,7 @@ class Respondent:
         """What attention costs here relative to the weight products of one token (packing.Cost)."""
         config = self.model.config.get_text_config()
         weights = sum(
-            p.numel()
-            for name, p in self.model.named_parameters()
-            if "embed" not in name and "head" not in name
+            p.numel() for name, p in self.model.named_parameters() if "embed" not in name and "head" not in name
         )
         heads = getattr(config, "num_attention_heads", None) or 1  # a recurrent model has none
         width = heads * (getattr(config, "head_dim", None) or self.hidden // heads)
@@ -219,7 +215,8 @@ class Interview:
     def _shrink(self) -> None:
         if self.rows == 1:
             raise UserError(
-                "One candidate does not fit into memory; use a smaller model, --dtype bfloat16, fewer formats or another device."
+                "One candidate does not fit into memory; use a smaller model, --dtype bfloat16, fewer formats "
+                "or another device."
             )
         self.rows = self.rows // 2
         # The old engine's buffers go first, or there would be two of everything when memory is short.

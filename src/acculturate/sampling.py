@@ -137,9 +137,7 @@ def sampling_from(
     respondent: Respondent, sampling: Sampling | None = None
 ) -> Callable[[Questionnaire, Context], Response]:
     """A loaded model, asked by sampling, as something to audit (audit.Ask)."""
-    return lambda asked, context: sampled_responses(
-        respondent, asked, context=context, sampling=sampling
-    ).response()
+    return lambda asked, context: sampled_responses(respondent, asked, context=context, sampling=sampling).response()
 
 
 def stream(form: str, item: str, seed: int) -> np.random.Generator:

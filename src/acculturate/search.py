@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from acculturate.scoring import Evaluation
 from acculturate.spaces import Space
 
 
+@runtime_checkable
 class Evaluator(Protocol):
     """Evaluates soft prompts; row order is part of the contract."""
 

@@ -7,7 +7,7 @@ the difference between two ordinary tokens, whatever the model.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from acculturate.errors import UserError
 
 
+@runtime_checkable
 class Space(Protocol):
     """Decodes candidates to soft prompts around an anchor."""
 

@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
-from scipy import stats
+from jaxtyping import Float, Int
 
 from acculturate.formats import ORDERS, Format
 
@@ -30,9 +29,7 @@ def pearson(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> float:
     return float(_correlations(a[None], b[None])[0])
 
 
-def _correlations(
-    a: Float[np.ndarray, "draws n"], b: Float[np.ndarray, "draws n"]
-) -> Float[np.ndarray, "draws"]:
+def _correlations(a: Float[np.ndarray, "draws n"], b: Float[np.ndarray, "draws n"]) -> Float[np.ndarray, "draws"]:
     """``pearson`` of every row."""
     there = ~(np.isnan(a) | np.isnan(b))
     n = np.maximum(there.sum(axis=1), 1)
@@ -104,9 +101,7 @@ def balanced_means(
     return tuple(formats[chosen[0]] for chosen in rows.values()), table
 
 
-def factor_agreements(
-    means: Float[np.ndarray, "formats items"], formats: Sequence[Format]
-) -> dict[str, Agreement]:
+def factor_agreements(means: Float[np.ndarray, "formats items"], formats: Sequence[Format]) -> dict[str, Agreement]:
     """Agreement of order-balanced means between presentations that differ in one of FACTORS and in nothing
     else.
     """
@@ -379,9 +374,7 @@ def permutation_test(
     rng = np.random.default_rng(seed)
     # The identity comes first either way.
     orders = np.array(
-        list(itertools.permutations(range(n)))
-        if exact
-        else [np.arange(n), *(rng.permutation(n) for _ in range(draws))]
+        list(itertools.permutations(range(n))) if exact else [np.arange(n), *(rng.permutation(n) for _ in range(draws))]
     )
     table = np.stack(
         [_correlations(found[orders, d], np.broadcast_to(published[:, d], orders.shape)) for d in range(dims)]
@@ -409,7 +402,9 @@ def kendall_tau(found: Float[np.ndarray, "n"], published: Float[np.ndarray, "n"]
     x, y = found[there], published[there]
     if len(x) < 2 or np.ptp(x) < _CONSTANT or np.ptp(y) < _CONSTANT:
         return math.nan
-    return float(np.asarray(stats.kendalltau(x, y))[0])
+    a, b = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
+    # Kendall (1945): tied pairs are taken out of each side's count.
+    return float((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
 
 
 def misranked_share(found: Float[np.ndarray, "n"], published: Float[np.ndarray, "n"]) -> float:
@@ -423,6 +418,15 @@ def misranked_share(found: Float[np.ndarray, "n"], published: Float[np.ndarray, 
     x, y = found[there], published[there]
     if len(x) < 2:
         return math.nan
-    rank = stats.rankdata(-x)
-    best, worst = stats.rankdata(-y, method="min"), stats.rankdata(-y, method="max")
+    (first, last), (best, worst) = _places(x), _places(y)
+    rank = (first + last) / 2
     return float(np.mean((rank < best) | (rank > worst)))
+
+
+def _places(
+    scores: Float[np.ndarray, "n"],
+) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
+    """First and last rank that each score shares with its ties, 1 for the highest."""
+    higher = (scores[None, :] > scores[:, None]).sum(axis=1)
+    equal = (scores[None, :] == scores[:, None]).sum(axis=1)
+    return higher + 1, higher + equal

@@ -27,6 +27,7 @@ class State(Protocol):
 S = TypeVar("S", bound=State)
 
 
+@runtime_checkable
 class Optimizer(Protocol[S]):
     """A search algorithm: frozen hyper-parameters here, everything that changes in its state.
 

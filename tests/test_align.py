@@ -1,0 +1,336 @@
+"""The main job on a tiny random model: files, honesty of the record, resumption, and a user's mistakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from acculturate import cli
+from acculturate.alignment import align, prepare
+from acculturate.baselines import in_context, target_answers
+from acculturate.instruments import load_instrument
+from acculturate.journal import RunDirectory
+from acculturate.prompts import read_prompt
+from acculturate.respondent import Interview, Respondent
+from acculturate.spec import make_spec
+
+FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json")
+COMPARED = FILES
+
+
+def settings(tiny: str, **changes: object) -> dict[str, object]:
+    return {
+        "model": tiny,
+        "country": "SAU",
+        "targets": "country-tool-estimate",
+        "protocol": "paper",
+        "optimizer": "de",
+        "tokens": 2,
+        "population": 5,
+        "budget": 20,
+        **changes,
+    }
+
+
+@pytest.fixture(scope="module")
+def run(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("run") / "sau"
+    return out, align(make_spec(settings(tiny)), out)
+
+
+def acculturate(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "acculturate", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+def failing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
+    """Run the command line in this process; it must exit with 2 and say one sentence, without a traceback."""
+    monkeypatch.setattr(sys, "argv", ["acculturate", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    shown = capsys.readouterr()
+    assert exit_.value.code == 2
+    assert shown.out == ""
+    lines = [line for line in shown.err.splitlines() if line and not line.startswith("loading the model")]
+    assert len(lines) == 1, shown.err
+    assert lines[0].startswith("acculturate: ")
+    assert lines[0].endswith(".")
+    return lines[0]
+
+
+class TestRecord:
+    def test_every_file_is_there(self, run):
+        out, _ = run
+        assert all((out / name).stat().st_size for name in FILES)
+        assert list((out / "checkpoints").glob("*.safetensors"))
+        assert not list(out.glob(".*.partial"))
+
+    def test_rows_stand_in_order_with_every_role(self, run):
+        _, result = run
+        assert [row["id"] for row in result["rows"]] == ["flat", "naive", "persona", "in-context", "tuned"]
+        for row in result["rows"]:
+            assert row["heldout"] is not None, "a format that was not trained on always stands beside"
+            assert [view["role"] for view in row["by_view"]] == ["train", "heldout", "heldout"]
+
+    def test_losses_are_the_l1_distances_of_the_scores(self, run):
+        _, result = run
+        target = result["target"]["scores"]
+        for row in result["rows"]:
+            for view in row["by_view"]:
+                by_hand = sum(abs(view["scores"][d] - target[d]) for d in target)
+                assert view["loss"] == pytest.approx(by_hand)
+                assert view["mae"] == pytest.approx(by_hand / 6)
+            held = [view["loss"] for view in row["by_view"] if view["role"] == "heldout"]
+            assert row["heldout"]["loss"] == pytest.approx(np.mean(held))
+
+    def test_flat_answers_score_fifty(self, run):
+        _, result = run
+        flat = result["rows"][0]
+        assert list(flat["train"]["scores"].values()) == pytest.approx([50.0] * 6)
+        assert flat["train"]["loss"] == pytest.approx(126.0)  # FINDINGS: flat answers against 95/25/60/80/36/52
+
+    def test_the_search_improves_and_its_curve_never_rises(self, run):
+        _, result = run
+        best = [point["best"] for point in result["search"]["curve"]]
+        assert best == sorted(best, reverse=True)
+        assert result["search"]["evaluations"] == 20
+        assert result["rows"][-1]["train"]["loss"] == pytest.approx(best[-1], abs=1e-3)
+
+    def test_evaluations_hold_every_candidate(self, run):
+        out, result = run
+        table = pd.read_parquet(out / "evaluations.parquet")
+        assert len(table) == 20
+        assert table["loss"].min() == pytest.approx(result["search"]["search_loss"])
+        assert len(table["scores"][0]) == 1
+        assert len(table["scores"][0][0]) == 6
+
+    def test_a_finished_run_is_returned_as_it_is(self, run, tiny):
+        out, result = run
+        before = {name: (out / name).read_bytes() for name in FILES}
+        assert align(make_spec(settings(tiny)), out) == result
+        assert before == {name: (out / name).read_bytes() for name in FILES}
+
+    def test_budget_counts_to_the_last_candidate(self, tiny, tmp_path):
+        result = align(make_spec(settings(tiny, budget=13)), tmp_path / "run")
+        assert result["search"]["evaluations"] == 13
+        assert len(pd.read_parquet(tmp_path / "run" / "evaluations.parquet")) == 13
+
+
+def test_reloaded_prompt_scores_the_same_in_a_new_process(run, tiny):
+    out, result = run
+    form = "digits/question-first/0/en/ascending"
+    done = acculturate(
+        "score", "--model", tiny, "--prompt", out, "--formats", form, "--unbalanced", "--format", "json"
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    tuned = result["rows"][-1]["train"]
+    assert list(record["scores"].values()) == pytest.approx(list(tuned["scores"].values()), abs=1e-3)
+    assert record["answer_mass"] == pytest.approx(tuned["mass"], abs=1e-5)
+    assert len(record["item_means"]) == 24
+
+
+@pytest.mark.parametrize("optimizer", ["de", "dfgn"])
+def test_killed_run_ends_byte_for_byte_like_an_uninterrupted_one(tiny, tmp_path, optimizer):
+    arguments = [
+        *("align", "--model", tiny, "--country", "USA", "--protocol", "paper", "--optimizer", optimizer),
+        *("--tokens", 2, "--population", 4, "--budget", 120, "--seed", 3, "--option"),
+        "F=0.6" if optimizer == "de" else "h=3",
+    ]
+    whole = acculturate(*arguments, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    cut = tmp_path / "cut"
+    command = [sys.executable, "-m", "acculturate", *map(str, arguments), "--out", str(cut)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        journal = cut / "journal.jsonl"
+        if journal.exists() and journal.read_bytes().count(b"\n") >= 3:
+            break
+        time.sleep(0.005)
+    assert process.poll() is None, "the run ended before it could be killed"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (cut / "result.json").exists()
+    again = acculturate(*arguments, "--out", cut)
+    assert again.returncode == 0, again.stderr
+    for name in COMPARED:
+        assert (cut / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_journal_longer_than_its_checkpoint_is_cut_back(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    with directory.claimed({"seed": 1}):
+        directory.append({"generation": 1})
+        directory.checkpoint(1, {"x": np.arange(3.0)}, {"n": 1})
+        directory.append({"generation": 2})
+        arrays, scalars = directory.restore() or ({}, {})
+    assert arrays["x"].tolist() == [0.0, 1.0, 2.0]
+    assert scalars == {"n": 1}
+    assert directory.lines() == [{"generation": 1}]
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    with directory.claimed({"seed": 1}):
+        for n in (1, 2):
+            directory.append({"generation": n})
+            directory.checkpoint(n, {"x": np.full(2, float(n))}, {"n": n})
+        (directory.path / "checkpoints" / "000002.safetensors").write_bytes(b"cut off")
+        _, scalars = directory.restore() or ({}, {})
+    assert scalars == {"n": 1}
+    assert len(directory.lines()) == 1
+
+
+def test_a_directory_serves_one_process_at_a_time(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    with directory.claimed({"seed": 1}), pytest.raises(Exception, match="Another process"):
+        with RunDirectory(tmp_path / "run").claimed({"seed": 1}):
+            pass
+
+
+def test_in_context_never_shows_the_probed_item():
+    instrument = load_instrument("vsm2013")
+    shown = in_context(instrument, np.full(24, 2.2)).demonstrations
+    assert set(shown) == set(instrument.item_ids)
+    for item, demonstrations in shown.items():
+        others = [other for other, _ in demonstrations]
+        assert item not in others
+        assert len(set(others)) == len(others) == 5
+
+
+def test_demonstrated_answers_fit_the_target():
+    task = prepare(make_spec({"country": "USA"}))
+    instrument = task.instrument
+    weights, constants = instrument.weights(), instrument.constants(50.0)
+    answers = target_answers(instrument, weights, constants, task.target)
+    assert np.all((answers >= 1) & (answers <= 5))
+    assert weights @ answers + constants == pytest.approx([40, 91, 62, 46, 26, 68])
+
+
+def test_slots_all_run(tiny, tmp_path):
+    respondent = Respondent(make_spec(settings(tiny)).choice)
+    asked = prepare(make_spec(settings(tiny))).everything
+    prompts = np.random.default_rng(0).normal(size=(2, 2, respondent.hidden)).astype(np.float32)
+    means = {
+        slot: Interview(respondent, asked, slot=slot, n_tokens=2)(prompts)[0].logprobs
+        for slot in ("before_bos", "system", "user_end", "response_start")
+    }
+    assert len({round(float(np.exp(m).std()), 9) for m in means.values()}) == 4
+
+
+class TestMistakes:
+    @pytest.fixture
+    def fails(self, capsys, monkeypatch):
+        return lambda *arguments: failing(capsys, monkeypatch, *arguments)
+
+    @pytest.fixture
+    def base(self, tiny, tmp_path):
+        return ["align", "--model", tiny, "--country", "SAU", "--targets", "country-tool-estimate", "--out", tmp_path / "o"]
+
+    def test_unknown_country(self, fails, tiny, tmp_path):
+        said = fails("align", "--model", tiny, "--country", "Atlantis", "--out", tmp_path / "o")
+        assert "Atlantis" in said
+        assert not (tmp_path / "o").exists()
+
+    def test_no_country(self, fails, tmp_path):
+        assert "--country" in fails("align", "--out", tmp_path / "o")
+
+    def test_model_that_does_not_exist(self, fails, tmp_path):
+        said = fails("align", "--model", tmp_path / "no", "--country", "USA", "--out", tmp_path / "o")
+        assert "does not exist" in said
+        assert not (tmp_path / "o").exists()
+
+    def test_offline_hub(self, fails, tmp_path):
+        said = fails("align", "--model", "someone/something", "--country", "USA", "--out", tmp_path / "o")
+        assert "someone/something" in said
+        assert not (tmp_path / "o").exists()
+
+    def test_unwritable_directory(self, fails, base, tmp_path):
+        (tmp_path / "file").write_text("")
+        assert "file" in fails(*base[:-1], tmp_path / "file" / "run")
+
+    def test_directory_with_other_files(self, fails, base, tmp_path):
+        (tmp_path / "o").mkdir()
+        (tmp_path / "o" / "thesis.tex").write_text("x")
+        assert "thesis.tex" in fails(*base)
+
+    def test_budget_zero(self, fails, base, tmp_path):
+        assert "budget" in fails(*base, "--budget", 0)
+        assert not (tmp_path / "o").exists()
+
+    def test_other_settings_in_a_used_directory(self, fails, run, tiny):
+        said = fails("align", "--model", tiny, "--country", "USA", "--out", run[0])
+        assert "choose another directory" in said
+
+    def test_label_that_is_not_one_token(self, fails, base, tmp_path):
+        said = fails(*base, "--train-formats", "roman/options-first/0/en")
+        assert "tokens for this model's tokenizer" in said
+        assert not (tmp_path / "o").exists()
+
+    def test_unknown_format(self, fails, base):
+        assert "letters" in fails(*base, "--train-formats", "lettres/options-first/0/en")
+
+    def test_unknown_optimizer_option(self, fails, base, tmp_path):
+        assert "'f'" in fails(*base, "--optimizer", "de", "--option", "f=0.5")
+        assert not (tmp_path / "o").exists()
+
+    def test_unknown_key_in_a_file(self, fails, tmp_path):
+        (tmp_path / "run.toml").write_text('countri = "USA"\ncountry = "USA"\n')
+        said = fails("align", "--config", tmp_path / "run.toml", "--out", tmp_path / "o")
+        assert "countri" in said
+        assert "country" in said
+
+    def test_malformed_item_means(self, fails, tmp_path):
+        (tmp_path / "means.csv").write_text("item;mean\nm01;2\n")
+        assert "means.csv" in fails("score", "--item-means", tmp_path / "means.csv")
+
+    def test_prompt_of_another_width(self, fails, tiny, tmp_path):
+        from acculturate.prompts import SoftPrompt, write_prompt
+
+        write_prompt(tmp_path / "p.safetensors", SoftPrompt(np.zeros((2, 7), np.float32), "system", {"model": "x"}))
+        assert "width 7" in fails("score", "--model", tiny, "--prompt", tmp_path / "p.safetensors")
+
+    def test_score_without_anything(self, fails):
+        assert "--item-means" in fails("score")
+
+
+def test_config_file_gives_the_same_run_as_flags(tiny, tmp_path, run):
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings(tiny).items()]
+    (tmp_path / "run.toml").write_text("\n".join(lines))
+    done = acculturate("align", "--config", tmp_path / "run.toml", "--out", tmp_path / "o", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == run[1]
+    assert (tmp_path / "o" / "report.html").exists()
+    assert read_prompt(tmp_path / "o").vectors.tolist() == read_prompt(run[0]).vectors.tolist()
+
+
+@pytest.mark.parametrize("constant, pdi", [(0, -5.0), (50, 45.0)])
+def test_item_means_score_by_hand(tmp_path, constant, pdi):
+    # 35 (m07 - m02) + 25 (m20 - m23): 35 (2 - 3) + 25 (4.2 - 3) = -35 + 30
+    means = {f"m{i:02d}": 3.0 for i in range(1, 25)} | {"m07": 2.0, "m20": 4.2}
+    (tmp_path / "m.csv").write_text("item,mean\n" + "".join(f"{k},{v}\n" for k, v in means.items()))
+    done = acculturate("score", "--item-means", tmp_path / "m.csv", "--constant", constant, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["scores"]["pdi"] == pytest.approx(pdi)
+
+
+@pytest.mark.parametrize("what", ["models", "countries", "targets", "instruments", "optimizers"])
+def test_lists(what):
+    done = acculturate("list", what, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)) >= 2
+
+
+def test_doctor():
+    done = acculturate("doctor", "--format", "json")
+    assert {row["check"] for row in json.loads(done.stdout)} >= {"python", "torch", "embedded model", "cache"}
