@@ -13,6 +13,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # No test may depend on a download.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The directory of a random two-layer model with a chat template."""

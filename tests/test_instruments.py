@@ -85,10 +85,7 @@ def test_values_map_runs_from_0_to_100():
     extremes = []
     for pick in (min, max):
         weights = instrument.weights()
-        best = [
-            sum(pick(w * v for v in options) for w, options in zip(row, values, strict=True))
-            for row in weights
-        ]
+        best = [sum(pick(w * v for v in options) for w, options in zip(row, values, strict=True)) for row in weights]
         extremes.append((np.array(best) + instrument.constants()).tolist())
     assert extremes == [[0, 0], [100, 100]]
     secular = {"v01": 5, "v02": 4, "v03": 1, "v04": 5, "v05": 5}
@@ -215,10 +212,7 @@ def test_builtin_wordings_are_complete_and_really_vary(name: str, wording: Wordi
         assert {len(texts) for texts in options} == {len(instrument.scales[item.scale].values)}
         assert all(len(set(texts)) == len(texts) for texts in options)
     for variant in range(count):
-        asked = [
-            instrument.question(item, language=wording.language, variant=variant)
-            for item in instrument.item_ids
-        ]
+        asked = [instrument.question(item, language=wording.language, variant=variant) for item in instrument.item_ids]
         assert len(set(asked)) == len(asked)
 
 
@@ -233,7 +227,7 @@ def test_builtin_texts_are_plain(name: str, wording: Wording):
         assert text == text.strip() != ""
         assert not re.search(r"[{}\n\t]|<\||\|>|\[INST|</?s>", text)
     assert len(set(frame.intro)) >= 3
-    assert set(frame.ask) == {"digits", "letters"}
+    assert set(frame.ask) == {"digits", "letters", "marks"}
     assert all(text.count("{labels}") == 1 for text in frame.ask.values())
     used = {words.stem for words in wording.items.values()} - {None}
     assert used == set(wording.stems)
@@ -281,9 +275,7 @@ def write(folder: Path, text: str, name: str = "meals.toml") -> Path:
 
 def test_the_example_of_the_manual_loads_and_scores(tmp_path):
     meals = load_instrument(write(tmp_path, EXAMPLE))
-    assert (
-        meals.question("together", variant=1) == "Thinking of the past week, how often did you share a meal?"
-    )
+    assert meals.question("together", variant=1) == "Thinking of the past week, how often did you share a meal?"
     assert meals.question("grace").startswith("Does your household")
     assert meals.options("grace", variant=1) == ("They do", "They do not")
     assert meals.values().tolist() == [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5], [1, 2, 0, 0, 0]]

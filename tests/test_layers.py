@@ -17,36 +17,50 @@ import pytest
 # modules. A name may be listed before its module exists.
 LAYERS: dict[str, tuple[str, ...]] = {
     "pure": (
+        "culture",
         "datafile",
         "errors",
         "factor",
         "formats",
+        "instrument_fit",
         "instruments",
         "optimizers",
         "packing",
-        "pareto",
         "scoring",
         "spaces",
-        "steering",
         "targets",
-        "transfer",
+        "validity",
+        "version",
     ),
-    "model": ("attention", "engine", "gradient", "loading", "objective", "respondent", "sampling"),
+    "model": ("attention", "chat", "cloze", "engine", "loading", "machine", "objective", "respondent", "sampling"),
     "work": (
-        "align",
+        "alignment",
         "audit",
         "baselines",
         "bench",
         "compare",
-        "distributed",
-        "evaluate",
-        "export",
+        "costs",
         "journal",
-        "multitask",
-        "run",
+        "measure",
+        "methods",
+        "prompts",
+        "results",
+        "search",
         "spec",
+        "starts",
     ),
-    "faces": ("__init__", "__main__", "charts", "chat", "cli", "doctor", "report", "viewer"),
+    "faces": (
+        "__init__",
+        "__main__",
+        "charts",
+        "cli",
+        "cli_lists",
+        "cli_measure",
+        "doctor",
+        "printing",
+        "report",
+        "watching",
+    ),
 }
 
 # What the pure layer has to do without.
@@ -128,9 +142,7 @@ def test_every_module_is_in_one_layer() -> None:
     listed = [name for names in LAYERS.values() for name in names]
     assert len(listed) == len(set(listed)), "LAYERS lists a module twice"
     stray = sorted({_unit(module) for module in MODULES} - set(listed))
-    assert not stray, (
-        f"add {', '.join(stray)} to a layer of LAYERS in {Path(__file__).name} (pure if free of torch)"
-    )
+    assert not stray, f"add {', '.join(stray)} to a layer of LAYERS in {Path(__file__).name} (pure if free of torch)"
 
 
 def test_imports_go_to_the_same_layer_or_below() -> None:
@@ -154,8 +166,12 @@ def test_imports_have_no_cycle() -> None:
 def test_the_pure_layer_imports_without_heavy_packages() -> None:
     pure = [module for module in MODULES if _layer(module) == "pure"]
     script = (
+        # A finder rather than None in sys.modules: SciPy looks there for torch and expects a module.
         "import importlib, sys\n"
-        f"for name in {HEAVY!r}: sys.modules[name] = None\n"
+        "class Wall:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {HEAVY!r}: raise ImportError(name + ' is not for the pure layer')\n"
+        "sys.meta_path.insert(0, Wall())\n"
         f"for name in {pure!r}: importlib.import_module(name)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(SOURCE.parent)}
@@ -166,9 +182,7 @@ def test_the_pure_layer_imports_without_heavy_packages() -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_modules_can_be_read(module: str) -> None:
     lines = len(MODULES[module].read_text(encoding="utf-8").splitlines())
-    assert lines <= MAX_MODULE_LINES, (
-        f"{module} has {lines} lines, at most {MAX_MODULE_LINES}: split it by subject"
-    )
+    assert lines <= MAX_MODULE_LINES, f"{module} has {lines} lines, at most {MAX_MODULE_LINES}: split it by subject"
     empty = EMPTY_NAMES & set(module.split("."))
     assert not empty, f"{module}: {empty.pop()!r} says nothing; name the module for what it does"
 
@@ -177,6 +191,9 @@ def test_modules_can_be_read(module: str) -> None:
 def test_functions_can_be_read(module: str) -> None:
     wrong = []
     for node in _functions(module):
+        # The verbs, whose parameters are their flags.
+        if module.startswith(f"{PACKAGE}.cli") and not node.name.startswith("_"):
+            continue
         where = f"{_where(module, node.lineno)}: {node.name}"
         length = (node.end_lineno or node.lineno) - node.lineno + 1
         if length > MAX_FUNCTION_LINES:

@@ -54,9 +54,7 @@ def extreme() -> dict:
     result["model"]["model"] = f"../../{SCRIPT}{QUOTES}" + "long-" * 40
     result["verdict"] |= {"headline": f"{ARABIC} {SCRIPT}", "sentences": [ARABIC, QUOTES], "kind": QUOTES}
     result["audit"] |= {"verdict": SCRIPT, "order_correlation": -0.93, "warning": QUOTES}
-    result["audit"]["presentations"] = [
-        {"name": SCRIPT, "mass": 0.5, "order_correlation": None, "verdict": SCRIPT}
-    ]
+    result["audit"]["presentations"] = [{"name": SCRIPT, "mass": 0.5, "order_correlation": None, "verdict": SCRIPT}]
     result["audit"]["persona"] = {"sentence": ARABIC}
     result["limits"] = [SCRIPT, ARABIC, "W" * 400]
     result["spec"]["optimizer_options"] = {SCRIPT: QUOTES}
@@ -432,9 +430,7 @@ def browser() -> Iterator:
 def test_a_browser_shows_it_without_complaint(browser, tmp_path: Path, name: str) -> None:
     path = write_report(tmp_path, extreme() if name == "extreme" else load(name))
     for width, scheme in ((1280, "light"), (390, "dark")):
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
-        )
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
         page = context.new_page()
         complaints: list[str] = []
         requests: list[str] = []

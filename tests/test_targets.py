@@ -74,9 +74,7 @@ def test_published_figures(country: str, target_set: str, expected: list[float |
 
 def test_the_matrix_is_the_published_file() -> None:
     raw = resources.files("acculturate").joinpath("data/targets/hofstede-2015.csv").read_bytes()
-    assert (
-        hashlib.sha256(raw).hexdigest() == "1aea45200b7dc90b620474d689f0b9ae67c2c4c762c66007ce8615237c20a753"
-    )
+    assert hashlib.sha256(raw).hexdigest() == "1aea45200b7dc90b620474d689f0b9ae67c2c4c762c66007ce8615237c20a753"
     matrix = load_target_set("hofstede-2015")
     assert len(matrix.targets) == 111
     present = {name: sum(t.scores[name] is not None for t in matrix.targets) for name in VSM_DIMENSIONS}
@@ -253,10 +251,7 @@ def test_explain_missing() -> None:
 
 def test_a_users_file(write: Write) -> None:
     path = write(
-        "Country;ISO3;PDI;LtoWVS;Provenance\n"
-        "Germany;DEU;35.5;NA;survey A\n"
-        ";GB;#NULL!;-3;\n"
-        "Nippon group;X1;;1e1;\n"
+        "Country;ISO3;PDI;LtoWVS;Provenance\nGermany;DEU;35.5;NA;survey A\n;GB;#NULL!;-3;\nNippon group;X1;;1e1;\n"
     )
     table = load_target_set(path)
     assert (table.id, table.name, table.version[:7]) == ("mine.csv", "mine", "sha256:")
@@ -328,9 +323,7 @@ def test_other_dimensions(write: Write) -> None:
         ('country,pdi\n"Germany,1\n', ("line 2", "CSV")),
     ],
 )
-def test_a_malformed_file_says_where_and_what(
-    write: Write, content: str | bytes, parts: tuple[str, ...]
-) -> None:
+def test_a_malformed_file_says_where_and_what(write: Write, content: str | bytes, parts: tuple[str, ...]) -> None:
     path = write(content)
     message = problem(path)
     assert message.startswith(str(path))

@@ -8,10 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acculturate.version import VERSION
+
 if TYPE_CHECKING:
     from acculturate.measure import Asking
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["__version__", "align", "score"]
 
 

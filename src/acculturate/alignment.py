@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import torch
 from jaxtyping import Float
 
-import acculturate
+from acculturate.audit import Audit, asking, audit
 from acculturate.baselines import baseline_responses
 from acculturate.formats import Questionnaire, questionnaire
 from acculturate.instruments import Instrument, load_instrument
@@ -31,6 +31,7 @@ from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec, to_json
 from acculturate.starts import starting_prompts
 from acculturate.targets import Target, explain_missing, find_target
+from acculturate.version import VERSION
 
 Watch = Callable[[str, Progress | None], None]
 """Called with what is going on and, during the search, how far it is."""
@@ -76,9 +77,7 @@ def prepare(spec: RunSpec) -> Task:
     target = find_target(spec.country, spec.targets)
     target.vector(instrument.dimension_ids)
     asked = {
-        role: questionnaire(instrument, spec.formats(role), balanced=spec.balanced)
-        if spec.formats(role)
-        else None
+        role: questionnaire(instrument, spec.formats(role), balanced=spec.balanced) if spec.formats(role) else None
         for role in ("train", "validation", "heldout")
     }
     return Task(spec, instrument, target, asked)
@@ -100,6 +99,9 @@ def align(spec: RunSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
     respondent = Respondent(spec.choice)
     watch("laying out the questionnaire", None)
     ready = _Ready(task, respondent)
+    watch("auditing the model", None)
+    found = audit(asking(respondent), task.instrument, targets=(), short=True)
+    watch(f"audit: {found.verdict}", None)
     with directory.claimed(record):
         watch("searching", None)
         progress = ready.search.run(ready.start, spec.seed, directory, lambda p: watch("searching", p))
@@ -108,9 +110,8 @@ def align(spec: RunSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
         del ready
         watch("measuring in float32", None)
         respondent = in_float32(respondent)
-        result = _result(
-            task, respondent, prompt, search_record(directory.lines(), method_name(spec.optimizer), dtype)
-        )
+        search = search_record(directory.lines(), method_name(spec.optimizer), dtype)
+        result = _result(task, respondent, prompt, search=search, found=found)
         write_evaluations(directory)
         write_prompt(out / FILE, prompt)
         write_whole(out / "result.json", dump_json(result))
@@ -175,7 +176,9 @@ def in_float32(respondent: Respondent) -> Respondent:
     return Respondent(choice)
 
 
-def _result(task: Task, respondent: Respondent, prompt: SoftPrompt, search: dict[str, Any]) -> dict[str, Any]:
+def _result(
+    task: Task, respondent: Respondent, prompt: SoftPrompt, *, search: dict[str, Any], found: Audit
+) -> dict[str, Any]:
     """Measure the prompt and its rivals on every format and put the record together."""
     spec, asked = task.spec, task.everything
     judge = Judge(asked, task.survey(asked), task.roles)
@@ -187,7 +190,7 @@ def _result(task: Task, respondent: Respondent, prompt: SoftPrompt, search: dict
     rows.append(judge.row("tuned", "Tuned prompt", "tuned", interview(prompt.vectors[None])[0]))
     return {
         "schema": 1,
-        "acculturate": acculturate.__version__,
+        "acculturate": VERSION,
         "spec": to_json(spec),
         "model": respondent.identity,
         "target": {
@@ -202,8 +205,8 @@ def _result(task: Task, respondent: Respondent, prompt: SoftPrompt, search: dict
         "views": [{"name": n, "role": r} for n, r in zip(asked.view_names, task.roles, strict=True)],
         "rows": rows,
         "search": search,
-        "verdict": verdict(rows, task.target.country),
-        "audit": None,
+        "verdict": verdict(rows, task.target.country, found.warning),
+        "audit": found.to_json(),
         "limits": list(LIMITS),
     }
 
@@ -222,12 +225,10 @@ def _described(task: Task) -> dict[str, Any]:
         "constant": spec.constant,
         "mas25": spec.mas25,
         "wordings": [
-            {"language": w.language, "name": w.name, "official": w.official, "source": w.source}
-            for w in wordings
+            {"language": w.language, "name": w.name, "official": w.official, "source": w.source} for w in wordings
         ],
         "dimensions": [
-            {"id": d.id, "name": d.name, "low": d.low, "high": d.high, "about": d.about}
-            for d in instrument.dimensions
+            {"id": d.id, "name": d.name, "low": d.low, "high": d.high, "about": d.about} for d in instrument.dimensions
         ],
         "items": [
             {
@@ -246,9 +247,7 @@ def write_evaluations(directory: RunDirectory) -> None:
     """evaluations.parquet: one row per candidate that was evaluated, in order, from the journal."""
     columns: dict[str, list[Any]] = {"generation": [], "index": [], "loss": [], "mass": [], "scores": []}
     for line in directory.lines():
-        for index, (loss, mass, scores) in enumerate(
-            zip(line["losses"], line["mass"], line["scores"], strict=True)
-        ):
+        for index, (loss, mass, scores) in enumerate(zip(line["losses"], line["mass"], line["scores"], strict=True)):
             for name, value in zip(columns, (line["generation"], index, loss, mass, scores), strict=True):
                 columns[name].append(value)
     sink = pa.BufferOutputStream()

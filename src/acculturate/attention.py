@@ -31,17 +31,13 @@ def grouped_attention(
     Without a mask (plain causal text, as in generation) it is the library's own function.
     """
     if attention_mask is None:
-        return sdpa_attention_forward(
-            module, query, key, value, None, dropout=dropout, scaling=scaling, **kwargs
-        )
+        return sdpa_attention_forward(module, query, key, value, None, dropout=dropout, scaling=scaling, **kwargs)
     rows, heads, queries, dim = query.shape
     groups = heads // key.shape[1]
     if groups > 1:
         query = query.reshape(rows, key.shape[1], groups * queries, dim)
         attention_mask = attention_mask.repeat(1, 1, groups, 1)
-    out = torch.nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=attention_mask, scale=scaling
-    )
+    out = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=scaling)
     return out.reshape(rows, heads, queries, value.shape[-1]).transpose(1, 2), None
 
 

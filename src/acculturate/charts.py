@@ -52,14 +52,8 @@ def words(value: object, digits: int = 1, *, signed: bool = False) -> str:
 
 def element(name: str, attributes: Attributes, *children: Markup | str) -> Markup:
     """One element, everything escaped; ``_`` in attribute names stands for ``-``."""
-    opening = "".join(
-        f' {key.replace("_", "-")}="{escape(_plain(value))}"' for key, value in attributes.items()
-    )
-    return (
-        Markup(f"<{name}{opening}>")
-        + Markup("").join(escape(child) for child in children)
-        + Markup(f"</{name}>")
-    )
+    opening = "".join(f' {key.replace("_", "-")}="{escape(_plain(value))}"' for key, value in attributes.items())
+    return Markup(f"<{name}{opening}>") + Markup("").join(escape(child) for child in children) + Markup(f"</{name}>")
 
 
 def _plain(value: str | Number) -> str:
@@ -102,9 +96,7 @@ def axis(values: Iterable[object], *, floor: Number = 0.0, ceiling: Number = 100
 
 def _round_step(rough: float) -> float:
     power = 10.0 ** math.floor(math.log10(rough))
-    return next(
-        (factor * power for factor in (1.0, 2.0, 2.5, 5.0) if rough <= factor * power * 1.0001), 10 * power
-    )
+    return next((factor * power for factor in (1.0, 2.0, 2.5, 5.0) if rough <= factor * power * 1.0001), 10 * power)
 
 
 def picture(height: int, label: str, kind: str, *children: Markup) -> Markup:
@@ -154,9 +146,7 @@ def dumbbell(
     left, right = (100 * scale.part(edge) for edge in band)
     width = f"{_plain(max(right - left, 0.0))}%"
     drawn = [
-        element(
-            "rect", {"class": "range", "x": f"{_plain(left)}%", "y": 4, "width": width, "height": 20, "rx": 3}
-        )
+        element("rect", {"class": "range", "x": f"{_plain(left)}%", "y": 4, "width": width, "height": 20, "rx": 3})
     ]
     drawn += [_line("grid", scale.across(tick), 4, scale.across(tick), 24) for tick in scale.ticks]
     start, end, goal = number(before), number(after), number(target)
@@ -180,17 +170,11 @@ def ruler(scale: Axis) -> Markup:
     for tick in scale.ticks:
         part = scale.part(tick)
         anchor = "start" if part < 0.02 else "end" if part > 0.98 else "middle"
-        drawn.append(
-            element("text", {"x": scale.across(tick), "y": 12, "text_anchor": anchor}, scale.label(tick))
-        )
-    return element(
-        "svg", {"class": "chart ruler", "width": "100%", "height": 16, "aria_hidden": "true"}, *drawn
-    )
+        drawn.append(element("text", {"x": scale.across(tick), "y": 12, "text_anchor": anchor}, scale.label(tick)))
+    return element("svg", {"class": "chart ruler", "width": "100%", "height": 16, "aria_hidden": "true"}, *drawn)
 
 
-def bar(
-    scale: Axis, label: str, *, value: object, interval: Sequence[object] | None = None, kind: str = ""
-) -> Markup:
+def bar(scale: Axis, label: str, *, value: object, interval: Sequence[object] | None = None, kind: str = "") -> Markup:
     """One horizontal bar from zero, with a whisker for an interval."""
     length = number(value)
     drawn = [_line("base", "0%", 1, "0%", 19)]

@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-import acculturate
+from acculturate import cli_lists, cli_measure
 from acculturate.errors import UserError
+from acculturate.printing import Json, is_json, print_json
 
 app = typer.Typer(
     name="acculturate",
@@ -22,14 +23,9 @@ app = typer.Typer(
     add_completion=False,
     help="Align a language model with a culture's survey values by searching for a soft prompt.",
 )
-lists = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="What can be chosen: models, countries, and so on."
-)
-app.add_typer(lists, name="list")
+instruments = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Instruments of your own.")
 
 err = Console(stderr=True, highlight=False)
-Json = Annotated[str, typer.Option("--format", help="text, or json for programs.", metavar="text|json")]
-Model = Annotated[str, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")]
 
 
 def main() -> None:
@@ -51,9 +47,7 @@ def main() -> None:
 @app.command()
 def align(
     country: Annotated[str, typer.Option(help="Whose scores to reach: ISO code, name or common alias.")] = "",
-    out: Annotated[
-        Path | None, typer.Option(help="Directory of the run; the same command goes on with it.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory of the run; the same command goes on with it.")] = None,
     model: Annotated[
         str | None, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")
     ] = None,
@@ -86,33 +80,23 @@ def align(
     warm_start: Annotated[
         str | None, typer.Option(help="Begin from an earlier run's prompt: its directory or file.")
     ] = None,
-    space: Annotated[
-        str | None, typer.Option(help="Search all coordinates ('full') or a random 'projection'.")
-    ] = None,
+    space: Annotated[str | None, typer.Option(help="Search all coordinates ('full') or a random 'projection'.")] = None,
     anchor: Annotated[
         float | None, typer.Option(help="Points of loss per nat of distance from the untuned answers.")
     ] = None,
     train_formats: Annotated[
         str | None, typer.Option(help="Formats to train on, comma-separated: labels/layout/variant/language.")
     ] = None,
-    validation_formats: Annotated[
-        str | None, typer.Option(help="Formats that choose the winner; '' for none.")
-    ] = None,
-    heldout_formats: Annotated[
-        str | None, typer.Option(help="Formats the result is judged on; '' for none.")
-    ] = None,
+    validation_formats: Annotated[str | None, typer.Option(help="Formats that choose the winner; '' for none.")] = None,
+    heldout_formats: Annotated[str | None, typer.Option(help="Formats the result is judged on; '' for none.")] = None,
     instrument: Annotated[
         str | None, typer.Option(help="Instrument id or file (acculturate list instruments).")
     ] = None,
     wording: Annotated[
         str | None, typer.Option(help="Your own text of the questionnaire, in any language (TOML or YAML).")
     ] = None,
-    constant: Annotated[
-        float | None, typer.Option(help="Constant added to every dimension, in points.")
-    ] = None,
-    mas25: Annotated[
-        bool | None, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")
-    ] = None,
+    constant: Annotated[float | None, typer.Option(help="Constant added to every dimension, in points.")] = None,
+    mas25: Annotated[bool | None, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = None,
     dtype: Annotated[
         str | None, typer.Option(help="Precision of the search: auto, float32, bfloat16, float16.")
     ] = None,
@@ -131,9 +115,7 @@ def align(
     config: Annotated[
         Path | None, typer.Option(help="TOML or YAML file with any of these settings; flags win over it.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what the run would cost, and stop.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the run would cost, and stop.")] = False,
     output: Json = "text",
 ) -> None:
     """Search for a soft prompt that brings the model's survey scores to a country's.
@@ -144,12 +126,10 @@ def align(
     command goes on where an interrupted run stopped.
     """
     given = {
-        key: value
-        for key, value in locals().items()
-        if key not in ("out", "option", "config", "dry_run", "output")
+        key: value for key, value in locals().items() if key not in ("out", "option", "config", "dry_run", "output")
     }
     values = _spec_values(given, option or [], config)
-    as_json = _is_json(output)
+    as_json = is_json(output)
     from acculturate.alignment import align as run
     from acculturate.spec import make_spec
 
@@ -166,7 +146,7 @@ def align(
         result = run(spec, out, watch)
         page = write_report(out, result)
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         _show_result(result, page)
 
@@ -212,7 +192,7 @@ def _dry_run(spec: Any, as_json: bool) -> None:
 
     estimate = dry_run(spec)
     if as_json:
-        _print_json(estimate.to_json())
+        print_json(estimate.to_json())
     else:
         print(estimate.text())
 
@@ -240,185 +220,10 @@ def _show_result(result: dict[str, Any], page: Path) -> None:
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
-@app.command()
-def score(
-    model: Annotated[str | None, typer.Option(help="Put the questionnaire to this model.")] = None,
-    prompt: Annotated[
-        Path | None, typer.Option(help="Soft prompt: a run directory or a .safetensors file.")
-    ] = None,
-    item_means: Annotated[
-        Path | None, typer.Option(help="Score means from elsewhere: a CSV with the columns item,mean.")
-    ] = None,
-    instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
-    wording: Annotated[
-        Path | None, typer.Option(help="Your own text of the questionnaire (TOML or YAML).")
-    ] = None,
-    formats: Annotated[
-        str, typer.Option(help="Formats to ask, comma-separated.")
-    ] = "letters/options-first/0/en",
-    unbalanced: Annotated[
-        bool, typer.Option("--unbalanced", help="Ask in the given option order only.")
-    ] = False,
-    country: Annotated[str | None, typer.Option(help="Also print the distance to this country.")] = None,
-    targets: Annotated[str, typer.Option(help="Target set for --country.")] = "hofstede-2015",
-    system: Annotated[str | None, typer.Option(help="A system message for the model.")] = None,
-    mas25: Annotated[bool, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = False,
-    constant: Annotated[float, typer.Option(help="Constant added to every dimension, in points.")] = 50.0,
-    dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
-    ] = False,
-    output: Json = "text",
-) -> None:
-    """Dimension scores of a model, with or without a soft prompt, or of item means from elsewhere.
-
-    Examples: acculturate score --model embedded --prompt runs/sau
-              acculturate score --item-means people.csv --constant 0
-    """
-    as_json = _is_json(output)
-    if (model is None) == (item_means is None):
-        raise UserError("Give either --model, to ask a model, or --item-means, to score means from a file.")
-    from acculturate.instruments import load_instrument
-
-    chosen = load_instrument(instrument, wording=wording)
-    if item_means is not None:
-        if prompt is not None:
-            raise UserError(
-                "A soft prompt needs a model to go into; leave --prompt out or give --model instead of --item-means."
-            )
-        from acculturate.measure import score_means_file
-
-        record = score_means_file(chosen, item_means, constant=constant, mas25=mas25)
-    else:
-        from acculturate.loading import ModelChoice
-        from acculturate.measure import Asking, score_model
-
-        assert model is not None
-        choice = ModelChoice(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
-        presentations = tuple(part.strip() for part in formats.split(",") if part.strip())
-        asking = Asking(presentations, not unbalanced, constant, mas25, system)
-        record = score_model(chosen, choice, asking, prompt=prompt)
-    if country is not None:
-        from acculturate.measure import with_distance
-
-        record = with_distance(record, chosen, country, targets)
-    if as_json:
-        _print_json(record)
-    else:
-        _show_scores(record)
-
-
-def _show_scores(record: dict[str, Any]) -> None:
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("dimension")
-    table.add_column("score", justify="right")
-    for dimension, value in record["scores"].items():
-        table.add_row(dimension.upper(), "missing" if value is None else f"{value:.1f}")
-    console.print(table)
-    if record.get("answer_mass") is not None:
-        console.print(
-            f"Answer mass {record['answer_mass']:.3f} (share of the next token's probability that is an option)"
-        )
-    if "distance" in record:
-        gap = record["distance"]
-        console.print(
-            f"Distance to {gap['country']}: {gap['l1']:.1f} points (L1), {gap['mae']:.1f} per dimension",
-            markup=False,
-        )
-    for note in record.get("notes", []):
-        console.print(note, markup=False)
-
-
-@lists.command("models")
-def list_models(output: Json = "text") -> None:
-    """What --model takes."""
-    from acculturate.loading import known_models
-
-    _listing([{"model": name, "about": about} for name, about in known_models().items()], output)
-
-
-@lists.command("countries")
-def list_countries(
-    targets: Annotated[str, typer.Option(help="Target set or CSV.")] = "hofstede-2015", output: Json = "text"
-) -> None:
-    """The countries of a target set with their scores."""
-    from acculturate.targets import load_target_set
-
-    rows = [{"code": t.code, "country": t.country, **t.scores} for t in load_target_set(targets).targets]
-    _listing(rows, output)
-
-
-@lists.command("targets")
-def list_targets(output: Json = "text") -> None:
-    """The built-in target sets."""
-    from acculturate.targets import builtin_target_sets
-
-    _listing([{"set": name, "about": about} for name, about in builtin_target_sets().items()], output)
-
-
-@lists.command("instruments")
-def list_instruments(output: Json = "text") -> None:
-    """The built-in instruments."""
-    from acculturate.instruments import builtin_instruments
-
-    _listing([{"instrument": name, "about": about} for name, about in builtin_instruments().items()], output)
-
-
-@lists.command("optimizers")
-def list_optimizers(output: Json = "text") -> None:
-    """The search methods."""
-    from acculturate.methods import AUTO, METHODS
-
-    rows = [{"optimizer": "auto", "about": f"what docs/search.md shows to find the closest prompts: {AUTO}"}]
-    _listing(rows + [{"optimizer": name, "about": method.about} for name, method in METHODS.items()], output)
-
-
-@app.command()
-def doctor(output: Json = "text") -> None:
-    """Check this installation: versions, devices, the embedded model, where things are kept."""
-    from acculturate.doctor import checks
-
-    found = checks()
-    _listing(
-        [{"check": c.name, "state": "ok" if c.ok else "missing", "detail": c.detail} for c in found], output
-    )
-    if not all(c.ok or c.optional for c in found):
-        raise typer.Exit(1)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    print(acculturate.__version__)
-
-
-def _is_json(output: str) -> bool:
-    if output not in ("text", "json"):
-        raise UserError(f"--format is '{output}'; expected text or json.")
-    return output == "json"
-
-
-def _print_json(value: object) -> None:
-    from acculturate.journal import dump_json
-
-    sys.stdout.write(dump_json(value).decode())
-
-
-def _listing(rows: list[dict[str, Any]], output: str) -> None:
-    if _is_json(output):
-        _print_json(rows)
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    names = list(rows[0]) if rows else []
-    for name in names:
-        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*["–" if row.get(n) is None else _cell(row[n]) for n in names])
-    Console(highlight=False, markup=False).print(table)
-
-
-def _cell(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+for verb in (cli_measure.score, cli_measure.audit, cli_measure.compare, cli_measure.bench):
+    app.command()(verb)
+app.add_typer(cli_lists.lists, name="list")
+instruments.command()(cli_measure.fit)
+app.add_typer(instruments, name="instrument")
+for verb in (cli_lists.doctor, cli_lists.version):
+    app.command()(verb)

@@ -23,9 +23,7 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
     def likeness(name: str) -> tuple[float, int]:
         # Among equally similar names the one that begins alike reads as the nearest.
-        alike = sum(
-            1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(given, name, strict=False))
-        )
+        alike = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(given, name, strict=False)))
         return difflib.SequenceMatcher(None, given, name).ratio(), alike
 
     best = max(known, key=likeness, default="")
@@ -64,9 +62,7 @@ def _yaml(text: str, path: Path) -> object:
             seen: set[str] = set()
             for key, _ in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                    raise UserError(
-                        f"{path}, line {key.start_mark.line + 1}: '{key.value}' stands twice; keep one."
-                    )
+                    raise UserError(f"{path}, line {key.start_mark.line + 1}: '{key.value}' stands twice; keep one.")
                 seen.add(str(key.value))
             return super().construct_mapping(node, deep)
 

@@ -62,9 +62,7 @@ def _precision() -> Check:
             b @ b
         times[dtype] = time.perf_counter() - begin
     ratio = times[torch.float32] / times[torch.bfloat16]
-    return Check(
-        "bfloat16", True, f"matrix products {ratio:.1f} times as fast as in float32 on this CPU", True
-    )
+    return Check("bfloat16", True, f"matrix products {ratio:.1f} times as fast as in float32 on this CPU", True)
 
 
 def _embedded() -> Check:
@@ -91,9 +89,5 @@ def _cache() -> Check:
 
 def _hub() -> Check:
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
-    detail = (
-        "offline (HF_HUB_OFFLINE=1): local models only"
-        if offline
-        else "models are fetched from the hub by id"
-    )
+    detail = "offline (HF_HUB_OFFLINE=1): local models only" if offline else "models are fetched from the hub by id"
     return Check("model hub", True, detail, True)

@@ -72,15 +72,12 @@ class Questionnaire:
     @property
     def view_names(self) -> tuple[str, ...]:
         return tuple(
-            self.formats[view[0]].presentation if len(view) > 1 else self.formats[view[0]].name
-            for view in self.views
+            self.formats[view[0]].presentation if len(view) > 1 else self.formats[view[0]].name for view in self.views
         )
 
     def questions(self) -> list[Question]:
         """Every item in every format, formats outermost."""
-        return [
-            present(self.instrument, item, form) for form in self.formats for item in self.instrument.item_ids
-        ]
+        return [present(self.instrument, item, form) for form in self.formats for item in self.instrument.item_ids]
 
     def canonical(
         self, shown: Float[np.ndarray, "candidates sequences options"]
@@ -103,20 +100,14 @@ def parse_format(text: str) -> Format:
     named = dict(zip(("labels", "layout", "variant", "language", "order"), parts, strict=False))
     for field, known in (("labels", tuple(LABELS)), ("layout", LAYOUTS), ("order", ORDERS)):
         if field in named and named[field] not in known:
-            raise UserError(
-                f"Format '{text}' has the {field} '{named[field]}'; expected one of {', '.join(known)}."
-            )
+            raise UserError(f"Format '{text}' has the {field} '{named[field]}'; expected one of {', '.join(known)}.")
     variant = named.pop("variant", "0")
     if not variant.isdigit():
-        raise UserError(
-            f"Format '{text}' has the wording variant '{variant}'; expected a whole number from 0."
-        )
+        raise UserError(f"Format '{text}' has the wording variant '{variant}'; expected a whole number from 0.")
     return replace(default, variant=int(variant), **named)
 
 
-def questionnaire(
-    instrument: Instrument, presentations: Sequence[Format], *, balanced: bool = True
-) -> Questionnaire:
+def questionnaire(instrument: Instrument, presentations: Sequence[Format], *, balanced: bool = True) -> Questionnaire:
     """Cross an instrument with presentations; ``balanced`` asks each in both option orders as one view."""
     if not presentations:
         raise UserError("A questionnaire needs at least one format, like letters/options-first/0/en.")

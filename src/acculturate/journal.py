@@ -118,9 +118,7 @@ class RunDirectory:
             return []
         return [json.loads(line) for line in self.journal.read_text(encoding="utf-8").splitlines()]
 
-    def checkpoint(
-        self, number: int, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, object]
-    ) -> None:
+    def checkpoint(self, number: int, arrays: Mapping[str, np.ndarray], scalars: Mapping[str, object]) -> None:
         """Store the search state after generation ``number``, with the journal as it is now."""
         length = self.journal.stat().st_size if self.journal.exists() else 0
         header = {"state": json.dumps({"scalars": dict(scalars), "journal": length}, allow_nan=False)}
@@ -155,9 +153,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"Cannot read '{path}': {error.strerror or error}.") from error
     except ValueError as error:
-        raise UserError(
-            f"'{path}' is not valid JSON; it was not written by acculturate or is damaged."
-        ) from error
+        raise UserError(f"'{path}' is not valid JSON; it was not written by acculturate or is damaged.") from error
     if not isinstance(value, dict):
         raise UserError(f"'{path}' does not hold a JSON object; expected a file that acculturate wrote.")
     return value

@@ -40,9 +40,7 @@ def score_model(
     return score_respondent(respondent, asked, asking, soft)
 
 
-def score_respondent(
-    respondent: Respondent, asked, asking: Asking, soft: SoftPrompt | None
-) -> dict[str, Any]:
+def score_respondent(respondent: Respondent, asked, asking: Asking, soft: SoftPrompt | None) -> dict[str, Any]:
     """The same for a respondent that is already there."""
     instrument, notes = asked.instrument, []
     context = Context(system=asking.system)
@@ -58,9 +56,9 @@ def score_respondent(
     survey = Survey(instrument.values(), weights, instrument.constants(asking.constant), target, asked.views)
     scores = survey.scores(response.logprobs)
     means = survey.means(response.logprobs)
-    if response.mass.mean() < 0.3:
+    if response.mass.mean() < 0.1:
         notes.append(
-            f"The model gives its options only {100 * response.mass.mean():.0f} % of the probability: it hardly answers."
+            f"Only {100 * response.mass.mean():.0f} % of the next token's probability is an option: the model hardly answers."
         )
     dims = instrument.dimension_ids
     return {
@@ -99,9 +97,7 @@ def score_means_file(instrument: Instrument, path: Path, *, constant: float, mas
     }
 
 
-def with_distance(
-    record: Mapping[str, Any], instrument: Instrument, country: str, targets: str
-) -> dict[str, Any]:
+def with_distance(record: Mapping[str, Any], instrument: Instrument, country: str, targets: str) -> dict[str, Any]:
     """The record with its L1 distance to a country's scores, over the dimensions that both have."""
     target = find_target(country, targets)
     target.vector(instrument.dimension_ids)
@@ -111,9 +107,7 @@ def with_distance(
         if target.scores.get(d) is not None and record["scores"][d] is not None
     ]
     if not shared:
-        raise UserError(
-            f"There is no dimension that both these scores and {target.country} in '{targets}' have."
-        )
+        raise UserError(f"There is no dimension that both these scores and {target.country} in '{targets}' have.")
     l1 = float(sum(abs(have - want) for have, want in shared))
     distance = {"country": target.country, "l1": l1, "mae": l1 / len(shared), "dimensions": len(shared)}
     return {**record, "distance": distance}

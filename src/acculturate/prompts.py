@@ -57,7 +57,7 @@ def check_fits(prompt: SoftPrompt, identity: dict[str, str], hidden: int) -> str
     """Refuse a prompt of another width; a sentence of warning when it was found with another model."""
     if prompt.vectors.shape[1] != hidden:
         raise UserError(
-            f"The soft prompt has vectors of width {prompt.vectors.shape[1]}, but this model's embeddings have {hidden}; "
+            f"The soft prompt has vectors of width {prompt.vectors.shape[1]}, this model's embeddings have {hidden}; "
             f"use the model it was found with ({prompt.identity.get('model', 'unknown')})."
         )
     for key in ("sha256", "revision", "config_sha256"):

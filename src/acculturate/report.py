@@ -128,16 +128,12 @@ def _check(result: Mapping) -> None:
         for key in keys:
             if not isinstance(part, Mapping) or part.get(key) is None:
                 where = f"{place}.{key}" if place else key
-                raise UserError(
-                    f"The result has no '{where}'; it is incomplete, so re-issue the run to finish it."
-                )
+                raise UserError(f"The result has no '{where}'; it is incomplete, so re-issue the run to finish it.")
     for row in result["rows"]:
         lacking = [key for key in ("id", "label", "train") if row.get(key) is None]
         if lacking:
             name = row.get("id", "without id")
-            raise UserError(
-                f"The result's row '{name}' has no '{lacking[0]}'; re-issue the run to finish it."
-            )
+            raise UserError(f"The result's row '{name}' has no '{lacking[0]}'; re-issue the run to finish it.")
 
 
 def _row(result: Mapping, name: str) -> Row:
@@ -251,9 +247,7 @@ def _curve(result: Mapping, before: Row) -> dict[str, object] | None:
     if not points:
         return None
     names = {"best": "Best so far", "median": "Median of the generation", "validation": "Validation formats"}
-    series = [
-        Series(kind, [(float(point["evaluations"]), point.get(kind)) for point in points]) for kind in names
-    ]
+    series = [Series(kind, [(float(point["evaluations"]), point.get(kind)) for point in points]) for kind in names]
     series = [line for line in series if any(number(y) is not None for _, y in line.points)]
     flat = next((row for row in result["rows"] if row.get("kind") == "flat"), None)
     references = {}
@@ -377,11 +371,7 @@ def _facts(result: Mapping) -> dict[str, list[tuple[str, str]]]:
 
 
 def _pairs(mapping: Mapping, *, keep_empty: bool = False) -> list[tuple[str, str]]:
-    return [
-        (_title(str(key)), _say(value))
-        for key, value in mapping.items()
-        if keep_empty or value not in (None, "")
-    ]
+    return [(_title(str(key)), _say(value)) for key, value in mapping.items() if keep_empty or value not in (None, "")]
 
 
 def _title(key: str) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from acculturate.formats import Questionnaire
 from acculturate.scoring import Response, Survey
+from acculturate.validity import Scoring, loss_interval
 
 ROLES = ("train", "validation", "heldout")
 
@@ -23,9 +24,7 @@ class Judge:
     survey: Survey
     roles: Sequence[str]
 
-    def row(
-        self, ident: str, label: str, kind: str, response: Response, note: str | None = None
-    ) -> dict[str, Any]:
+    def row(self, ident: str, label: str, kind: str, response: Response, note: str | None = None) -> dict[str, Any]:
         """One row of the table: losses, scores and answer mass per role and per view."""
         survey = self.survey
         scores, means = survey.scores(response.logprobs), survey.means(response.logprobs)
@@ -35,7 +34,7 @@ class Judge:
             mass = float(response.mass[list(survey.views[v])].mean())
             views.append({"view": name, "role": self.roles[v], **self._figures(losses[v], scores[v], mass),
                           "item_means": means[v].tolist()})  # fmt: skip
-        row: dict[str, Any] = {"id": ident, "label": label, "kind": kind}
+        row: dict[str, Any] = {"id": ident, "label": label, "kind": kind, "interval": {}}
         for role in ROLES:
             those = [v for v, r in enumerate(self.roles) if r == role]
             if not those:
@@ -43,7 +42,15 @@ class Judge:
                 continue
             mass = float(np.mean([views[v]["mass"] for v in those]))
             row[role] = self._figures(losses[those].mean(), scores[those].mean(axis=0), mass)
+            if kind != "flat":
+                row["interval"][role] = self._interval(means[those])
         return {**row, "by_view": views, "note": note}
+
+    def _interval(self, means: Float[np.ndarray, "views items"]) -> list[float]:
+        """95 % bootstrap interval of the loss over formats and items, in points."""
+        scoring = Scoring(self.survey.weights, self.survey.constants, self.survey.target)
+        found = loss_interval(means, scoring)
+        return [found.low, found.high]
 
     def _figures(self, loss: float, scores: Float[np.ndarray, " dims"], mass: float) -> dict[str, Any]:
         present = int((~np.isnan(self.survey.target)).sum())
@@ -77,8 +84,11 @@ def search_record(lines: Sequence[Mapping[str, Any]], optimizer: str, dtype: str
 MATERIAL = 0.1
 
 
-def verdict(rows: Sequence[Mapping[str, Any]], country: str) -> dict[str, Any]:
-    """Did the prompt align the model, or fit it to a format? Judged on formats that the search never saw."""
+def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None = None) -> dict[str, Any]:
+    """Did the prompt align the model, or fit it to a format? Judged on formats that the search never saw.
+
+    ``warning``: what the audit says against tuning this model at all.
+    """
     by_id = {row["id"]: row for row in rows}
     tuned, naive = by_id["tuned"], by_id["naive"]
     train, before = tuned["train"]["loss"], naive["train"]["loss"]
@@ -86,6 +96,8 @@ def verdict(rows: Sequence[Mapping[str, Any]], country: str) -> dict[str, Any]:
         f"On the formats it was trained on, the prompt leaves {train:.1f} points of distance to {country} "
         f"(untuned {before:.1f}, flat answers {by_id['flat']['train']['loss']:.1f})."
     ]
+    if warning is not None:
+        sentences.append(warning)
     if tuned["heldout"] is None:
         kind = "fitted-to-format" if train < (1 - MATERIAL) * before else "not-better"
         sentences.append("No format was held out, so nothing here shows that the alignment carries over.")

@@ -55,9 +55,7 @@ class Survey:
     anchor: float = 0.0
     reference: Float[np.ndarray, "formats items options"] | None = None
 
-    def format_means(
-        self, logprobs: Float[np.ndarray, "formats items options"]
-    ) -> Float[np.ndarray, "formats items"]:
+    def format_means(self, logprobs: Float[np.ndarray, "formats items options"]) -> Float[np.ndarray, "formats items"]:
         """Expected option value per format and item (NaN: missing)."""
         return np.sum(np.exp(logprobs) * self.values, axis=-1)
 

@@ -108,9 +108,7 @@ class RunSpec(BaseModel):
 
     @property
     def choice(self) -> ModelChoice:
-        return ModelChoice(
-            self.model, self.revision, self.dtype, self.device, self.quantize, self.trust_remote_code
-        )
+        return ModelChoice(self.model, self.revision, self.dtype, self.device, self.quantize, self.trust_remote_code)
 
 
 def make_spec(values: Mapping[str, object], source: str = "the command line") -> RunSpec:

@@ -19,18 +19,14 @@ from acculturate.targets import Target
 _START_STREAM = 2**32 - 1
 
 
-def vocabulary_rows(
-    respondent: Respondent, tokens: int, count: int, seed: int
-) -> Float[np.ndarray, "n tokens hidden"]:
+def vocabulary_rows(respondent: Respondent, tokens: int, count: int, seed: int) -> Float[np.ndarray, "n tokens hidden"]:
     """Random ordinary tokens."""
     rng = generator(seed, _START_STREAM)
     ids = rng.choice(respondent.vocabulary, size=count * tokens)
     return respondent.rows(ids).reshape(count, tokens, -1)
 
 
-def gaussian_noise(
-    respondent: Respondent, tokens: int, count: int, seed: int
-) -> Float[np.ndarray, "n tokens hidden"]:
+def gaussian_noise(respondent: Respondent, tokens: int, count: int, seed: int) -> Float[np.ndarray, "n tokens hidden"]:
     """Independent normal coordinates with the embeddings' standard deviation."""
     rng = generator(seed, _START_STREAM)
     return (respondent.unit * rng.standard_normal((count, tokens, respondent.hidden))).astype(np.float32)
@@ -67,9 +63,7 @@ def text_windows(
     return respondent.rows(np.array(members).ravel()).reshape(count, tokens, -1)
 
 
-def starting_prompts(
-    respondent: Respondent, spec: RunSpec, target: Target
-) -> Float[np.ndarray, "pop tokens hidden"]:
+def starting_prompts(respondent: Respondent, spec: RunSpec, target: Target) -> Float[np.ndarray, "pop tokens hidden"]:
     """The first population that a spec asks for; a warm start takes the place of its first member."""
     size = spec.tokens, spec.population, spec.seed
     if spec.start == "text":

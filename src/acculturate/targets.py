@@ -132,9 +132,7 @@ class TargetSet:
 
     def _unknown(self, query: str) -> NoReturn:
         names = _spellings() | {_normal(t.country): t.country for t in self.targets}
-        near = dict.fromkeys(
-            names[key] for key in difflib.get_close_matches(_normal(query), names, n=5, cutoff=0.6)
-        )
+        near = dict.fromkeys(names[key] for key in difflib.get_close_matches(_normal(query), names, n=5, cutoff=0.6))
         hint = f"did you mean {' or '.join(list(near)[:3])}?" if near else "give a name or an ISO 3166 code."
         raise UserError(f"No country is called {query!r} here: {hint}")
 
@@ -206,9 +204,7 @@ def explain_missing(target: Target) -> str | None:
         if set(target.missing) & set(row.present):
             (own if row.code == target.code else substitutes).append((other, row.country))
     parts = (
-        [f"{' and '.join(other for other, _ in own)} {'has' if len(own) == 1 else 'have'} scores there"]
-        if own
-        else []
+        [f"{' and '.join(other for other, _ in own)} {'has' if len(own) == 1 else 'have'} scores there"] if own else []
     )
     parts += [f"{other} offers those of {region} as a substitute" for other, region in substitutes]
     hint = "; ".join(parts) or "no built-in set has them"
@@ -355,9 +351,7 @@ class _Table:
             target = self._target(number, dict(zip(columns, (cell.strip() for cell in cells), strict=True)))
             if target.code in seen:
                 before = seen[target.code]
-                self._fail(
-                    number, f"{target.country} ({target.code}) stands on line {before} already; keep one row"
-                )
+                self._fail(number, f"{target.country} ({target.code}) stands on line {before} already; keep one row")
             seen[target.code] = number
             targets.append(target)
         if not targets:
@@ -373,9 +367,7 @@ class _Table:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = raw.count(b"\n", 0, error.start) + 1
-            self._fail(
-                line, f"expected UTF-8 text, found the byte 0x{raw[error.start]:02x}; save the file as UTF-8"
-            )
+            self._fail(line, f"expected UTF-8 text, found the byte 0x{raw[error.start]:02x}; save the file as UTF-8")
         first = next((line for line in text.splitlines() if line.strip()), "")
         separator = max(",;\t", key=first.count)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -389,9 +381,7 @@ class _Table:
     def _columns(self, line: int, header: list[str]) -> list[str]:
         columns = [_COLUMN_NAMES.get(name, name) for name in (cell.strip().casefold() for cell in header)]
         known = {name.casefold(): name for name in self.dimensions}
-        wanted = (
-            f"country, iso3 or code, then dimensions ({_listing(self.dimensions)}), optionally provenance"
-        )
+        wanted = f"country, iso3 or code, then dimensions ({_listing(self.dimensions)}), optionally provenance"
         if not columns or any(_NUMBER.fullmatch(name) for name in columns):
             self._fail(line, f"expected a header naming the columns {wanted}, found none")
         for name in columns:
@@ -405,9 +395,7 @@ class _Table:
         if len(codes) > 1:
             self._fail(line, f"both {' and '.join(codes)} give a code; keep one of them")
         if not any(name in known for name in columns):
-            self._fail(
-                line, f"no dimension has a column; expected one or more of {_listing(self.dimensions)}"
-            )
+            self._fail(line, f"no dimension has a column; expected one or more of {_listing(self.dimensions)}")
         return [known.get(name, name) for name in columns]
 
     def _target(self, line: int, row: dict[str, str]) -> Target:
@@ -433,9 +421,7 @@ class _Table:
         column = next((name for name in _CODE_COLUMNS if name in row), "code")
         name, given = row.get("country", ""), row.get(column, "")
         if not name and not given:
-            self._fail(
-                line, "expected a country, found empty cells", "country" if "country" in row else column
-            )
+            self._fail(line, "expected a country, found empty cells", "country" if "country" in row else column)
         named = _resolve(name, matrix_codes=False) if name else ()
         code = self._known_code(column, given) if given else None
         if not given:

@@ -70,9 +70,7 @@ def score_item_means(
     for given, mean in means.items():
         item_id = canonical_item(instrument, given)
         if item_id in given_as:
-            raise UserError(
-                f"Item '{item_id}' is given twice, as '{given_as[item_id]}' and as '{given}'; keep one."
-            )
+            raise UserError(f"Item '{item_id}' is given twice, as '{given_as[item_id]}' and as '{given}'; keep one.")
         given_as[item_id] = given
         if mean is None or math.isnan(mean):
             continue
@@ -144,7 +142,5 @@ def _mean(cell: str, place: str) -> float | None:
     except ValueError:
         mean = math.nan
     if not math.isfinite(mean):
-        raise UserError(
-            f"{place}: expected a number as the mean, or nothing for a missing one, found '{cell}'."
-        )
+        raise UserError(f"{place}: expected a number as the mean, or nothing for a missing one, found '{cell}'.")
     return mean

@@ -146,8 +146,7 @@ class Instrument:
         """
         if mas25 and all(dimension.mas25_weights is None for dimension in self.dimensions):
             raise UserError(
-                f"Instrument '{self.id}' has no legacy mode mas25 (no dimension has mas25_weights); "
-                "leave mas25 out."
+                f"Instrument '{self.id}' has no legacy mode mas25 (no dimension has mas25_weights); leave mas25 out."
             )
         columns = {item_id: column for column, item_id in enumerate(self.item_ids)}
         table = np.zeros((len(self.dimensions), len(self.items)))
@@ -157,9 +156,7 @@ class Instrument:
                 row[columns[item_id]] = weight
         return table
 
-    def constants(
-        self, constant: float | int | Mapping[str, float | int] = 50.0
-    ) -> Float[np.ndarray, " dims"]:
+    def constants(self, constant: float | int | Mapping[str, float | int] = 50.0) -> Float[np.ndarray, " dims"]:
         """What is added to each dimension, in points: its own offset plus ``constant``.
 
         ``constant``: one finite number for all, or one per dimension id, for all of them; else ``UserError``.
@@ -182,9 +179,7 @@ class Instrument:
         else:
             chosen = np.full(len(self.dimensions), constant, dtype=float)
         if not np.isfinite(chosen).all():
-            raise UserError(
-                f"The constants of instrument '{self.id}' must be finite numbers, not {chosen.tolist()}."
-            )
+            raise UserError(f"The constants of instrument '{self.id}' must be finite numbers, not {chosen.tolist()}.")
         return chosen + np.array([dimension.offset for dimension in self.dimensions])
 
     def wording(self, language: str) -> Wording:
@@ -206,9 +201,7 @@ class Instrument:
         wording = self._wording(language, variant)
         words = wording.items[self._item(item_id).id]
         text = words.text[variant]
-        return (
-            text if words.stem is None else wording.stems[words.stem][variant] + wording.frame.joiner + text
-        )
+        return text if words.stem is None else wording.stems[words.stem][variant] + wording.frame.joiner + text
 
     def options(self, item_id: str, *, language: str = "en", variant: int = 0) -> tuple[str, ...]:
         """Option texts in canonical order; raises ``UserError`` for what does not exist."""
@@ -219,8 +212,7 @@ class Instrument:
             if item.id == item_id:
                 return item
         raise UserError(
-            f"Instrument '{self.id}' has no item '{item_id}'{nearest(item_id, self.item_ids)}; "
-            "use an id of its own."
+            f"Instrument '{self.id}' has no item '{item_id}'{nearest(item_id, self.item_ids)}; use an id of its own."
         )
 
     def _wording(self, language: str, variant: int) -> Wording:

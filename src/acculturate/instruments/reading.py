@@ -44,16 +44,12 @@ def load_instrument(name_or_path: str | Path, *, wording: Path | None = None) ->
             )
         instrument = _structure(read_data_file(_DATA / f"{name}.toml"))
         # English first: it is the default language.
-        for path in sorted(
-            _DATA.glob(f"{name}.*.toml"), key=lambda path: (".en." not in path.name, path.name)
-        ):
+        for path in sorted(_DATA.glob(f"{name}.*.toml"), key=lambda path: (".en." not in path.name, path.name)):
             instrument = _with_wording(instrument, _wording(read_data_file(path), instrument, None))
     if wording is not None:
         instrument = _with_wording(instrument, _wording(read_data_file(Path(wording)), instrument, None))
     if not instrument.wordings:
-        raise UserError(
-            f"{name} has no wording; write at least one, such as [wording.en], or give a wording file."
-        )
+        raise UserError(f"{name} has no wording; write at least one, such as [wording.en], or give a wording file.")
     return instrument
 
 
@@ -141,14 +137,10 @@ def _wording(node: Node, instrument: Instrument, language: str | None) -> Wordin
     required = "name official source items scales"
     fields = node.table(required if language else "language " + required, "stems frame")
     language = language or fields["language"].id()
-    stems = (
-        {key: stem.texts() for key, stem in fields["stems"].entries().items()} if "stems" in fields else {}
-    )
+    stems = {key: stem.texts() for key, stem in fields["stems"].entries().items()} if "stems" in fields else {}
     items = {key: _item_text(text, stems) for key, text in fields["items"].entries().items()}
     _same_ids(fields["items"], "item", items, instrument.item_ids)
-    scales = {
-        key: tuple(row.texts() for row in text.rows()) for key, text in fields["scales"].entries().items()
-    }
+    scales = {key: tuple(row.texts() for row in text.rows()) for key, text in fields["scales"].entries().items()}
     _same_ids(fields["scales"], "scale", scales, instrument.scales)
     wording = Wording(
         language,

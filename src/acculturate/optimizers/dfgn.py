@@ -2,11 +2,13 @@
 
 A population search learns one number from a candidate; a survey response is hundreds (the log-probability of
 every option of every item in every format), and the loss is a known, smooth function of them up to the absolute
-value. Each round probes a few random directions, fits a linear model of the *log-probabilities* in those
-directions, and minimises the exact loss of that model. After Cartis & Roberts, *A derivative-free Gauss-Newton
-method* (2019), and *Scalable subspace methods for derivative-free nonlinear least-squares* (2023); here the model
-is of the log-probabilities rather than of the residuals, because scores saturate where log-probabilities do not,
-and the L1 loss is met by reweighting (each residual counts with the inverse of its size).
+value. Each round probes a few random directions, extends a linear model of the *log-probabilities* with them, and
+minimises the exact loss of that model. After Cartis & Roberts, *A derivative-free Gauss-Newton method* (2019), and
+*Scalable subspace methods for derivative-free nonlinear least-squares optimization* (2023). What differs: the model
+is of the log-probabilities rather than of the residuals, because scores saturate where log-probabilities do not; the
+L1 loss is met by reweighting (each residual counts with the inverse of its size); and directions of earlier rounds
+stay in the model, kept true to every accepted move by Broyden's (1965) rank-one update. A larger subspace reaches
+the same predicted scores with a shorter, hence more truthful, move, and these directions cost nothing.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ START, PROBE, TRIAL = "start", "probe", "trial"
 
 @dataclass(frozen=True, eq=False)
 class DFGNState:
-    """``x``, ``loss``, ``logprobs``: the best candidate seen. ``center``: the point this round's probes surround.
+    """``x``, ``loss``, ``logprobs``: the best candidate seen. ``center*``: the point this round's model surrounds.
 
-    ``scale``: probe length s; ``mu``: damping; ``step``: the last accepted move. ``directions``: rows Z of this
-    round, and ``coefficients``: its trial points in units of ``scale * directions``; both empty while probing.
+    ``directions`` Z, newest first, and ``slopes``: change of the log-probabilities per unit of each. ``mu``: damping.
+    ``coefficients``: this round's trial moves, in units of the directions; empty while probing.
     """
 
     seed: int
@@ -41,102 +43,107 @@ class DFGNState:
     logprobs: Float[np.ndarray, "formats items options"]
     center: Float[np.ndarray, " dim"]
     center_loss: float
-    scale: float
+    center_logprobs: Float[np.ndarray, "formats items options"]
     mu: float
-    step: Float[np.ndarray, " dim"]
-    directions: Float[np.ndarray, "h dim"]
-    coefficients: Float[np.ndarray, "k h"]
+    directions: Float[np.ndarray, "m dim"]
+    slopes: Float[np.ndarray, "m formats items options"]
+    coefficients: Float[np.ndarray, "k m"]
 
 
 @dataclass(frozen=True)
 class DFGN:
     """The structured search. Needs the survey's arithmetic, hence expected scores (not sampled answers).
 
-    ``h``: directions per round, each costs two evaluations (8..64). ``scale``: first probe length in embedding
-    standard deviations per coordinate. ``smallest``: floor of the probe length; bfloat16 needs about 1, because
-    its rounding moves scores by 1 to 2 points. ``mu``: first damping, points per squared coefficient.
-    ``trials``: damping values tried per round, a factor of four apart. ``shrink``, ``grow``: change of the probe
-    length after a round without and with success.
+    ``h``: new directions per round (8..64). ``scale``: probe length in embedding standard deviations per coordinate;
+    small values give true slopes in float32, while bfloat16, whose rounding moves scores by 1 to 2 points, needs
+    about 1 and ``central`` differences (two evaluations a direction instead of one). ``memory``: directions kept in
+    the model, new ones included. ``mu``: first damping, points per squared coefficient. ``trials``: damping values
+    tried per round, a factor of four apart.
     """
 
     survey: Survey
-    h: int = 16
-    scale: float = 0.5
-    smallest: float = 0.02
-    mu: float = 1.0
+    h: int = 24
+    scale: float = 0.05
+    central: bool = False
+    memory: int = 192
+    mu: float = 4.0
     trials: int = 6
-    shrink: float = 0.5
-    grow: float = 1.2
 
     def __post_init__(self) -> None:
         if self.h < 1 or self.trials < 1:
             raise UserError(f"DFGN needs h and trials of at least 1, not {self.h} and {self.trials}.")
-        if not (self.scale > 0 and self.smallest > 0 and self.mu > 0):
-            raise UserError("DFGN needs scale, smallest and mu above 0.")
-        if not (0 < self.shrink < 1 <= self.grow):
-            raise UserError(f"DFGN needs 0 < shrink < 1 <= grow, not {self.shrink} and {self.grow}.")
+        if self.memory < self.h:
+            raise UserError(f"DFGN needs a memory of at least h directions, not {self.memory} with h = {self.h}.")
+        if not (self.scale > 0 and self.mu > 0):
+            raise UserError(f"DFGN needs scale and mu above 0, not {self.scale} and {self.mu}.")
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> DFGNState:
-        dim = start.shape[1]
+        none = np.zeros((0, 0, 0))
         return DFGNState(
-            seed, 0, START, start, start[0], np.inf, np.zeros((0, 0, 0)), start[0], np.inf, self.scale, self.mu,
-            np.zeros(dim), np.zeros((0, dim)), np.zeros((0, 0)),
+            seed, 0, START, start, start[0], np.inf, none, start[0], np.inf, none, self.mu,
+            np.zeros((0, start.shape[1])), np.zeros((0, 0, 0, 0)), np.zeros((0, 0)),
         )  # fmt: skip
 
     def ask(self, state: DFGNState) -> Float[np.ndarray, "n dim"]:
         if state.phase == START:
             return state.start
-        if state.phase == PROBE:
-            offsets = state.scale * self._directions(state)
-            return np.concatenate([state.center + offsets, state.center - offsets])
-        return state.center + state.scale * state.coefficients @ state.directions
+        if state.phase == TRIAL:
+            return state.center + state.coefficients @ state.directions
+        offsets = self.scale * self._fresh(state)
+        return state.center + (np.concatenate([offsets, -offsets]) if self.central else offsets)
 
     def tell(self, state: DFGNState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> DFGNState:
         told = _keep_best(replace(state, generation=state.generation + 1), x, seen)
         if not np.isfinite(told.loss):  # nothing answered yet: look again where it started
             return replace(told, phase=START)
         if state.phase == PROBE:
-            return self._with_trials(told, state, seen)
+            return self._with_trials(told, seen)
         if state.phase == TRIAL:
-            told = self._adapted(told, seen)
-        blank = np.zeros((0, x.shape[1])), np.zeros((0, 0))
+            told = self._learned(told, x, seen)
         return replace(
             told,
             phase=PROBE,
             center=told.x,
             center_loss=told.loss,
-            directions=blank[0],
-            coefficients=blank[1],
+            center_logprobs=told.logprobs,
+            coefficients=np.zeros((0, 0)),
         )
 
-    def _directions(self, state: DFGNState) -> Float[np.ndarray, "h dim"]:
-        """Gaussian directions; one of them the last accepted move, where progress was."""
-        h = min(self.h, len(state.center))
-        z = generator(state.seed, state.generation).standard_normal((h, len(state.center)))
-        length = np.linalg.norm(state.step)
-        if length > 0:
-            z[0] = state.step * (np.sqrt(len(state.center)) / length)
-        return z
+    def _fresh(self, state: DFGNState) -> Float[np.ndarray, "h dim"]:
+        """This round's new Gaussian directions."""
+        return generator(state.seed, state.generation).standard_normal((self.h, len(state.center)))
 
-    def _with_trials(self, told: DFGNState, state: DFGNState, seen: Sequence[Evaluation]) -> DFGNState:
-        """Fit the linear model of the log-probabilities and propose its damped minimisers."""
-        h = len(seen) // 2
+    def _with_trials(self, told: DFGNState, seen: Sequence[Evaluation]) -> DFGNState:
+        """Extend the linear model of the log-probabilities and propose its damped minimisers."""
+        fresh = self._fresh(replace(told, generation=told.generation - 1))
         logprobs = np.stack([e.response.logprobs for e in seen])
+        h = self.h
         with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
-            slopes = np.nan_to_num(0.5 * (logprobs[:h] - logprobs[h:]), nan=0.0, posinf=0.0, neginf=0.0)
+            gap = logprobs[:h] - logprobs[h:] if self.central else logprobs - told.center_logprobs
+        gap = np.nan_to_num(gap, nan=0.0, posinf=0.0, neginf=0.0) / (2 * self.scale if self.central else self.scale)
+        older = told.slopes if len(told.slopes) else np.zeros((0, *gap.shape[1:]))
+        directions = np.concatenate([fresh, told.directions])[: self.memory]
+        slopes = np.concatenate([gap, older])[: self.memory]
         damping = told.mu * 4.0 ** (np.arange(self.trials) - self.trials // 2)
-        coefficients = np.stack([minimise(self.survey, state.logprobs, slopes, mu) for mu in damping])
-        return replace(told, phase=TRIAL, directions=self._directions(state), coefficients=coefficients)
+        moves = np.stack([minimise(self.survey, told.center_logprobs, slopes, mu) for mu in damping])
+        return replace(told, phase=TRIAL, directions=directions, slopes=slopes, coefficients=moves)
 
-    def _adapted(self, told: DFGNState, seen: Sequence[Evaluation]) -> DFGNState:
-        """Move the damping to the trial that did best, and the probe length with success or failure."""
+    def _learned(self, told: DFGNState, x: Float[np.ndarray, "k dim"], seen: Sequence[Evaluation]) -> DFGNState:
+        """Correct the model with the move that did best, and let the damping follow it."""
         losses = _losses(seen)
         best = int(np.argmin(losses))
-        mu = float(np.clip(told.mu * 4.0 ** (best - self.trials // 2), 1e-6, 1e6))
-        if told.loss < told.center_loss:
-            step = told.x - told.center
-            return replace(told, mu=mu, step=step, scale=min(told.scale * self.grow, 4 * self.scale))
-        return replace(told, mu=4.0 * told.mu, scale=max(told.scale * self.shrink, self.smallest))
+        if not np.isfinite(losses[best]):
+            return replace(told, mu=min(16.0 * told.mu, 1e6))
+        c = told.coefficients[best]
+        with np.errstate(invalid="ignore"):
+            change = np.nan_to_num(seen[best].response.logprobs - told.center_logprobs)
+        missed = change - np.tensordot(c, told.slopes, axes=1)
+        length = float(c @ c)
+        slopes = told.slopes + np.multiply.outer(c / length, missed) if length > 0 else told.slopes
+        mu = told.mu * 4.0 ** (best - self.trials // 2)
+        if losses[best] >= told.center_loss:
+            mu = max(mu, told.mu) * 4.0
+        return replace(told, slopes=slopes, mu=float(np.clip(mu, 1e-6, 1e6)))
 
 
 def _losses(seen: Sequence[Evaluation]) -> Float[np.ndarray, " n"]:

@@ -78,9 +78,7 @@ class JADE:
         v = mutants(rng, state, F=F, F_w=F, top=top)
         return crossed(rng, state.x, repaired(v, state.x, self.bounds, self.handling), CR)
 
-    def tell(
-        self, state: JADEState, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]
-    ) -> JADEState:
+    def tell(self, state: JADEState, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]) -> JADEState:
         """Selection, archive, and the step of mu_f and mu_cr (section III.B)."""
         loss = losses_of(x, seen)
         if state.generation == 0:

@@ -87,9 +87,7 @@ class JSO:
         v = mutants(rng, state, F=F, F_w=weight * F, top=top, apart=progress < 0.5)
         return crossed(rng, state.x, repaired(v, state.x, self.bounds, self.handling), CR)
 
-    def tell(
-        self, state: HistoryState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]
-    ) -> HistoryState:
+    def tell(self, state: HistoryState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> HistoryState:
         """Selection, archive, memory (alg. 1) and the population size of L-SHADE."""
         loss = losses_of(x, seen)
         if state.generation == 0:

@@ -80,9 +80,7 @@ class LSHADE:
         v = mutants(rng, state, F=F, F_w=F, top=top)
         return crossed(rng, state.x, repaired(v, state.x, self.bounds, self.handling), CR)
 
-    def tell(
-        self, state: HistoryState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]
-    ) -> HistoryState:
+    def tell(self, state: HistoryState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> HistoryState:
         """Selection, archive, memory (alg. 1) and population size (eq. 10)."""
         loss = losses_of(x, seen)
         if state.generation == 0:

@@ -79,9 +79,7 @@ class OpenAIES:
         eps = self._perturbations(state)
         return np.concatenate([state.theta + self.sigma * eps, state.theta - self.sigma * eps])
 
-    def tell(
-        self, state: OpenAIESState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]
-    ) -> OpenAIESState:
+    def tell(self, state: OpenAIESState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> OpenAIESState:
         """The start's best row as the mean; then one Adam step along the estimated gradient (alg. 1)."""
         loss = losses_of(x, seen)
         state = replace(state, generation=state.generation + 1)

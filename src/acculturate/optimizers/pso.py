@@ -58,9 +58,7 @@ class PSO:
         check_number(self.phi_1, "PSO phi_1", low=0, strict=True)
         check_number(self.phi_2, "PSO phi_2", low=0, strict=True)
         if self.phi_1 + self.phi_2 <= 4:
-            raise UserError(
-                f"PSO phi_1 + phi_2 is {self.phi_1 + self.phi_2:g}, expected more than 4 for constriction."
-            )
+            raise UserError(f"PSO phi_1 + phi_2 is {self.phi_1 + self.phi_2:g}, expected more than 4 for constriction.")
         check_choice(self.topology, "PSO topology", ("global", "ring"))
         check_bounds(self.bounds, "PSO")
 

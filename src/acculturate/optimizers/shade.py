@@ -74,9 +74,7 @@ class SHADE:
         v = mutants(rng, state, F=F, F_w=F, top=np.rint(p * N).astype(np.int64))
         return crossed(rng, state.x, repaired(v, state.x, self.bounds, self.handling), CR)
 
-    def tell(
-        self, state: HistoryState, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]
-    ) -> HistoryState:
+    def tell(self, state: HistoryState, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]) -> HistoryState:
         """Selection, archive, and one entry of the memory: weighted Lehmer mean of F, weighted mean of CR."""
         loss = losses_of(x, seen)
         if state.generation == 0:

@@ -99,9 +99,7 @@ def crossed(
     return np.where(binomial(rng, CR, x.shape[1]), v, x)
 
 
-def thinned(
-    rng: np.random.Generator, rows: Float[np.ndarray, "n dim"], size: int
-) -> Float[np.ndarray, "m dim"]:
+def thinned(rng: np.random.Generator, rows: Float[np.ndarray, "n dim"], size: int) -> Float[np.ndarray, "m dim"]:
     """At most ``size`` of the rows: random ones go (JADE, section III.A)."""
     if len(rows) <= size:
         return rows
@@ -146,9 +144,7 @@ def history(x: Float[np.ndarray, "pop dim"], seed: int, M_F: list[float], M_CR: 
     )
 
 
-def first_seen(
-    state: HistoryState, x: Float[np.ndarray, "pop dim"], loss: Float[np.ndarray, " pop"]
-) -> HistoryState:
+def first_seen(state: HistoryState, x: Float[np.ndarray, "pop dim"], loss: Float[np.ndarray, " pop"]) -> HistoryState:
     """The state after the start was evaluated."""
     return replace(state, generation=1, x=np.array(x, dtype=np.float64), loss=loss, nfe=len(x))
 

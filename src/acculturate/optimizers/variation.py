@@ -47,9 +47,7 @@ def checked_start(
     """A float64 copy of ``start``; UserError unless it is finite, long enough and in bounds."""
     x = np.array(start, dtype=np.float64, order="C")
     if len(x) < rows:
-        raise UserError(
-            f"{name} needs a population of at least {rows} candidates, got {len(x)}: make it larger."
-        )
+        raise UserError(f"{name} needs a population of at least {rows} candidates, got {len(x)}: make it larger.")
     if x.shape[1] == 0 or not np.isfinite(x).all():
         raise UserError(f"{name} needs finite start candidates of at least one coordinate; check the start.")
     if bounds is not None and (x.min() < bounds[0] or x.max() > bounds[1]):
@@ -89,9 +87,7 @@ def check_bounds(bounds: tuple[float, float] | None, name: str, handling: str = 
         return
     low, high = bounds
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise UserError(
-            f"{name} bounds are {bounds!r}, expected two finite numbers (low, high) with low < high."
-        )
+        raise UserError(f"{name} bounds are {bounds!r}, expected two finite numbers (low, high) with low < high.")
 
 
 def partners(rng: np.random.Generator, pop: int, count: int) -> Int[np.ndarray, "count pop"]:

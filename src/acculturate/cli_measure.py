@@ -1,0 +1,209 @@
+"""The verbs that measure: ``score``, ``audit``, ``compare``, ``bench`` and ``fit``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from acculturate.errors import UserError
+from acculturate.printing import Json, is_json, print_json
+
+
+def score(
+    model: Annotated[str | None, typer.Option(help="Put the questionnaire to this model.")] = None,
+    prompt: Annotated[Path | None, typer.Option(help="Soft prompt: a run directory or a .safetensors file.")] = None,
+    item_means: Annotated[
+        Path | None, typer.Option(help="Score means from elsewhere: a CSV with the columns item,mean.")
+    ] = None,
+    instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
+    wording: Annotated[Path | None, typer.Option(help="Your own text of the questionnaire (TOML or YAML).")] = None,
+    formats: Annotated[str, typer.Option(help="Formats to ask, comma-separated.")] = "letters/options-first/0/en",
+    unbalanced: Annotated[bool, typer.Option("--unbalanced", help="Ask in the given option order only.")] = False,
+    country: Annotated[str | None, typer.Option(help="Also print the distance to this country.")] = None,
+    targets: Annotated[str, typer.Option(help="Target set for --country.")] = "hofstede-2015",
+    system: Annotated[str | None, typer.Option(help="A system message for the model.")] = None,
+    mas25: Annotated[bool, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = False,
+    constant: Annotated[float, typer.Option(help="Constant added to every dimension, in points.")] = 50.0,
+    dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+    ] = False,
+    output: Json = "text",
+) -> None:
+    """Dimension scores of a model, with or without a soft prompt, or of item means from elsewhere.
+
+    Examples: acculturate score --model embedded --prompt runs/sau
+              acculturate score --item-means people.csv --constant 0
+    """
+    as_json = is_json(output)
+    if (model is None) == (item_means is None):
+        raise UserError("Give either --model, to ask a model, or --item-means, to score means from a file.")
+    from acculturate.instruments import load_instrument
+
+    chosen = load_instrument(instrument, wording=wording)
+    if item_means is not None:
+        if prompt is not None:
+            raise UserError(
+                "A soft prompt needs a model to go into; leave --prompt out or give --model instead of --item-means."
+            )
+        from acculturate.measure import score_means_file
+
+        record = score_means_file(chosen, item_means, constant=constant, mas25=mas25)
+    else:
+        from acculturate.loading import ModelChoice
+        from acculturate.measure import Asking, score_model
+
+        assert model is not None
+        choice = ModelChoice(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+        presentations = tuple(part.strip() for part in formats.split(",") if part.strip())
+        asking = Asking(presentations, not unbalanced, constant, mas25, system)
+        record = score_model(chosen, choice, asking, prompt=prompt)
+    if country is not None:
+        from acculturate.measure import with_distance
+
+        record = with_distance(record, chosen, country, targets)
+    if as_json:
+        print_json(record)
+    else:
+        _show_scores(record)
+
+
+def _show_scores(record: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("dimension")
+    table.add_column("score", justify="right")
+    for dimension, value in record["scores"].items():
+        table.add_row(dimension.upper(), "missing" if value is None else f"{value:.1f}")
+    console.print(table)
+    if record.get("answer_mass") is not None:
+        console.print(
+            f"Answer mass {record['answer_mass']:.3f} (share of the next token's probability that is an option)"
+        )
+    if "distance" in record:
+        gap = record["distance"]
+        console.print(
+            f"Distance to {gap['country']}: {gap['l1']:.1f} points (L1), {gap['mae']:.1f} per dimension",
+            markup=False,
+        )
+    for note in record.get("notes", []):
+        console.print(note, markup=False)
+
+
+def audit(
+    model: Annotated[str, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")],
+    instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
+    short: Annotated[bool, typer.Option("--short", help="Fewer formats, as align runs it first.")] = False,
+    personas: Annotated[bool, typer.Option(help="Also ask as people from several countries.")] = True,
+    dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    output: Json = "text",
+) -> None:
+    """Find out whether a model reads the options of a questionnaire at all, before anything is tuned.
+
+    A model that answers by position gives other answers when the options stand in the other order; its scores mean
+    nothing, and tuning would tune noise. Example: acculturate audit --model embedded
+    """
+    as_json = is_json(output)
+    from acculturate.audit import asking
+    from acculturate.audit import audit as examine
+    from acculturate.instruments import load_instrument
+    from acculturate.loading import ModelChoice
+    from acculturate.respondent import Respondent
+
+    chosen = load_instrument(instrument)
+    respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
+    found = examine(asking(respondent), chosen, targets=None if personas else (), short=short)
+    if as_json:
+        print_json(found.to_json())
+        return
+    console = Console(highlight=False, markup=False)
+    console.print(f"{model}: {found.verdict}\n")
+    for sentence in found.sentences:
+        console.print(f"  {sentence}")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories of different countries.")],
+    targets: Annotated[str | None, typer.Option(help="Also rank among all countries of this set.")] = None,
+    output: Json = "text",
+) -> None:
+    """Is the prompt for country A nearest to A's scores, and does it rank countries as published?
+
+    Example: acculturate compare runs/usa runs/sau runs/chn
+    """
+    as_json = is_json(output)
+    from acculturate.compare import compare as examine
+    from acculturate.journal import read_json
+    from acculturate.targets import load_target_set
+
+    results = [read_json(run / "result.json" if run.is_dir() else run) for run in runs]
+    chosen = load_target_set(targets) if targets is not None else None
+    found = examine(results, chosen, names=[str(run) for run in runs])
+    if as_json:
+        print_json(found.to_json())
+    else:
+        sys.stdout.write(found.to_markdown() + "\n")
+
+
+def bench(
+    model: Annotated[
+        str, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")
+    ] = "embedded",
+    shape: Annotated[
+        str | None, typer.Option(help="Random weights of a known shape instead of a model: llama-8b, tiny.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(help="Virtual tokens of the soft prompt.")] = 8,
+    repeats: Annotated[int, typer.Option(help="Rounds through all methods; medians are shown.")] = 3,
+    clock: Annotated[str, typer.Option(help="wall, or cpu for processor seconds on a busy machine.")] = "wall",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    output: Json = "text",
+) -> None:
+    """Time one candidate on this machine: this engine, the usual ways, and the floor of the matrix products."""
+    as_json = is_json(output)
+    from acculturate.bench import BenchPlan, format_table, run_bench
+    from acculturate.loading import ModelChoice
+
+    plan = BenchPlan(n_tokens=tokens, repeats=repeats, clock=clock, shape=shape)
+    err = Console(stderr=True, highlight=False, markup=False)
+    table = run_bench(ModelChoice(model, device=device), plan, err.print)
+    if as_json:
+        print_json(table.to_json())
+    else:
+        sys.stdout.write(format_table(table) + "\n")
+
+
+def fit(
+    respondents: Annotated[Path, typer.Argument(help="CSV of people's answers: a row a person, a column an item.")],
+    out: Annotated[Path, typer.Option(help="Instrument file to write (TOML).")],
+    items: Annotated[
+        Path | None, typer.Option(help="CSV with the columns item,text: which items, and their wording.")
+    ] = None,
+    factors: Annotated[
+        int | None, typer.Option(help="Number of factors; by default parallel analysis decides.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the instrument.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the parallel analysis.")] = 0,
+    output: Json = "text",
+) -> None:
+    """Build an instrument from respondent-level data by factor analysis, with its diagnostics.
+
+    Example: acculturate instrument fit people.csv --items items.csv --out values.toml
+    """
+    as_json = is_json(output)
+    from acculturate.instrument_fit import fit_instrument
+
+    if out.exists():
+        raise UserError(f"'{out}' exists already; choose another file with --out.")
+    fitted = fit_instrument(respondents, items=items, factors=factors, name=name, seed=seed)
+    fitted.write(out)
+    if as_json:
+        print_json(fitted.diagnostics.to_json())
+    else:
+        sys.stdout.write("\n".join(fitted.diagnostics.notes) + f"\nInstrument: {out}\n")
