@@ -266,7 +266,7 @@ class TestMistakes:
 
     def test_unwritable_directory(self, fails, base, tmp_path):
         (tmp_path / "file").write_text("")
-        assert "file" in fails(*base[:-1], tmp_path / "file" / "run")
+        assert "is a file" in fails(*base[:-1], tmp_path / "file" / "run")
 
     def test_directory_with_other_files(self, fails, base, tmp_path):
         (tmp_path / "o").mkdir()

@@ -86,10 +86,12 @@ class RunDirectory:
 
     def check(self, spec: Mapping[str, object]) -> None:
         """Refuse a directory that holds something else than a run of this spec; writes nothing."""
+        there = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            problem = "is a file" if not there.is_dir() else "is not writable"
+            raise UserError(f"Cannot write to the run directory '{self.path}': '{there}' {problem}; choose another.")
         if not self.path.exists():
             return
-        if not self.path.is_dir():
-            raise UserError(f"'{self.path}' is a file; choose a directory with --out.")
         if not (self.path / "spec.json").exists():
             strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
             if strangers:
