@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test lint check-slow bench bench-search clean help
+.PHONY: demo test lint check-slow bench bench-search docs clean help
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) > /dev/null \
@@ -46,6 +46,9 @@ bench: $(STAMP) ## Time one candidate on the embedded model
 
 bench-search: $(STAMP) ## Compare the optimizers at equal budgets
 	$(BIN)/python benchmarks/search.py
+
+docs: $(STAMP) ## Write docs/cli.md anew from the command line's own help
+	$(BIN)/python tools/cli_docs.py > docs/cli.md
 
 clean: ## Remove the environment, caches and demo runs
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis dist runs/demo

@@ -61,7 +61,7 @@ def in_context(instrument: Instrument, answers: Float[np.ndarray, " items"]) -> 
     nearest = np.where(there, np.abs(values - answers[:, None]), np.inf).argmin(axis=1)
     ids = instrument.item_ids
     # A stride through the items mixes groups and scales; neighbours would all show the same kind of question.
-    stride = next(s for s in range(max(2, len(ids) // DEMONSTRATIONS), 2 * len(ids)) if np.gcd(s, len(ids)) == 1)
+    stride = next(s for s in range(max(2, len(ids) // DEMONSTRATIONS), 2 * len(ids) + 1) if np.gcd(s, len(ids)) == 1)
     shown: dict[str, tuple[tuple[str, int], ...]] = {}
     for i, item in enumerate(ids):
         others = [(i + k * stride) % len(ids) for k in range(1, min(DEMONSTRATIONS, len(ids) - 1) + 1)]

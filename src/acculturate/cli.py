@@ -164,7 +164,12 @@ def _spec_values(given: dict[str, Any], options: list[str], config: Path | None)
             value = [part.strip() for part in value.split(",") if part.strip()]
         values[key] = value
     if options:
-        chosen = dict(values.get("optimizer_options") or {})  # type: ignore[call-overload]
+        stored = values.get("optimizer_options") or {}
+        if not isinstance(stored, dict):
+            raise UserError(
+                f"'optimizer_options' in {config} is {stored!r}; expected a table of options, like F = 0.8."
+            )
+        chosen: dict[str, object] = dict(stored)
         for text in options:
             name, equals, value = text.partition("=")
             if not equals or not name:

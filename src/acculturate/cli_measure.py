@@ -159,8 +159,8 @@ def bench(
     shape: Annotated[
         str | None, typer.Option(help="Random weights of a known shape instead of a model: llama-8b, tiny.")
     ] = None,
-    tokens: Annotated[int, typer.Option(help="Virtual tokens of the soft prompt.")] = 8,
-    repeats: Annotated[int, typer.Option(help="Rounds through all methods; medians are shown.")] = 3,
+    tokens: Annotated[int, typer.Option(min=1, help="Virtual tokens of the soft prompt.")] = 8,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds through all methods; medians are shown.")] = 3,
     clock: Annotated[str, typer.Option(help="wall, or cpu for processor seconds on a busy machine.")] = "wall",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     output: Json = "text",

@@ -28,6 +28,8 @@ def checks() -> list[Check]:
     for package in ("acculturate", "torch", "transformers", "numpy", "safetensors", "gguf"):
         found.append(_package(package))
     found += [_package(name, optional=True) for name in ("peft", "bitsandbytes", "accelerate")]
+    if not all(check.ok for check in found if not check.optional):
+        return found  # the rest would fail on the same missing package
     return [*found, _devices(), _precision(), _embedded(), _cache(), _hub()]
 
 
@@ -56,10 +58,10 @@ def _precision() -> Check:
 
     for dtype in (torch.float32, torch.bfloat16):
         b = a.to(dtype)
-        b @ b
+        _ = b @ b
         begin = time.perf_counter()
         for _ in range(10):
-            b @ b
+            _ = b @ b
         times[dtype] = time.perf_counter() - begin
     ratio = times[torch.float32] / times[torch.bfloat16]
     return Check("bfloat16", True, f"matrix products {ratio:.1f} times as fast as in float32 on this CPU", True)

@@ -72,7 +72,7 @@ class Questionnaire:
     @property
     def view_names(self) -> tuple[str, ...]:
         return tuple(
-            self.formats[view[0]].presentation if len(view) > 1 else self.formats[view[0]].name for view in self.views
+            self.formats[view[0]].name if len(view) == 1 else self.formats[view[0]].presentation for view in self.views
         )
 
     def questions(self) -> list[Question]:

@@ -114,6 +114,8 @@ class RunDirectory:
         text = json.dumps(plain(line), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         with self.journal.open("a", encoding="utf-8") as file:
             file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def lines(self) -> list[dict[str, Any]]:
         if not self.journal.exists():
@@ -137,7 +139,12 @@ class RunDirectory:
                 with safe_open(path, framework="np") as file:
                     arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                     header = json.loads(file.metadata()["state"])
+                # A power cut can keep a checkpoint and lose the end of the journal that it counts on.
+                if not self.journal.is_file() or self.journal.stat().st_size < header["journal"]:
+                    raise KeyError("journal")
             except (SafetensorError, KeyError, TypeError, json.JSONDecodeError):
+                # Left there, it would count as one of the newest and push out the ones to come.
+                path.unlink()
                 continue
             os.truncate(self.journal, header["journal"])
             return arrays, header["scalars"]

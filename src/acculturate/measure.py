@@ -58,7 +58,7 @@ def score_respondent(respondent: Respondent, asked, asking: Asking, soft: SoftPr
     means = survey.means(response.logprobs)
     if response.mass.mean() < 0.1:
         notes.append(
-            f"Only {100 * response.mass.mean():.0f} % of the next token's probability is an option: the model hardly answers."
+            f"Only {100 * response.mass.mean():.0f} % of the next token's probability is an option: it hardly answers."
         )
     dims = instrument.dimension_ids
     return {
@@ -101,13 +101,15 @@ def with_distance(record: Mapping[str, Any], instrument: Instrument, country: st
     """The record with its L1 distance to a country's scores, over the dimensions that both have."""
     target = find_target(country, targets)
     target.vector(instrument.dimension_ids)
-    shared = [
-        (record["scores"][d], target.scores[d])
-        for d in instrument.dimension_ids
-        if target.scores.get(d) is not None and record["scores"][d] is not None
-    ]
-    if not shared:
+    # As in a run's loss: the mean of the views' distances, not the distance of their mean.
+    views = [view["scores"] for view in record.get("by_view", [record])]
+    wanted = {
+        d: score
+        for d, score in target.scores.items()
+        if score is not None and all(scores.get(d) is not None for scores in views)
+    }
+    if not wanted:
         raise UserError(f"There is no dimension that both these scores and {target.country} in '{targets}' have.")
-    l1 = float(sum(abs(have - want) for have, want in shared))
-    distance = {"country": target.country, "l1": l1, "mae": l1 / len(shared), "dimensions": len(shared)}
+    l1 = float(np.mean([sum(abs(scores[d] - want) for d, want in wanted.items()) for scores in views]))
+    distance = {"country": target.country, "l1": l1, "mae": l1 / len(wanted), "dimensions": len(wanted)}
     return {**record, "distance": distance}

@@ -73,7 +73,8 @@ def make_optimizer(name: str, options: Mapping[str, Any], *, survey: Survey, bud
     """The optimizer of that name with the user's options; a wrong option is a ``UserError`` naming the right ones."""
     name = method_name(name)
     method = METHODS[name]
-    known = {field.name for field in fields(method.kind)}
+    kinds = {field.name: str(field.type) for field in fields(method.kind)}
+    known = set(kinds)
     given: dict[str, Any] = {**method.defaults}
     supplied = {"survey": survey, "budget": budget}
     given |= {key: value for key, value in supplied.items() if key in known}
@@ -83,9 +84,21 @@ def make_optimizer(name: str, options: Mapping[str, Any], *, survey: Survey, bud
                 f"Optimizer '{name}' has no option '{key}'{nearest(key, sorted(known - set(supplied)))}; "
                 "see docs/search.md for its options."
             )
+        if expected := _lacking(kinds[key], value):
+            raise UserError(f"Optimizer '{name}' has {key} = {value!r}; expected {expected}.")
         given[key] = value
     build: Callable[..., Optimizer[Any]] = method.kind
     try:
         return build(**given)
     except (TypeError, ValueError) as error:
         raise UserError(f"Optimizer '{name}' refuses its options: {str(error).rstrip('.')}.") from error
+
+
+def _lacking(kind: str, value: object) -> str | None:
+    """What an option of this annotated kind should have been; None when the value will do."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if kind.startswith("int"):
+        return None if whole else "a whole number"
+    if kind.startswith("float"):
+        return None if whole or isinstance(value, float | tuple) else "a number"
+    return "true or false" if kind == "bool" and not isinstance(value, bool) else None

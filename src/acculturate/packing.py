@@ -35,12 +35,14 @@ class Cost:
 
     ``pair``: one query-key pair of attention, all layers. ``row``: fixed cost of one more row, which stands for
     the padding and bookkeeping it brings. ``longest``: rows with more dynamic tokens than this are refused
-    unless one sequence alone needs them (bounds the memory of the attention mask).
+    unless one sequence alone needs them (bounds the memory of the attention mask). ``widest``: dynamic tokens of
+    rows stacked in one pass (bounds the activations; larger passes only leave the cache).
     """
 
     pair: float
     row: float = 2.0
     longest: int = 4096
+    widest: int = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +156,7 @@ def plan(sequences: Sequence[Sequence_], n_tokens: int, cost: Cost) -> Plan:
     order = sorted(range(len(sequences)), key=lambda i: (sequences[i].prefix, sequences[i].suffix))
     rows = [build_row(sequences, n_tokens, group) for group in _cut([*order], sequences, n_tokens, cost)]
     rows.sort(key=lambda row: len(row.dynamic))
-    return Plan(tuple(_stack(rows)), n_tokens, len(sequences))
+    return Plan(tuple(_stack(rows, cost.widest)), n_tokens, len(sequences))
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:
@@ -198,13 +200,13 @@ def _cut(order: list[int], sequences: Sequence[Sequence_], n_tokens: int, cost: 
     return groups[::-1]
 
 
-def _stack(rows: list[Row], waste: float = 0.04) -> list[tuple[Row, ...]]:
-    """Rows of similar size become one pass, as long as padding stays under the share ``waste`` of its tokens."""
+def _stack(rows: list[Row], widest: int, waste: float = 0.04) -> list[tuple[Row, ...]]:
+    """Rows of similar size become one pass of at most ``widest`` tokens, of which a share ``waste`` may be padding."""
     passes: list[list[Row]] = []
     for row in rows:
         if passes:
             sizes = [len(r.dynamic) for r in passes[-1]] + [len(row.dynamic)]
-            if max(sizes) * len(sizes) <= (1 + waste) * sum(sizes):
+            if max(sizes) * len(sizes) <= min(widest, (1 + waste) * sum(sizes)):
                 passes[-1].append(row)
                 continue
         passes.append([row])

@@ -44,11 +44,13 @@ def read_prompt(path: Path) -> SoftPrompt:
     try:
         with safe_open(file, framework="np") as stored:
             about = json.loads((stored.metadata() or {})[_ABOUT])
-            vectors = stored.get_tensor("prompt")
-            return SoftPrompt(vectors.astype(np.float32), about["slot"], about["model"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+            vectors = stored.get_tensor("prompt").astype(np.float32)
+            if vectors.ndim != 2 or not len(vectors) or not np.isfinite(vectors).all():
+                raise ValueError("the tensor is not a matrix of finite numbers")
+            return SoftPrompt(vectors, str(about["slot"]), dict(about["model"]))
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(
-            f"'{file}' is not a soft prompt of acculturate (expected a tensor 'prompt' with its slot and model); "
+            f"'{file}' is not a soft prompt of acculturate (expected a finite matrix 'prompt', its slot and model); "
             "give the prompt.safetensors of a run."
         ) from error
 

@@ -82,6 +82,8 @@ def search_record(lines: Sequence[Mapping[str, Any]], optimizer: str, dtype: str
 
 # A change smaller than this share of the untuned loss is within what wording alone does to these models.
 MATERIAL = 0.1
+# What may be left of the untuned distance on unseen formats for the move to count as carried over.
+CARRIED = 0.6
 
 
 def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None = None) -> dict[str, Any]:
@@ -110,27 +112,32 @@ def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None
         f"On formats it never saw, {held:.1f} points remain (untuned {held_before:.1f}; best baseline: "
         f"{rival['label'].lower()}, {rival['heldout']['loss']:.1f})."
     )
-    floor = rival["heldout"]["loss"]
-    learnt, carried = train < (1 - MATERIAL) * before, held < (1 - MATERIAL) * floor
-    if learnt and carried and held < 0.6 * held_before:
-        kind, headline = (
-            "aligned",
-            f"The answers moved towards {country} and the move carries over to unseen formats.",
-        )
-    elif learnt and carried:
-        kind, headline = (
-            "partly",
-            f"The answers moved towards {country}; part of the move carries over to unseen formats.",
-        )
-    elif learnt:
+    learnt, carried = train < (1 - MATERIAL) * before, held < (1 - MATERIAL) * held_before
+    if not learnt:
+        kind, headline = "not-better", "The search found no prompt that is materially better than the untuned model."
+    elif not carried:
         kind, headline = (
             "fitted-to-format",
             "The prompt fits the formats it was trained on; the model is not aligned.",
         )
+    elif warning is not None:
+        kind, headline = (
+            "fitted-to-format",
+            "The scores moved on unseen formats too, but this model does not clearly read the options: do not read "
+            "this as alignment.",
+        )
+    elif held >= (1 - MATERIAL) * rival["heldout"]["loss"]:
+        kind, headline = (
+            "partly",
+            f"Part of the move towards {country} carries over to unseen formats, but a baseline comes as close: "
+            f"{rival['label'].lower()}.",
+        )
+    elif held < CARRIED * held_before:
+        kind, headline = "aligned", f"The answers moved towards {country} and the move carries over to unseen formats."
     else:
         kind, headline = (
-            "not-better",
-            "The search did not find a prompt that is materially better than the untuned model.",
+            "partly",
+            f"The answers moved towards {country}; part of the move carries over to unseen formats.",
         )
     return {"kind": kind, "headline": headline, "sentences": sentences}
 
@@ -138,7 +145,7 @@ def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None
 LIMITS = (
     "Published country scores are not comparable with new ones unless the samples are matched (VSM 2013 manual); "
     "a language model is not a sample of people at all.",
-    "A distance of zero means that six linear combinations of answers agree with six published numbers, no more.",
+    "A distance of zero means that a few linear combinations of answers agree with as many published numbers, no more.",
     "Country scores are averages; they describe no person.",
 )
 

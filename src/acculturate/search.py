@@ -62,11 +62,12 @@ class Search:
         state, progress = self._begin(start, seed, directory)
         watch(progress)
         while progress.evaluations < self.budget:
-            x = self.optimizer.ask(state)[: self.budget - progress.evaluations]
+            asked = self.optimizer.ask(state)
+            x = asked[: self.budget - progress.evaluations]
             seen = self.evaluate(self._prompts(x))
             progress, line = self._record(progress, x, seen)
             # A last generation cut short by the budget is counted but cannot be told: row order is the contract.
-            if len(x) == len(self.optimizer.ask(state)):
+            if len(x) == len(asked):
                 state = self.optimizer.tell(state, x, seen)
             directory.append(line)
             self._save(directory, state, progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -61,7 +62,7 @@ class RunSpec(BaseModel):
     start: str = "vocabulary"
     text: str | None = None
     warm_start: str | None = None
-    spread: Annotated[float, Field(gt=0)] = 1.0
+    spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     space: Literal["full", "projection"] = "full"
     projection_dim: Annotated[int, Field(ge=1)] = 500
 
@@ -89,6 +90,10 @@ class RunSpec(BaseModel):
             raise ValueError(f"start is '{self.start}'; expected vocabulary, text, culture or noise")
         if self.start == "text" and not (self.text or "").strip():
             raise ValueError("start is 'text' but there is no text; give one with --text")
+        if self.start != "text" and self.text is not None:
+            raise ValueError(f"there is a text but start is '{self.start}'; give --start text or leave the text out")
+        if not self.formats("train"):
+            raise ValueError("there is no format to train on; name at least one with --train-formats")
         seen = set(self.formats("train"))
         for role in ("validation", "heldout"):
             if not seen.isdisjoint(self.formats(role)):
@@ -104,7 +109,9 @@ class RunSpec(BaseModel):
         """The formats of one role: train, validation or heldout."""
         named = getattr(self, f"{role}_formats")
         texts = PROTOCOLS[self.protocol][role] if named is None else named
-        return tuple(parse_format(text) for text in texts)
+        formats = (parse_format(text) for text in texts)
+        # Balanced, both orders are asked whichever is named: two names of one presentation are the same format.
+        return tuple(dict.fromkeys(replace(f, order="ascending") if self.balanced else f for f in formats))
 
     @property
     def choice(self) -> ModelChoice:
@@ -123,7 +130,7 @@ def make_spec(values: Mapping[str, object], source: str = "the command line") ->
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the run"
-        message = first["msg"].removeprefix("Value error, ")
+        message = first["msg"].removeprefix("Value error, ").rstrip(".")
         given = "" if not first["loc"] else f" (given: {first['input']!r})"
         raise UserError(f"Bad value for '{place}' in {source}{given}: {message}.") from error
 

@@ -62,12 +62,12 @@ class DFGN:
     """
 
     survey: Survey
-    h: int = 24
+    h: int = 12
     scale: float = 0.05
     central: bool = False
     memory: int = 192
-    mu: float = 4.0
-    trials: int = 6
+    mu: float = 512.0
+    trials: int = 4
 
     def __post_init__(self) -> None:
         if self.h < 1 or self.trials < 1:
