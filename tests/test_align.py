@@ -178,6 +178,16 @@ def test_journal_longer_than_its_checkpoint_is_cut_back(tmp_path):
     assert directory.lines() == [{"generation": 1}]
 
 
+def test_a_changed_input_file_is_not_the_same_run(tiny, tmp_path):
+    table = tmp_path / "targets.csv"
+    table.write_text("country,code,pdi,idv\nRuritania,RUR,70,30\n")
+    spec = make_spec(settings(tiny, country="RUR", targets=str(table), budget=5))
+    align(spec, tmp_path / "run")
+    table.write_text("country,code,pdi,idv\nRuritania,RUR,10,30\n")
+    with pytest.raises(UserError, match="files"):
+        align(spec, tmp_path / "run")
+
+
 def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
     directory = RunDirectory(tmp_path / "run")
     with directory.claimed({"seed": 1}):

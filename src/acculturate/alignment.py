@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+import transformers
 from jaxtyping import Float
 
 from acculturate.audit import Audit, asking, audit
@@ -20,6 +21,7 @@ from acculturate.baselines import baseline_responses
 from acculturate.formats import Questionnaire, questionnaire
 from acculturate.instruments import Instrument, load_instrument
 from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
+from acculturate.loading import sha256_of
 from acculturate.methods import make_optimizer, method_name
 from acculturate.objective import Objective, survey_of
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
@@ -91,7 +93,7 @@ def align(spec: RunSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
     task = prepare(spec)
     record = to_json(spec)
     directory = RunDirectory(out)
-    directory.check(record)
+    directory.check(record | {"files": named_files(spec)})
     if (out / "result.json").exists():
         return read_json(out / "result.json")
     # Everything that can go wrong with the model goes wrong here, before the directory is made.
@@ -102,20 +104,44 @@ def align(spec: RunSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
     watch("auditing the model", None)
     found = audit(asking(respondent), task.instrument, targets=(), short=True)
     watch(f"audit: {found.verdict}", None)
-    with directory.claimed(record):
+    with directory.claimed(record | made_with(spec, respondent)):
         watch("searching", None)
         progress = ready.search.run(ready.start, spec.seed, directory, lambda p: watch("searching", p))
         prompt = ready.prompt(progress)
         dtype = str(respondent.model.dtype).removeprefix("torch.")
         del ready
         watch("measuring in float32", None)
-        respondent = in_float32(respondent)
+        searched, respondent = respondent.model.dtype, in_float32(respondent)
+        if respondent.model.dtype != searched:  # what is reported is measured in float32, the audit included
+            found = audit(asking(respondent), task.instrument, targets=(), short=True)
         search = search_record(directory.lines(), method_name(spec.optimizer), dtype)
         result = _result(task, respondent, prompt, search=search, found=found)
         write_evaluations(directory)
         write_prompt(out / FILE, prompt)
         write_whole(out / "result.json", dump_json(result))
         return read_json(out / "result.json")
+
+
+def named_files(spec: RunSpec) -> dict[str, str]:
+    """The sha256 of every file that the spec names, by the setting that names it."""
+    names = {"instrument": spec.instrument, "wording": spec.wording, "targets": spec.targets}
+    paths = {key: Path(name).expanduser() for key, name in names.items() if name is not None}
+    if spec.warm_start is not None:
+        given = Path(spec.warm_start).expanduser()
+        paths["warm_start"] = given / FILE if given.is_dir() else given
+    return {key: sha256_of(path) for key, path in paths.items() if path.is_file()}
+
+
+def made_with(spec: RunSpec, respondent: Respondent) -> dict[str, Any]:
+    """Everything besides the settings that decides the numbers: a run may only go on with the same."""
+    return {
+        "acculturate": VERSION,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "method": method_name(spec.optimizer),
+        "model_identity": respondent.identity,
+        "files": named_files(spec),
+    }
 
 
 class _Ready:

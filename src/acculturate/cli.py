@@ -39,9 +39,15 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\nacculturate: interrupted; give the same command again to go on from here.\n")
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()
+            sys.exit(0)
+        where = f" '{error.filename}'" if error.filename else ""
+        sys.stderr.write(
+            f"acculturate: The system refused{where}: {error.strerror or error}; what is on disk is whole.\n"
+        )
+        sys.exit(2)
 
 
 @app.command()

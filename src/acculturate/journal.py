@@ -85,7 +85,10 @@ class RunDirectory:
             yield
 
     def check(self, spec: Mapping[str, object]) -> None:
-        """Refuse a directory that holds something else than a run of this spec; writes nothing."""
+        """Refuse a directory that holds something else than a run with these settings; writes nothing.
+
+        ``spec`` may be the settings alone, or with what the run is made with (``alignment.made_with``).
+        """
         there = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
             problem = "is a file" if not there.is_dir() else "is not writable"
@@ -101,8 +104,8 @@ class RunDirectory:
                 )
             return
         earlier = read_json(self.path / "spec.json")
-        for key in sorted(set(spec) | set(earlier)):
-            if earlier.get(key) != plain(spec.get(key)):
+        for key in sorted(spec):
+            if earlier.get(key) != plain(spec[key]):
                 raise UserError(
                     f"The directory '{self.path}' holds a run with {key} = {earlier.get(key)!r}, "
                     f"not {plain(spec.get(key))!r}; give the same settings to go on with it, "

@@ -140,12 +140,16 @@ def _locate(choice: ModelChoice) -> tuple[str, dict[str, str]]:
     if path.suffix == ".gguf":
         if not path.is_file():
             raise UserError(f"Model file '{choice.name}' does not exist; give the path of a GGUF file.")
-        digest = _sha256(path)
+        digest = sha256_of(path)
         return str(_dequantised(path, digest)), {"model": choice.name, "file": path.name, "sha256": digest}
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise UserError(f"Model directory '{choice.name}' has no config.json; give the directory of a saved model.")
-        return str(path), {"model": choice.name, "config_sha256": _sha256(path / "config.json")}
+        return str(path), {
+            "model": choice.name,
+            "config_sha256": sha256_of(path / "config.json"),
+            "weights_listing": _listing(path),
+        }
     looks_local = choice.name.startswith((".", "/", "~")) or choice.name.count("/") > 1
     if looks_local or not choice.name.strip():
         raise UserError(
@@ -155,7 +159,14 @@ def _locate(choice: ModelChoice) -> tuple[str, dict[str, str]]:
     return choice.name, {"model": choice.name}
 
 
-def _sha256(path: Path) -> str:
+def _listing(folder: Path) -> str:
+    """A fingerprint of a model directory's weights: names and sizes, since hashing many gigabytes takes minutes."""
+    files = sorted((p.name, p.stat().st_size) for p in folder.glob("*.safetensors"))
+    return hashlib.sha256(repr(files).encode()).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

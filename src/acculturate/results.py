@@ -74,6 +74,7 @@ def search_record(lines: Sequence[Mapping[str, Any]], optimizer: str, dtype: str
         "optimizer": optimizer,
         "evaluations": lines[-1]["evaluations"] if lines else 0,
         "generations": len(lines),
+        "validations": sum(line["validation"] is not None for line in lines),
         "search_loss": lines[-1]["best"] if lines else None,
         "dtype": dtype,
         "curve": curve,
@@ -153,7 +154,7 @@ LIMITS = (
 def plain_table(result: Mapping[str, Any]) -> list[list[str]]:
     """Header and rows for a terminal: loss and error per dimension, trained and held out, scores per dimension."""
     dims = [d["id"] for d in result["instrument"]["dimensions"]]
-    header = ["", "trained", "held out", "per dim.", *[d.upper() for d in dims], "mass"]
+    header = ["", "trained", "held out", "held out/dim.", *[d.upper() for d in dims], "mass"]
 
     def number(value: float | None) -> str:
         return "–" if value is None or not np.isfinite(value) else f"{value:.1f}"

@@ -67,7 +67,7 @@ class Projection:
                 f"A projection to {self.size} dimensions does not fit a soft prompt of {self.anchor.size} "
                 "coordinates; choose 1 up to that number."
             )
-        matrix = np.random.default_rng([self.seed, self.size]).standard_normal((self.size, self.anchor.size))
+        matrix = np.random.default_rng([self.seed, self.size, 1]).standard_normal((self.size, self.anchor.size))
         object.__setattr__(self, "_matrix", matrix * (self.alpha / np.sqrt(self.size)))
 
     @property
