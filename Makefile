@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## Align the embedded model with Saudi Arabia and write a report
 	$(BIN)/acculturate align --model embedded --country SAU --targets country-tool-estimate --protocol paper \
-		--slot response_start --optimizer de --budget 400 --out runs/demo
+		--slot response_start --tokens 3 --optimizer auto --budget 600 --out runs/demo
 	@echo "Report: runs/demo/report.html"
 
 test: $(STAMP) ## Run the tests of every change

@@ -16,7 +16,7 @@ import pytest
 
 from acculturate import cli
 from acculturate.alignment import align, prepare
-from acculturate.baselines import in_context, target_answers
+from acculturate.baselines import DEMONSTRATIONS, in_context, target_answers
 from acculturate.errors import UserError
 from acculturate.instruments import load_instrument
 from acculturate.journal import RunDirectory
@@ -214,7 +214,7 @@ def test_in_context_never_shows_the_probed_item():
     for item, demonstrations in shown.items():
         others = [other for other, _ in demonstrations]
         assert item not in others
-        assert len(set(others)) == len(others) == 5
+        assert len(set(others)) == len(others) == DEMONSTRATIONS
 
 
 def test_demonstrated_answers_fit_the_target():

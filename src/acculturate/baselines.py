@@ -24,7 +24,7 @@ DESCRIPTORS = (
     "an ordinary adult",
     "someone who grew up and lives",
 )
-DEMONSTRATIONS = 5
+DEMONSTRATIONS = 3
 
 
 def persona(country: str, descriptor: str) -> Context:

@@ -253,6 +253,8 @@ class _Pass:
         else:
             embeds = self._embeds.repeat(n, 1, 1)
         where = torch.as_tensor((np.arange(n)[:, None] * rows + self._row).ravel())
+        # Where nothing stands before the slot there is nothing to remember, and a buffer would only hold memory.
+        cache = Cache(layers=list(self._caches[n])) if self._static[0].filled else None
         with answers_only(
             self._model, where, torch.as_tensor(np.tile(self._place, n)), self._options.repeat(n, 1)
         ) as read:
@@ -260,8 +262,8 @@ class _Pass:
                 inputs_embeds=embeds,
                 attention_mask=_repeated(self._mask, n),
                 position_ids=self._positions.repeat(n, 1),
-                past_key_values=Cache(layers=list(self._caches[n])),
-                use_cache=True,
+                past_key_values=cache,
+                use_cache=cache is not None,
             )
         logprobs, mass = read()
         return logprobs.reshape(n, len(self.sequences), -1), mass.reshape(n, -1)
