@@ -46,7 +46,7 @@ class Chat:
         if slot not in SLOTS:
             raise UserError(f"Slot '{slot}' is unknown; expected one of {', '.join(SLOTS)}.")
         shape = tuple(turn.role for turn in turns)
-        parts = self._parts(shape, slot)
+        parts = _template_parts(self, shape, slot)
         texts = {f"t{i}": turn.text for i, turn in enumerate(turns)}
         before: list[int] = []
         after: list[int] = []
@@ -114,9 +114,6 @@ class Chat:
     @cached_property
     def _tail(self) -> str:
         return _MARK.split(self._render(("user",), "before_bos"))[-1]
-
-    def _parts(self, shape: tuple[str, ...], slot: str) -> list[str | list[int]]:
-        return _template_parts(self, shape, slot)
 
     def _render(self, shape: tuple[str, ...], slot: str) -> str:
         """The conversation as the template writes it, with marks where the texts and the slot go."""

@@ -14,10 +14,8 @@ from typing import Any, cast
 import torch
 import transformers
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -233,9 +231,3 @@ def known_models() -> dict[str, str]:
         "PATH/TO/DIRECTORY": "a saved Hugging Face model with its tokenizer",
         "PATH/TO/FILE.gguf": "a GGUF file, dequantised once into the cache",
     }
-
-
-def model_shape(name: str) -> PreTrainedConfig:
-    """The configuration alone, for estimates before anything large is loaded."""
-    folder, _ = _locate(ModelChoice(name))
-    return AutoConfig.from_pretrained(folder)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.formats import Questionnaire
-from acculturate.respondent import Context, Interview, Respondent
+from acculturate.respondent import Interview
 from acculturate.scoring import Evaluation, Survey
 from acculturate.targets import Target
 
@@ -31,8 +31,3 @@ class Objective:
 
     def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]:
         return [self.survey.evaluate(response) for response in self.interview(prompts)]
-
-
-def untuned(respondent: Respondent, asked: Questionnaire, context: Context | None = None):
-    """The response of the model without a soft prompt."""
-    return Interview(respondent, asked, context=context).ask()
