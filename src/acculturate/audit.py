@@ -19,6 +19,7 @@ from acculturate import baselines, validity
 from acculturate.errors import UserError
 from acculturate.formats import Format, Questionnaire, parse_format, questionnaire
 from acculturate.instruments import Instrument
+from acculturate.journal import plain
 from acculturate.respondent import Context, Interview, Respondent
 from acculturate.scoring import Response, dimension_scores
 from acculturate.targets import Target, load_target_set
@@ -182,9 +183,7 @@ class Audit:
                 "persona_p": PERSONA_P,
             },
         }
-        plain = _plain(figures)
-        assert isinstance(plain, dict)
-        return plain
+        return plain(figures)
 
 
 def asking(respondent: Respondent) -> Ask:
@@ -464,13 +463,3 @@ def _signed(r: float) -> str:
 
 def _share(value: float) -> str:
     return "none" if math.isnan(value) else f"{value:.0%}"
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
