@@ -235,7 +235,7 @@ def _methods(
     for slot in plan.slots:
         interview = Interview(respondent, asked, slot=slot, n_tokens=plan.n_tokens)
         tokens = interview.plan.tokens_per_candidate
-        engine = interview._engine
+        engine = interview.engine
         held = engine.held_bytes if isinstance(engine, PackedEngine) else 0
         methods.append(_Method(ENGINE, slot, dtype, tokens, lambda e=engine: e(prompt), weights + held))
         floor = _floor(respondent.model, tokens)

@@ -98,13 +98,13 @@ def estimate(
     operations = 0.0
     for interview in interviews:
         plan, alone = interview.plan, sum(interview.lengths)
-        packed = isinstance(interview._engine, PackedEngine)
+        packed = isinstance(interview.engine, PackedEngine)
         computed = plan.tokens_per_candidate if packed else alone
         pairs = plan.attention_pairs if packed else sum(n * n for n in interview.lengths)
         tokens, naive = tokens + computed, naive + alone
         static += plan.static_tokens if packed else 0
         operations += 2.0 * layers * computed + 4.0 * width * pairs + 2.0 * head * plan.n_sequences
-        working += interview._engine.held_bytes if isinstance(interview._engine, PackedEngine) else 0
+        working += interview.engine.held_bytes if isinstance(interview.engine, PackedEngine) else 0
     working += max(_activations(interview) for interview in interviews)
     return CostEstimate(
         tokens=tokens,
@@ -146,7 +146,7 @@ def _activations(interview: Interview) -> int:
     config = interview.respondent.model.config.get_text_config()
     inner = getattr(config, "intermediate_size", None) or 4 * interview.respondent.hidden
     size = interview.respondent.model.dtype.itemsize
-    if isinstance(interview._engine, PackedEngine):
+    if isinstance(interview.engine, PackedEngine):
         tokens = max(len(rows) * max(len(r.dynamic) for r in rows) for rows in interview.plan.passes)
         answers = max(sum(len(r.answers) for r in rows) for rows in interview.plan.passes)
         tokens, answers = tokens * interview.rows, answers * interview.rows

@@ -42,12 +42,18 @@ class PackedEngine:
     @torch.inference_mode()
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> Answers:
         """Answers to every sequence for every prompt; all prompts go through the model side by side."""
-        soft = torch.as_tensor(prompts, dtype=self.model.dtype, device=self.model.device)
-        shape = (len(prompts), *self._options.shape)
-        logprobs, mass = np.empty(shape), np.empty(shape[:2])
-        for one in self._passes:
-            logprobs[:, one.sequences], mass[:, one.sequences] = one(soft)
-        return Answers(logprobs, mass)
+        logprobs, mass = self.tensors(torch.as_tensor(prompts, dtype=self.model.dtype, device=self.model.device))
+        return Answers(*(part.cpu().double().numpy() for part in (logprobs, mass)))
+
+    def tensors(self, soft: Float[Tensor, "candidates tokens hidden"]) -> tuple[Tensor, Tensor]:
+        """The same as float32 tensors, ``(candidates, sequences, options)`` and ``(candidates, sequences)``.
+
+        Outside of inference mode they can be differentiated with respect to ``soft``.
+        """
+        found = [one(soft) for one in self._passes]
+        # Passes answer the sequences in an order of their own.
+        order = torch.as_tensor(np.argsort(np.concatenate([one.sequences for one in self._passes])), device=soft.device)
+        return tuple(torch.cat(parts, dim=1)[:, order] for parts in zip(*found, strict=True))  # type: ignore[return-value]
 
     @property
     def held_bytes(self) -> int:
@@ -78,10 +84,10 @@ class PlainEngine:
         for c, prompt in enumerate(prompts):
             for start in range(0, len(self._sequences), self._batch):
                 which = slice(start, start + self._batch)
-                logprobs[c, which], mass[c, which] = self._run(prompt, which)
+                logprobs[c, which], mass[c, which] = (part.cpu().numpy() for part in self._run(prompt, which))
         return Answers(logprobs, mass)
 
-    def _run(self, prompt: Float[np.ndarray, "tokens hidden"], which: slice) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, prompt: Float[np.ndarray, "tokens hidden"], which: slice) -> tuple[Tensor, Tensor]:
         model, chosen = self.model, self._sequences[which]
         soft = torch.as_tensor(prompt, dtype=model.dtype, device=model.device)
         lengths = [len(s.prefix) + len(soft) + len(s.suffix) for s in chosen]
@@ -138,13 +144,12 @@ def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: 
     def capture(_module, _args, _kwargs, output):
         kept["logits"] = output.logits[0]
 
-    def read() -> tuple[np.ndarray, np.ndarray]:
+    def read() -> tuple[Tensor, Tensor]:
         logits = kept["logits"].float()
         total = torch.logsumexp(logits, dim=-1)
         chosen = torch.gather(logits, 1, options.clamp(min=0)).masked_fill(options < 0, -torch.inf)
         among = torch.logsumexp(chosen, dim=-1)
-        logprobs = (chosen - among[:, None]).double().cpu().numpy()
-        return logprobs, torch.exp(among - total).clamp(max=1.0).double().cpu().numpy()
+        return chosen - among[:, None], torch.exp(among - total).clamp(max=1.0)
 
     hooks = [
         head.register_forward_pre_hook(gather),
@@ -173,6 +178,10 @@ class _Buffer(DynamicLayer):
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = (_roomy(x, self._room) for x in (key_states, value_states))
         assert self.keys is not None and self.values is not None
+        if torch.is_grad_enabled():  # a gradient passes through a copy, not through a buffer that is written again
+            before = (x[..., : self.filled, :] for x in (self.keys, self.values))
+            both = zip(before, (key_states, value_states), strict=True)
+            return tuple(torch.cat(pair, dim=-2) for pair in both)  # type: ignore[return-value]
         stop = self.filled + key_states.shape[-2]
         self.keys[..., self.filled : stop, :] = key_states
         self.values[..., self.filled : stop, :] = value_states
@@ -244,7 +253,7 @@ class _Pass:
         states = [x for b in buffers for x in (b.keys, b.values) if x is not None]
         return sum(t.nbytes for t in (*masks, *states, self._embeds))
 
-    def __call__(self, soft: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, soft: Tensor) -> tuple[Tensor, Tensor]:
         n, rows = len(soft), self._n_rows
         if n not in self._caches:
             self._caches = {1: self._static, n: [layer.copies(n) for layer in self._static]}

@@ -153,6 +153,11 @@ class Interview:
         self._engine = self._build()
 
     @property
+    def engine(self) -> PackedEngine | PlainEngine:
+        """What computes the answers: packed where the architecture allows it."""
+        return self._engine
+
+    @property
     def lengths(self) -> list[int]:
         """Tokens of every question, the soft prompt included."""
         return [len(s.prefix) + self.n_tokens + len(s.suffix) for s in self._sequences]
