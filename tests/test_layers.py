@@ -54,6 +54,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "journal",
         "measure",
         "methods",
+        "oracle",
         "prompts",
         "results",
         "search",

@@ -152,10 +152,7 @@ class _Ready:
         self._slot, self._identity = spec.slot, respondent.identity
         asked = task.questionnaires["train"]
         assert asked is not None
-        survey = task.survey(asked)
-        if spec.anchor:
-            reference = Interview(respondent, asked).ask().logprobs
-            survey = replace(survey, anchor=spec.anchor, reference=reference)
+        survey = training_survey(respondent, task)
         optimizer = make_optimizer(spec.optimizer, spec.optimizer_options, survey=survey, budget=spec.budget)
         population = starting_prompts(respondent, spec, task.target)
         self.space = _space(respondent, spec, population)
@@ -176,6 +173,16 @@ class _Ready:
     def prompt(self, progress: Progress) -> SoftPrompt:
         vectors = self.space.decode(progress.winner_x[None])[0].astype(np.float32)
         return SoftPrompt(vectors, self._slot, self._identity)
+
+
+def training_survey(respondent: Respondent, task: Task) -> Survey:
+    """What a search minimises: the survey's loss on the trained formats, with the anchor where there is one."""
+    asked = task.questionnaires["train"]
+    assert asked is not None
+    survey = task.survey(asked)
+    if not task.spec.anchor:
+        return survey
+    return replace(survey, anchor=task.spec.anchor, reference=Interview(respondent, asked).ask().logprobs)
 
 
 def _interview(respondent: Respondent, asked: Questionnaire, spec: RunSpec) -> Interview:

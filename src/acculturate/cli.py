@@ -231,7 +231,7 @@ def _show_result(result: dict[str, Any], page: Path) -> None:
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
-for verb in (cli_measure.score, cli_measure.audit, cli_measure.compare, cli_measure.bench):
+for verb in (cli_measure.score, cli_measure.audit, cli_measure.compare, cli_measure.oracle, cli_measure.bench):
     app.command()(verb)
 app.add_typer(cli_lists.lists, name="list")
 instruments.command()(cli_measure.fit)

@@ -1,4 +1,4 @@
-"""The verbs that measure: ``score``, ``audit``, ``compare``, ``bench`` and ``fit``."""
+"""The verbs that measure: ``score``, ``audit``, ``compare``, ``oracle``, ``bench`` and ``fit``."""
 
 from __future__ import annotations
 
@@ -150,6 +150,36 @@ def compare(
         print_json(found.to_json())
     else:
         sys.stdout.write(found.to_markdown() + "\n")
+
+
+def oracle(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
+    steps: Annotated[int, typer.Option(min=1, help="Gradient steps.")] = 60,
+    rate: Annotated[float, typer.Option(help="First step per coordinate, in embedding standard deviations.")] = 0.3,
+    output: Json = "text",
+) -> None:
+    """How far from the optimum did a search stop? Gradient descent on its loss, for comparison only.
+
+    It starts where the search started and is judged on the same held-out formats; its prompt is not kept. Example:
+    acculturate oracle runs/usa
+    """
+    as_json = is_json(output)
+    from acculturate.oracle import Descent, compare_with_oracle
+
+    err = Console(stderr=True, highlight=False, markup=False)
+    found = compare_with_oracle(run, Descent(steps=steps, rate=rate), err.print)
+    if as_json:
+        print_json(found.to_json())
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "trained", "held out"):
+        table.add_column(name, justify="left" if not name else "right")
+    search = f"{found.optimizer}, {found.evaluations} evaluations"
+    rows = [("Untuned model", *found.untuned), (f"Search ({search})", *found.tuned)]
+    rows += [(f"Oracle after {point.step} steps", point.train, point.heldout) for point in found.curve]
+    for label, *losses in rows:
+        table.add_row(label, *("–" if loss is None else f"{loss:.1f}" for loss in losses))
+    Console(highlight=False).print(table)
 
 
 def bench(

@@ -1,0 +1,126 @@
+"""How far from the optimum did a search stop? Gradient descent on the same loss, for comparison only.
+
+A search sees the model as a black box; the oracle sees its gradient. It begins where the search began, minimises the
+same loss on the same formats, and is judged on the same held-out ones. Its prompt is not kept: where gradients can be
+had and are wanted, prompt tuning is another tool's work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from acculturate.alignment import Task, prepare, training_survey
+from acculturate.errors import UserError
+from acculturate.gradient import Slope
+from acculturate.journal import read_json
+from acculturate.objective import Objective
+from acculturate.respondent import Interview, Respondent
+from acculturate.spec import RunSpec
+from acculturate.starts import starting_prompts
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How the oracle goes down: Adam (Kingma & Ba 2015) whose rate falls linearly to a fifth.
+
+    ``steps``: gradients computed, one forward and one backward pass each. ``rate``: first step of every coordinate,
+    in embedding standard deviations. ``every``: steps between two looks at the held-out formats.
+    """
+
+    steps: int = 60
+    rate: float = 0.3
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.every < 1:
+            raise UserError("The oracle needs at least one step.")
+        if not (self.rate > 0 and np.isfinite(self.rate)):
+            raise UserError(f"The oracle's rate is {self.rate}; expected a number above 0.")
+
+
+@dataclass(frozen=True)
+class Point:
+    """The oracle after ``step`` steps: survey losses in points, float32; None where no format was held out."""
+
+    step: int
+    train: float
+    heldout: float | None
+
+
+@dataclass(frozen=True)
+class OracleRecord:
+    """The descent beside the run's own figures, all survey losses in points, measured in float32."""
+
+    run: str
+    optimizer: str
+    evaluations: int
+    untuned: tuple[float, float | None]
+    tuned: tuple[float, float | None]
+    curve: tuple[Point, ...]
+
+    @property
+    def lowest(self) -> Point:
+        """Where the training loss was lowest: chosen without the held-out formats, as a search has to."""
+        return min(self.curve, key=lambda point: point.train)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"lowest": asdict(self.lowest)}
+
+
+def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None] = lambda line: None) -> OracleRecord:
+    """Descend from the start of a finished run; raises ``UserError`` where there is none. Writes nothing."""
+    if not (run / "result.json").is_file():
+        raise UserError(f"There is no finished run in '{run}'; give the directory of one (acculturate align).")
+    result = read_json(run / "result.json")
+    spec = RunSpec.model_validate(result["spec"])
+    if spec.quantize != "none":
+        raise UserError("This run's model is quantised and has no gradients to go by; the oracle cannot be asked.")
+    task = prepare(spec)
+    watch("loading the model")
+    respondent = Respondent(replace(spec.choice, dtype="float32"))
+    curve = _descend(task, respondent, descent, watch)
+    rows = {row["id"]: row for row in result["rows"]}
+    untuned, tuned = (
+        (float(row["train"]["loss"]), None if row["heldout"] is None else float(row["heldout"]["loss"]))
+        for row in (rows["naive"], rows["tuned"])
+    )
+    search = result["search"]
+    return OracleRecord(str(run), search["optimizer"], search["evaluations"], untuned, tuned, tuple(curve))
+
+
+def _descend(task: Task, respondent: Respondent, how: Descent, watch: Callable[[str], None]) -> list[Point]:
+    spec = task.spec
+    asked, held = task.questionnaires["train"], task.questionnaires["heldout"]
+    assert asked is not None
+
+    def interview(questions) -> Interview:
+        return Interview(respondent, questions, slot=spec.slot, n_tokens=spec.tokens)
+
+    trained = interview(asked)
+    slope = Slope(trained, training_survey(respondent, task))
+    judges = [Objective(trained, task.survey(asked))]
+    if held is not None:
+        judges.append(Objective(interview(held), task.survey(held)))
+    watch("choosing the search's own start")
+    population = starting_prompts(respondent, spec, task.target)
+    first = population[int(np.argmin([one.loss for one in judges[0](population)]))]
+    x = torch.tensor(first / respondent.unit, requires_grad=True)
+    adam = torch.optim.Adam([x], lr=how.rate)
+    curve = []
+    for step in range(how.steps + 1):
+        prompt = (x.detach().numpy() * respondent.unit).astype(np.float32)
+        if step % how.every == 0 or step == how.steps:
+            losses = [judge(prompt[None])[0].loss for judge in judges]
+            curve.append(Point(step, losses[0], losses[1] if held is not None else None))
+            watch(f"step {step} of {how.steps}: {losses[0]:.1f} points on the trained formats")
+        if step < how.steps:
+            adam.param_groups[0]["lr"] = how.rate * (1 - 0.8 * step / how.steps)
+            x.grad = torch.as_tensor(slope(prompt)[1] * respondent.unit)
+            adam.step()
+    return curve
