@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 
 import numpy as np
 import pytest
@@ -74,9 +75,11 @@ def test_a_shape_is_filled_with_random_weights(choice) -> None:
 
 
 def test_a_precision_of_the_users_is_the_only_one_timed(choice) -> None:
-    plan = BenchPlan(**{**vars(PLAN), "slots": ("user_end",), "generated": 1})
+    plan = BenchPlan(**{**vars(PLAN), "slots": ("user_end",), "generated": 1, "populations": (1, 4)})
     table = run_bench(ModelChoice(choice.name, dtype="bfloat16", device="cpu"), plan)
     assert {row.dtype for row in table.rows} == {"bfloat16"}
+    (note,) = (note for note in table.notes if "by population" in note)
+    assert re.search(r"bfloat16, s/cand by population: 1: \S+, 4: \S+; process at [\d,]+ MiB\.", note)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +88,7 @@ def test_a_precision_of_the_users_is_the_only_one_timed(choice) -> None:
         ({"shape": "llama-9t"}, "Shape 'llama-9t'"),
         ({"clock": "sun"}, "Clock 'sun'"),
         ({"dtypes": ("x",)}, "Precision 'x'"),
+        ({"populations": (8, 0)}, "population of 0 has no candidate"),
     ],
 )
 def test_what_is_not_known_is_refused_before_anything_is_loaded(wrong, part) -> None:

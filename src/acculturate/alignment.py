@@ -152,7 +152,7 @@ class _Ready:
         self._slot, self._identity = spec.slot, respondent.identity
         asked = task.questionnaires["train"]
         assert asked is not None
-        survey = training_survey(respondent, task)
+        survey = searched_survey(respondent, task)
         optimizer = make_optimizer(spec.optimizer, spec.optimizer_options, survey=survey, budget=spec.budget)
         population = starting_prompts(respondent, spec, task.target)
         self.space = _space(respondent, spec, population)
@@ -167,7 +167,8 @@ class _Ready:
         asked = task.questionnaires["validation"]
         if asked is None:
             return None
-        evaluate = Objective(_interview(respondent, asked, task.spec), task.survey(asked))
+        survey = searched_survey(respondent, task, "validation")
+        evaluate = Objective(_interview(respondent, asked, task.spec), survey)
         return lambda prompts: evaluate(prompts)[0].loss
 
     def prompt(self, progress: Progress) -> SoftPrompt:
@@ -175,14 +176,21 @@ class _Ready:
         return SoftPrompt(vectors, self._slot, self._identity)
 
 
-def training_survey(respondent: Respondent, task: Task) -> Survey:
-    """What a search minimises: the survey's loss on the trained formats, with the anchor where there is one."""
-    asked = task.questionnaires["train"]
+def searched_survey(respondent: Respondent, task: Task, role: str = "train") -> Survey:
+    """What a search minimises on the formats of a role: the survey's loss, the anchor and the penalty on lost mass."""
+    asked, spec = task.questionnaires[role], task.spec
     assert asked is not None
     survey = task.survey(asked)
-    if not task.spec.anchor:
+    if not (spec.anchor or spec.lost_mass_penalty):
         return survey
-    return replace(survey, anchor=task.spec.anchor, reference=Interview(respondent, asked).ask().logprobs)
+    untuned = Interview(respondent, asked).ask()
+    return replace(
+        survey,
+        anchor=spec.anchor,
+        reference=untuned.logprobs,
+        mass_penalty=spec.lost_mass_penalty,
+        reference_mass=untuned.mass,
+    )
 
 
 def _interview(respondent: Respondent, asked: Questionnaire, spec: RunSpec) -> Interview:

@@ -21,7 +21,7 @@ from acculturate.errors import UserError
 from acculturate.formats import Format, Questionnaire, questionnaire
 from acculturate.instruments import Instrument, load_instrument
 from acculturate.loading import DTYPES, Loaded, ModelChoice, load_model, resolve_device
-from acculturate.machine import machine_name, peak_memory, synchronize
+from acculturate.machine import machine_name, peak_memory, resident_bytes, synchronize
 from acculturate.respondent import Context, Interview, Respondent
 
 # Shapes of well-known models, to be timed with random weights where the weights themselves are not at hand.
@@ -58,6 +58,7 @@ class BenchPlan:
     slot whose log-probabilities are compared with one at a time. ``generated``: questions that the sampled
     loop answers, scaled up to all. ``clock``: ``wall``, or ``cpu`` for processor seconds, which on a CPU that
     others use too are the ones to compare (with one thread; waiting threads spend processor time as well).
+    ``populations``: numbers of candidates handed over at once, timed in the slot ``user_end``.
     ``shape``: a key of SHAPES to be filled with random weights instead of loading the model's.
     """
 
@@ -68,6 +69,7 @@ class BenchPlan:
     checked: int = 8
     generated: int = 2
     clock: str = "wall"
+    populations: tuple[int, ...] = ()
     shape: str | None = None
     presentations: tuple[Format, ...] = (Format(),)
     instrument: Instrument = field(default_factory=lambda: load_instrument("vsm2013"))
@@ -160,6 +162,8 @@ def run_bench(
         methods, said = _methods(respondent, asked, plan, drawn)
         notes += [note for note in said if note not in notes]
         rows += _timed(methods, plan, expected, say)
+        if plan.populations:
+            notes.append(_populations(respondent, asked, plan, say))
     threads = f"{torch.get_num_threads()} threads, " if resolve_device(choice.device) == "cpu" else ""
     shown = ", ".join(form.presentation for form in plan.presentations)
     settings = (
@@ -170,11 +174,32 @@ def run_bench(
     return BenchTable(machine_name(resolve_device(choice.device)), model, settings, tuple(rows), tuple(notes))
 
 
+def _populations(respondent: Respondent, asked: Questionnaire, plan: BenchPlan, say: Callable[[str], None]) -> str:
+    """Seconds per candidate by the number handed over at once, and the process's memory at the largest."""
+    clock, shape = CLOCKS[plan.clock], (plan.n_tokens, respondent.hidden)
+    interview = Interview(respondent, asked, slot="user_end", n_tokens=plan.n_tokens)
+    rng = np.random.default_rng(1)
+    taken = {}
+    for n in plan.populations:
+        say(f"population of {n}")
+        prompts = (rng.standard_normal((n, *shape)) * respondent.unit).astype(np.float32)
+        synchronize()
+        start = clock()
+        interview(prompts)
+        synchronize()
+        taken[n] = (clock() - start) / n
+    shown = ", ".join(f"{n}: {seconds:.3g}" for n, seconds in taken.items())
+    dtype = str(respondent.model.dtype).removeprefix("torch.")
+    return f"{ENGINE} user_end {dtype}, s/cand by population: {shown}; process at {resident_bytes() / 2**20:,.0f} MiB."
+
+
 def _check(plan: BenchPlan) -> None:
     if plan.shape is not None and plan.shape not in SHAPES:
         raise UserError(f"Shape '{plan.shape}' is unknown; expected one of {', '.join(SHAPES)}.")
     if plan.clock not in CLOCKS:
         raise UserError(f"Clock '{plan.clock}' is unknown; expected one of {', '.join(CLOCKS)}.")
+    if min(plan.populations, default=1) < 1:
+        raise UserError(f"A population of {min(plan.populations)} has no candidate; expected whole numbers from 1.")
     for dtype in plan.dtypes:
         if dtype not in DTYPES:
             raise UserError(f"Precision '{dtype}' is unknown; expected one of {', '.join(DTYPES)}.")

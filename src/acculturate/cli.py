@@ -90,6 +90,9 @@ def align(
     anchor: Annotated[
         float | None, typer.Option(help="Points of loss per nat of distance from the untuned answers.")
     ] = None,
+    mass_penalty: Annotated[
+        float | None, typer.Option(help="Points of loss per nat of answer mass lost; paper protocol 0, else 20.")
+    ] = None,
     train_formats: Annotated[
         str | None, typer.Option(help="Formats to train on, comma-separated: labels/layout/variant/language.")
     ] = None,

@@ -191,6 +191,9 @@ def bench(
     ] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Virtual tokens of the soft prompt.")] = 8,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds through all methods; medians are shown.")] = 3,
+    populations: Annotated[
+        list[int] | None, typer.Option("--population", help="Also time so many candidates at once; repeat for more.")
+    ] = None,
     clock: Annotated[str, typer.Option(help="wall, or cpu for processor seconds on a busy machine.")] = "wall",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     output: Json = "text",
@@ -200,7 +203,7 @@ def bench(
     from acculturate.bench import BenchPlan, format_table, run_bench
     from acculturate.loading import ModelChoice
 
-    plan = BenchPlan(n_tokens=tokens, repeats=repeats, clock=clock, shape=shape)
+    plan = BenchPlan(n_tokens=tokens, repeats=repeats, clock=clock, populations=tuple(populations or ()), shape=shape)
     err = Console(stderr=True, highlight=False, markup=False)
     table = run_bench(ModelChoice(model, device=device), plan, err.print)
     if as_json:

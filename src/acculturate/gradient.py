@@ -14,7 +14,7 @@ from torch import Tensor
 from acculturate.engine import PackedEngine
 from acculturate.errors import UserError
 from acculturate.respondent import Interview
-from acculturate.scoring import Survey
+from acculturate.scoring import TINY, Survey
 
 
 class Slope:
@@ -45,6 +45,8 @@ class Slope:
         self._views = [list(view) for view in survey.views]
         self._anchor = survey.anchor
         self._reference = None if survey.reference is None else tensor(survey.reference)
+        self._mass_penalty = survey.mass_penalty
+        self._log_mass = None if survey.reference_mass is None else tensor(np.log(survey.reference_mass))
 
     def __call__(self, prompt: Float[np.ndarray, "tokens hidden"]) -> tuple[float, Float[np.ndarray, "tokens hidden"]]:
         """Loss in points, and points per unit of every coordinate."""
@@ -57,7 +59,7 @@ class Slope:
 
     def _loss(self, soft: Tensor) -> Tensor:
         """``scoring.Survey``'s arithmetic in torch."""
-        shown, _ = self._engine.tensors(soft[None].to(self._engine.model.dtype))
+        shown, mass = self._engine.tensors(soft[None].to(self._engine.model.dtype))
         logprobs = torch.gather(shown[0], 1, self._places).reshape(self._shape)
         means = (logprobs.exp() * self._values).sum(dim=-1)
         views = torch.stack([means[view].mean(dim=0) for view in self._views])
@@ -67,4 +69,7 @@ class Slope:
             gap = torch.where(there, self._reference - logprobs, 0.0)
             told = torch.where(there, self._reference.exp(), 0.0)
             loss = loss + self._anchor * (told * gap).sum(dim=-1).mean()
+        if self._mass_penalty and self._log_mass is not None:
+            lost = self._log_mass - torch.log(mass[0].clamp(min=TINY)).reshape(self._log_mass.shape)
+            loss = loss + self._mass_penalty * lost.clamp(min=0.0).mean()
         return loss

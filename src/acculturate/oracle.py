@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from acculturate.alignment import Task, prepare, training_survey
+from acculturate.alignment import Task, prepare, searched_survey
 from acculturate.errors import UserError
 from acculturate.gradient import Slope
 from acculturate.journal import read_json
@@ -103,7 +103,7 @@ def _descend(task: Task, respondent: Respondent, how: Descent, watch: Callable[[
         return Interview(respondent, questions, slot=spec.slot, n_tokens=spec.tokens)
 
     trained = interview(asked)
-    slope = Slope(trained, training_survey(respondent, task))
+    slope = Slope(trained, searched_survey(respondent, task))
     judges = [Objective(trained, task.survey(asked))]
     if held is not None:
         judges.append(Objective(interview(held), task.survey(held)))

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+# Float32 has nothing below this but zero, whose logarithm would spoil every sum it takes part in.
+TINY = 1e-37
+
 
 @dataclass(frozen=True, eq=False)
 class Response:
@@ -44,7 +47,8 @@ class Survey:
     Scores are ``weights @ means + constants`` (VSM 2013 manual, index formulas). A dimension that needs a
     missing item is NaN; a dimension that the target lacks is NaN there and takes no part in the loss.
     ``anchor``: points of loss per nat of Kullback-Leibler divergence from the answers in ``reference`` (the
-    untuned model's), averaged over formats and items; 0 leaves the paper's loss.
+    untuned model's), averaged over formats and items; 0 leaves the paper's loss. ``mass_penalty``: points of loss per
+    nat of answer mass lost against ``reference_mass`` (the untuned model's), averaged likewise; a gain costs nothing.
     """
 
     values: Float[np.ndarray, "items options"]
@@ -54,6 +58,8 @@ class Survey:
     views: tuple[tuple[int, ...], ...]
     anchor: float = 0.0
     reference: Float[np.ndarray, "formats items options"] | None = None
+    mass_penalty: float = 0.0
+    reference_mass: Float[np.ndarray, "formats items"] | None = None
 
     def format_means(self, logprobs: Float[np.ndarray, "formats items options"]) -> Float[np.ndarray, "formats items"]:
         """Expected option value per format and item (NaN: missing)."""
@@ -80,7 +86,15 @@ class Survey:
         terms = {"survey": survey}
         if self.anchor:
             terms["anchor"] = self.anchor * self.divergence(response.logprobs)
+        if self.mass_penalty:
+            terms["mass"] = self.mass_penalty * float(self.lost(np.log(np.maximum(response.mass, TINY))).mean())
         return Evaluation(response, scores, sum(terms.values()), terms)
+
+    def lost(self, log_mass: Float[np.ndarray, "formats items"]) -> Float[np.ndarray, "formats items"]:
+        """Nats of answer mass lost against the reference; 0 where the mass grew."""
+        if self.reference_mass is None:
+            raise ValueError("a penalty on lost answer mass needs the reference's mass")
+        return np.maximum(np.log(np.maximum(self.reference_mass, TINY)) - log_mass, 0.0)
 
     def divergence(self, logprobs: Float[np.ndarray, "formats items options"]) -> float:
         """Mean Kullback-Leibler divergence of the answers from the reference's, in nats."""

@@ -30,6 +30,10 @@ PROTOCOLS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
+# Without it a search leaves what the model would ever say: option probabilities are renormalised, so a prompt may fit
+# every score while an answer has become all but impossible (docs/validity.md).
+MASS_PENALTY = 20.0
+
 Scalar = str | int | float | bool
 
 
@@ -72,6 +76,7 @@ class RunSpec(BaseModel):
     budget: Annotated[int, Field(ge=1)] = 1000
     seed: Annotated[int, Field(ge=0)] = 0
     anchor: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    mass_penalty: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     rows: Annotated[int, Field(ge=1)] = 1
 
     @field_validator("train_formats", "validation_formats", "heldout_formats")
@@ -112,6 +117,13 @@ class RunSpec(BaseModel):
         formats = (parse_format(text) for text in texts)
         # Balanced, both orders are asked whichever is named: two names of one presentation are the same format.
         return tuple(dict.fromkeys(replace(f, order="ascending") if self.balanced else f for f in formats))
+
+    @property
+    def lost_mass_penalty(self) -> float:
+        """Points of loss per nat of answer mass lost: as given, else the protocol's (the paper's loss has none)."""
+        if self.mass_penalty is not None:
+            return self.mass_penalty
+        return MASS_PENALTY if self.balanced else 0.0
 
     @property
     def choice(self) -> ModelChoice:

@@ -8,7 +8,8 @@ minimises the exact loss of that model. After Cartis & Roberts, *A derivative-fr
 is of the log-probabilities rather than of the residuals, because scores saturate where log-probabilities do not; the
 L1 loss is met by reweighting (each residual counts with the inverse of its size); and directions of earlier rounds
 stay in the model, kept true to every accepted move by Broyden's (1965) rank-one update. A larger subspace reaches
-the same predicted scores with a shorter, hence more truthful, move, and these directions cost nothing.
+the same predicted scores with a shorter, hence more truthful, move, and these directions cost nothing. The log-odds
+that no option is answered are modelled beside the options, so that a penalty on lost answer mass is met as well.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.optimizers.seam import generator
-from acculturate.scoring import Evaluation, Survey
+from acculturate.scoring import TINY, Evaluation, Response, Survey
 
 START, PROBE, TRIAL = "start", "probe", "trial"
 
 
 @dataclass(frozen=True, eq=False)
 class DFGNState:
-    """``x``, ``loss``, ``logprobs``: the best candidate seen. ``center*``: the point this round's model surrounds.
+    """``x``, ``loss``, ``answers`` (see ``structured``): the best candidate. ``center*``: what the model surrounds.
 
-    ``directions`` Z, newest first, and ``slopes``: change of the log-probabilities per unit of each. ``mu``: damping.
-    ``coefficients``: this round's trial moves, in units of the directions; empty while probing.
+    ``directions`` Z, newest first, and ``slopes``: change of the answers per unit of each. ``mu``: damping.
+    ``coefficients``: this round's trial moves, in units of the directions; empty while probing. What has not been
+    seen yet is empty too, whatever the shape of a response.
     """
 
     seed: int
@@ -40,14 +42,14 @@ class DFGNState:
     start: Float[np.ndarray, "pop dim"]
     x: Float[np.ndarray, " dim"]
     loss: float
-    logprobs: Float[np.ndarray, "formats items options"]
+    answers: Float[np.ndarray, "formats items columns"]
     center: Float[np.ndarray, " dim"]
     center_loss: float
-    center_logprobs: Float[np.ndarray, "formats items options"]
+    center_answers: Float[np.ndarray, "_ _ _"]
     mu: float
     directions: Float[np.ndarray, "m dim"]
-    slopes: Float[np.ndarray, "m formats items options"]
-    coefficients: Float[np.ndarray, "k m"]
+    slopes: Float[np.ndarray, "m _ _ _"]
+    coefficients: Float[np.ndarray, "k _"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class DFGN:
             phase=PROBE,
             center=told.x,
             center_loss=told.loss,
-            center_logprobs=told.logprobs,
+            center_answers=told.answers,
             coefficients=np.zeros((0, 0)),
         )
 
@@ -114,18 +116,18 @@ class DFGN:
         return generator(state.seed, state.generation).standard_normal((self.h, len(state.center)))
 
     def _with_trials(self, told: DFGNState, seen: Sequence[Evaluation]) -> DFGNState:
-        """Extend the linear model of the log-probabilities and propose its damped minimisers."""
+        """Extend the linear model of the answers and propose its damped minimisers."""
         fresh = self._fresh(replace(told, generation=told.generation - 1))
-        logprobs = np.stack([e.response.logprobs for e in seen])
+        answers = np.stack([structured(e.response) for e in seen])
         h = self.h
         with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
-            gap = logprobs[:h] - logprobs[h:] if self.central else logprobs - told.center_logprobs
+            gap = answers[:h] - answers[h:] if self.central else answers - told.center_answers
         gap = np.nan_to_num(gap, nan=0.0, posinf=0.0, neginf=0.0) / (2 * self.scale if self.central else self.scale)
         older = told.slopes if len(told.slopes) else np.zeros((0, *gap.shape[1:]))
         directions = np.concatenate([fresh, told.directions])[: self.memory]
         slopes = np.concatenate([gap, older])[: self.memory]
         damping = told.mu * 4.0 ** (np.arange(self.trials) - self.trials // 2)
-        moves = np.stack([minimise(self.survey, told.center_logprobs, slopes, mu) for mu in damping])
+        moves = np.stack([minimise(self.survey, told.center_answers, slopes, mu) for mu in damping])
         return replace(told, phase=TRIAL, directions=directions, slopes=slopes, coefficients=moves)
 
     def _learned(self, told: DFGNState, x: Float[np.ndarray, "k dim"], seen: Sequence[Evaluation]) -> DFGNState:
@@ -136,7 +138,7 @@ class DFGN:
             return replace(told, mu=min(16.0 * told.mu, 1e6))
         c = told.coefficients[best]
         with np.errstate(invalid="ignore"):
-            change = np.nan_to_num(seen[best].response.logprobs - told.center_logprobs)
+            change = np.nan_to_num(structured(seen[best].response) - told.center_answers)
         missed = change - np.tensordot(c, told.slopes, axes=1)
         length = float(c @ c)
         slopes = told.slopes + np.multiply.outer(c / length, missed) if length > 0 else told.slopes
@@ -155,52 +157,73 @@ def _keep_best(state: DFGNState, x: Float[np.ndarray, "n dim"], seen: Sequence[E
     best = int(np.argmin(losses))
     if losses[best] >= state.loss:
         return state
-    return replace(state, x=x[best], loss=float(losses[best]), logprobs=seen[best].response.logprobs)
+    return replace(state, x=x[best], loss=float(losses[best]), answers=structured(seen[best].response))
+
+
+def structured(response: Response) -> Float[np.ndarray, "formats items columns"]:
+    """What DFGN models of a response: the options' log-probabilities and, last, the log-odds of no answer at all.
+
+    Both are near linear in the model's logits, where probabilities and answer mass saturate.
+    """
+    mass = np.clip(response.mass, TINY, 1.0 - 1e-7)  # float32 knows nothing nearer to 1
+    return np.concatenate([response.logprobs, (np.log1p(-mass) - np.log(mass))[..., None]], axis=-1)
 
 
 def minimise(
     survey: Survey,
-    logprobs: Float[np.ndarray, "formats items options"],
-    slopes: Float[np.ndarray, "h formats items options"],
+    answers: Float[np.ndarray, "formats items columns"],
+    slopes: Float[np.ndarray, "h formats items columns"],
     mu: float,
     *,
     rounds: int = 12,
 ) -> Float[np.ndarray, " h"]:
-    """Coefficients c that minimise ``loss(logprobs + c slopes) + mu |c|^2``, by reweighted Gauss-Newton.
+    """Coefficients c that minimise ``loss(answers + c slopes) + mu |c|^2``, by reweighted Gauss-Newton.
 
-    Each round solves the normal equations of the residuals (score minus target, per view and dimension, and the
-    anchor where there is one) weighted with 1/max(|r|, 1/4 point), and halves the step until the penalised loss
-    falls.
+    Each round solves the normal equations of the residuals (score minus target, per view and dimension, with the
+    anchor and the penalty on lost mass where there are any) weighted with 1/max(|r|, 1/4 point), and halves the step
+    until the penalised loss falls.
     """
     c = np.zeros(len(slopes))
-    value, residuals, jacobian, weights, pull, curvature = _linearised(survey, logprobs, slopes, c)
+    now = _linearised(survey, answers, slopes, c)
     for _ in range(rounds):
-        hessian = jacobian.T @ (weights[:, None] * jacobian) + curvature + 2 * mu * np.eye(len(c))
-        gradient = jacobian.T @ (weights * residuals) + pull + 2 * mu * c
+        hessian = now.jacobian.T @ (now.weights[:, None] * now.jacobian) + now.curvature + 2 * mu * np.eye(len(c))
+        gradient = now.jacobian.T @ (now.weights * now.residuals) + now.pull + 2 * mu * c
         move = -np.linalg.solve(hessian, gradient)
-        penalised = value + mu * c @ c
+        penalised = now.loss + mu * c @ c
         for _ in range(6):
-            trial = _linearised(survey, logprobs, slopes, c + move)
-            if trial[0] + mu * (c + move) @ (c + move) < penalised:
+            trial = _linearised(survey, answers, slopes, c + move)
+            if trial.loss + mu * (c + move) @ (c + move) < penalised:
                 break
             move = move / 2
         else:
             break
-        c = c + move
-        value, residuals, jacobian, weights, pull, curvature = trial
+        c, now = c + move, trial
     return c
+
+
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """The loss at some coefficients; residuals with Jacobian and weights; gradient and curvature of the other terms."""
+
+    loss: float
+    residuals: Float[np.ndarray, " r"]
+    jacobian: Float[np.ndarray, "r h"]
+    weights: Float[np.ndarray, " r"]
+    pull: Float[np.ndarray, " h"]
+    curvature: Float[np.ndarray, "h h"]
 
 
 def _linearised(
     survey: Survey,
-    logprobs: Float[np.ndarray, "formats items options"],
-    slopes: Float[np.ndarray, "h formats items options"],
+    answers: Float[np.ndarray, "formats items columns"],
+    slopes: Float[np.ndarray, "h formats items columns"],
     c: Float[np.ndarray, " h"],
-) -> tuple[float, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Loss at c with residuals, their Jacobian and weights, and the anchor's gradient and curvature."""
-    moved = logprobs + np.tensordot(c, slopes, axes=1)
-    moved = moved - np.logaddexp.reduce(moved, axis=-1, keepdims=True)
-    p = np.exp(moved)
+) -> _Model:
+    moved = answers + np.tensordot(c, slopes, axes=1)
+    logprobs, odds = moved[..., :-1], moved[..., -1]
+    slopes, odds_slopes = slopes[..., :-1], slopes[..., -1]
+    logprobs = logprobs - np.logaddexp.reduce(logprobs, axis=-1, keepdims=True)
+    p = np.exp(logprobs)
     means = (p * survey.values).sum(axis=-1)
     # d mean / d logit_o = p_o (value_o - mean); the slopes say how logits move with c.
     d_means = np.einsum("fio,hfio->fih", p * (survey.values - means[..., None]), slopes)
@@ -211,13 +234,23 @@ def _linearised(
     residuals = np.concatenate([weights @ means[v].mean(axis=0) + gaps for v in views])
     jacobian = np.concatenate([weights @ d_means[v].mean(axis=0) for v in views])
     share = 1.0 / len(views)
-    value = share * float(np.abs(residuals).sum())
+    loss = share * float(np.abs(residuals).sum())
     pull, curvature = np.zeros(len(c)), np.zeros((len(c), len(c)))
     if survey.anchor and survey.reference is not None:
-        value += survey.anchor * survey.divergence(moved)
+        loss += survey.anchor * survey.divergence(logprobs)
         gap = p - np.exp(survey.reference)  # d KL / d logit_o
         rate = survey.anchor / (p.shape[0] * p.shape[1])
-        pull = rate * np.einsum("fio,hfio->h", gap, slopes)
+        pull += rate * np.einsum("fio,hfio->h", gap, slopes)
         centred = slopes - (p * slopes).sum(axis=-1, keepdims=True)
-        curvature = rate * np.einsum("fio,hfio,gfio->hg", p, centred, centred, optimize=True)
-    return value, residuals, jacobian, share / np.maximum(np.abs(residuals), 0.25), pull, curvature
+        curvature += rate * np.einsum("fio,hfio,gfio->hg", p, centred, centred, optimize=True)
+    if survey.mass_penalty:
+        log_mass = -np.logaddexp(0.0, odds)
+        lost = survey.lost(log_mass)
+        loss += survey.mass_penalty * float(lost.mean())
+        rate = survey.mass_penalty / lost.size
+        none = -np.expm1(log_mass) * (lost > 0)  # probability of no answer = d (-log mass) / d log-odds
+        pull += rate * np.einsum("fi,hfi->h", none, odds_slopes)
+        curvature += rate * np.einsum(
+            "fi,hfi,gfi->hg", none * np.exp(log_mass), odds_slopes, odds_slopes, optimize=True
+        )
+    return _Model(loss, residuals, jacobian, share / np.maximum(np.abs(residuals), 0.25), pull, curvature)

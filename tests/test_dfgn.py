@@ -1,0 +1,107 @@
+"""DFGN on a respondent that is its own model: logits linear in the candidate, "no answer" among them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from acculturate.optimizers.dfgn import DFGN, _linearised, structured
+from acculturate.scoring import Evaluation, Response, Survey
+
+FORMATS, ITEMS, OPTIONS, DIMS, DIM = 4, 6, 5, 3, 40
+VIEWS = ((0, 1), (2, 3))
+
+
+def _survey(**terms: object) -> Survey:
+    rng = np.random.default_rng(0)
+    values = np.tile(np.arange(1.0, OPTIONS + 1), (ITEMS, 1))
+    target = np.array([90.0, np.nan, 10.0])
+    weights = rng.normal(0, 30, (DIMS, ITEMS))
+    survey = Survey(values, weights, 50.0 - weights @ np.full(ITEMS, 3.0), target, VIEWS)
+    return replace(survey, **terms)  # type: ignore[arg-type]
+
+
+class _Linear:
+    """Logits of the options and of everything else; candidates that move the answers lose mass as well."""
+
+    def __init__(self, survey: Survey, pull: float = 0.0) -> None:
+        rng = np.random.default_rng(1)
+        self.survey = survey
+        self.weights = rng.normal(0, 0.3, (FORMATS, ITEMS, OPTIONS + 1, DIM))
+        self.base = rng.normal(0, 0.5, (FORMATS, ITEMS, OPTIONS + 1))
+        self.base[..., -1] -= 3.0
+        self.weights[..., -1, :] += pull * self.weights[..., :-1, :].sum(axis=2)
+
+    def response(self, x: np.ndarray) -> Response:
+        logits = self.base + self.weights @ x
+        total, among = (np.logaddexp.reduce(z, axis=-1) for z in (logits, logits[..., :-1]))
+        return Response(logits[..., :-1] - among[..., None], np.exp(among - total))
+
+    def __call__(self, x: np.ndarray) -> list[Evaluation]:
+        return [self.survey.evaluate(self.response(one)) for one in x]
+
+
+def _search(evaluate: _Linear, rounds: int = 12) -> Evaluation:
+    optimizer = DFGN(evaluate.survey, h=8, mu=1.0)
+    state = optimizer.init(np.zeros((2, DIM)), seed=0)
+    for _ in range(rounds):
+        x = optimizer.ask(state)
+        state = optimizer.tell(state, x, evaluate(x))
+    return evaluate(state.x[None])[0]
+
+
+def _terms(untuned: Response) -> dict[str, object]:
+    return {
+        "anchor": 4.0,
+        "reference": untuned.logprobs,
+        "mass_penalty": 30.0,
+        "reference_mass": untuned.mass,
+    }
+
+
+@pytest.mark.parametrize("names", [(), ("anchor", "reference"), ("mass_penalty", "reference_mass")])
+def test_the_models_loss_and_gradient_are_those_of_the_respondent(names) -> None:
+    plain = _Linear(_survey())
+    untuned = plain.response(np.zeros(DIM))
+    terms = _terms(untuned)
+    survey = replace(plain.survey, **{name: terms[name] for name in names})
+    directions = np.random.default_rng(2).standard_normal((5, DIM))
+    center = 0.2 * np.random.default_rng(3).standard_normal(DIM)
+    # Exact slopes: the logits are linear, so the answers relative to their own sum are what has to be put in.
+    step = 1e-5
+    base = structured(plain.response(center))
+    slopes = np.stack([
+        (structured(plain.response(center + step * z)) - structured(plain.response(center - step * z))) / (2 * step)
+        for z in directions
+    ])  # fmt: skip
+    at = _linearised(survey, base, slopes, np.zeros(5))
+    assert at.loss == pytest.approx(survey.evaluate(plain.response(center)).loss)
+    gradient = at.jacobian.T @ np.sign(at.residuals) / len(VIEWS) + at.pull
+    for k, z in enumerate(directions):
+        ahead, behind = (survey.evaluate(plain.response(center + s * step * z)).loss for s in (1, -1))
+        assert gradient[k] == pytest.approx((ahead - behind) / (2 * step), rel=1e-4, abs=1e-4)
+    assert np.linalg.eigvalsh(at.curvature).min() > -1e-9
+    if names:
+        assert np.abs(at.pull).max() > 0.1 and at.curvature.max() > 0.1
+
+
+def test_a_penalty_keeps_the_answer_mass_that_the_search_would_spend() -> None:
+    free = _Linear(_survey(), pull=0.5)
+    untuned = free.response(np.zeros(DIM))
+    kept = _Linear(_survey(mass_penalty=30.0, reference_mass=untuned.mass), pull=0.5)
+    spent, saved = _search(free), _search(kept)
+    start = free.survey.evaluate(untuned).loss
+    assert spent.loss < 0.05 * start and saved.terms["survey"] < 0.1 * start
+    lost = {name: float(np.log(untuned.mass / one.response.mass).clip(0).mean()) for name, one in
+            (("spent", spent), ("saved", saved))}  # fmt: skip
+    assert lost["spent"] > 5 * lost["saved"]
+    assert saved.loss == pytest.approx(saved.terms["survey"] + saved.terms["mass"])
+
+
+def test_an_answer_that_is_certain_has_finite_odds() -> None:
+    certain = Response(np.log(np.full((1, 1, 2), 0.5)), np.ones((1, 1)))
+    never = Response(np.log(np.full((1, 1, 2), 0.5)), np.zeros((1, 1)))
+    assert structured(certain)[..., -1].item() == pytest.approx(-16.1, abs=0.1)
+    assert 80 < structured(never)[..., -1].item() < 90
