@@ -88,8 +88,8 @@ class GDE3:
         """Selection by dominance, then truncation to the size of the population."""
         f = self._objectives(x, seen)
         answered = np.isfinite(f).all(axis=1)
-        no_worse = answered & (f <= state.f).all(axis=1)
-        apart = answered & ~no_worse & ~(state.f <= f).all(axis=1)
+        no_worse = answered & np.all(f <= state.f, axis=1)
+        apart = answered & ~no_worse & ~np.all(state.f <= f, axis=1)
         grown_x = np.concatenate([np.where(no_worse[:, None], x, state.x), x[apart]])
         grown_f = np.concatenate([np.where(no_worse[:, None], f, state.f), f[apart]])
         kept = survivors(grown_f, len(state.x))
@@ -118,12 +118,12 @@ class GDE3:
 def dominates(f: Float[np.ndarray, "n objectives"]) -> Bool[np.ndarray, "n n"]:
     """``[i, j]``: i is no worse than j in every objective and better in one."""
     a, b = f[:, None, :], f[None, :, :]
-    return (a <= b).all(axis=-1) & (a < b).any(axis=-1)
+    return np.all(a <= b, axis=-1) & np.any(a < b, axis=-1)
 
 
 def first_front(f: Float[np.ndarray, "n objectives"]) -> Int[np.ndarray, " front"]:
     """Indices, rising, of what nothing dominates; of several with the same objectives the first."""
-    equal = (f[:, None, :] == f[None, :, :]).all(axis=-1)
+    equal = np.all(f[:, None, :] == f[None, :, :], axis=-1)
     repeated = np.triu(equal, 1).any(axis=0)
     return np.flatnonzero(~dominates(f).any(axis=0) & ~repeated)
 
