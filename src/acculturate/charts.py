@@ -334,7 +334,8 @@ def scatter(
     marks: Sequence[Mark], right: Axis, up: Axis, label: str, *, line: Sequence[tuple[Number, object]] = ()
 ) -> Markup:
     """Marks in the plane, words beside those that have room for them, and a line through some places."""
-    height, top, bottom = 320, 16.0, 26.0
+    # Below the ground line there is room for words of a mark on it, and then for the ticks.
+    height, top, bottom = 340, 16.0, 42.0
     tall = height - top - bottom
 
     def level(value: Number) -> float:

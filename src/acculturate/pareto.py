@@ -66,7 +66,7 @@ class Second:
                 "id": UNTUNED,
                 "name": "Departure from the untuned answers",
                 "unit": "nats",
-                "about": "Mean Kullback-Leibler divergence of the answers from the untuned model's",
+                "about": "mean Kullback-Leibler divergence of the answers from the untuned model's",
             }
         count = len(self.questions.items)
         return {
