@@ -155,9 +155,9 @@ class _Ready:
         survey = searched_survey(respondent, task)
         optimizer = make_optimizer(spec.optimizer, spec.optimizer_options, survey=survey, budget=spec.budget)
         population = starting_prompts(respondent, spec, task.target)
-        self.space = _space(respondent, spec, population)
+        self.space = space_of(respondent, spec, population)
         self.start = self.space.encode(population)
-        evaluate = Objective(_interview(respondent, asked, spec), survey)
+        evaluate = Objective(interview(respondent, asked, spec), survey)
         self.search = Search(evaluate, self.space, optimizer, spec.budget, self._validation(task, respondent))
         # A method that refuses this space (full CMA-ES) says so now.
         optimizer.init(self.start, spec.seed)
@@ -168,7 +168,7 @@ class _Ready:
         if asked is None:
             return None
         survey = searched_survey(respondent, task, "validation")
-        evaluate = Objective(_interview(respondent, asked, task.spec), survey)
+        evaluate = Objective(interview(respondent, asked, task.spec), survey)
         return lambda prompts: evaluate(prompts)[0].loss
 
     def prompt(self, progress: Progress) -> SoftPrompt:
@@ -193,11 +193,12 @@ def searched_survey(respondent: Respondent, task: Task, role: str = "train") -> 
     )
 
 
-def _interview(respondent: Respondent, asked: Questionnaire, spec: RunSpec) -> Interview:
+def interview(respondent: Respondent, asked: Questionnaire, spec: RunSpec) -> Interview:
+    """The questionnaire, put with a soft prompt of the size and in the slot of this spec."""
     return Interview(respondent, asked, slot=spec.slot, n_tokens=spec.tokens, rows=spec.rows)
 
 
-def _space(respondent: Respondent, spec: RunSpec, population: Float[np.ndarray, "n tokens hidden"]) -> Space:
+def space_of(respondent: Respondent, spec: RunSpec, population: Float[np.ndarray, "n tokens hidden"]) -> Space:
     """Offsets around the text where there is one, else around zero (the full space) or the population's mean."""
     around = population[0] if spec.start == "text" or spec.warm_start else np.zeros_like(population[0])
     if spec.space == "full":
@@ -227,8 +228,8 @@ def _result(
         judge.row(ident, label, "flat" if ident == "flat" else "baseline", response, note)
         for ident, label, response, note in baseline_responses(respondent, asked, judge.survey, task.target)
     ]
-    interview = _interview(respondent, asked, spec)
-    rows.append(judge.row("tuned", "Tuned prompt", "tuned", interview(prompt.vectors[None])[0]))
+    response = interview(respondent, asked, spec)(prompt.vectors[None])[0]
+    rows.append(judge.row("tuned", "Tuned prompt", "tuned", response))
     return {
         "schema": 1,
         "acculturate": VERSION,

@@ -125,14 +125,21 @@ def _diamond(x: str, y: Number) -> Markup:
     return element("svg", {"x": x, "y": y, "overflow": "visible", "width": 1, "height": 1}, shape)
 
 
+def _square(x: str, y: Number) -> Markup:
+    shape = element("rect", {"class": "even", "x": -4.5, "y": -4.5, "width": 9, "height": 9})
+    return element("svg", {"x": x, "y": y, "overflow": "visible", "width": 1, "height": 1}, shape)
+
+
 def mark(kind: str) -> Markup:
-    """The sign of one kind of mark, for a legend: before, after, target, range, or the name of a curve."""
+    """The sign of one kind of mark, for a legend: before, after, target, range, beaten, even, or a curve's name."""
     centre = "50%"
     shapes = {
         "before": [_dot("before", centre, 8, 5)],
         "after": [_dot("after", centre, 8, 6)],
         "target": [_diamond(centre, 8)],
         "range": [element("rect", {"class": "range", "x": 1, "y": 3, "width": 20, "height": 10, "rx": 3})],
+        "beaten": [_dot("beaten", centre, 8, 5)],
+        "even": [_square(centre, 8)],
     }
     drawn = shapes.get(kind, [_line(f"line {kind}", "0%", 8, "100%", 8)])
     return element("svg", {"class": "mark", "width": 22, "height": 16, "aria_hidden": "true"}, *drawn)
@@ -306,3 +313,74 @@ def _strokes(line: Series, right: Axis, up: Axis) -> list[Markup]:
         for piece in pieces
         if len(piece) > 1
     ]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One place in a scatter: its kind of mark (``mark``) and the words beside it."""
+
+    kind: str
+    x: Number
+    y: Number
+    said: str
+
+
+# The narrowest a scatter is drawn, in pixels: words that have room there have it in any wider column.
+NARROWEST = 250.0
+Box = tuple[float, float, float, float]
+
+
+def scatter(
+    marks: Sequence[Mark], right: Axis, up: Axis, label: str, *, line: Sequence[tuple[Number, object]] = ()
+) -> Markup:
+    """Marks in the plane, words beside those that have room for them, and a line through some places."""
+    # Below the ground line there is room for words of a mark on it, and then for the ticks.
+    height, top, bottom = 340, 16.0, 42.0
+    tall = height - top - bottom
+
+    def level(value: Number) -> float:
+        return top + tall * (1 - up.part(value))
+
+    drawn = []
+    for tick in up.ticks:
+        drawn.append(_line("grid", "0%", level(tick), "100%", level(tick)))
+        drawn.append(element("text", {"x": -8, "y": level(tick) + 4, "text_anchor": "end"}, up.label(tick)))
+    for tick in right.ticks:
+        drawn.append(_line("grid", right.across(tick), top, right.across(tick), top + tall))
+        at: Attributes = {"x": right.across(tick), "y": height - 6, "text_anchor": "middle"}
+        drawn.append(element("text", at, right.label(tick)))
+    frame: Attributes = {
+        "x": 0, "y": top, "width": "100%", "height": tall,
+        "viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "overflow": "visible",
+    }  # fmt: skip
+    drawn.append(element("svg", frame, *_strokes(Series("front", line), right, up)))
+    for one in marks:
+        place = right.across(one.x), level(one.y)
+        drawn.append(_square(*place) if one.kind == "even" else _dot(one.kind, *place, 5))
+    drawn += _words_beside([(one, NARROWEST * right.part(one.x), level(one.y)) for one in marks], right)
+    return picture(height, label, "scatter", *drawn)
+
+
+def _words_beside(placed: Sequence[tuple[Mark, float, float]], right: Axis) -> list[Markup]:
+    """The words of the marks that have room for them, the first marks first."""
+    taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for _, x, y in placed]
+    written = []
+    for one, x, y in placed:
+        width, part = 7.0 * len(one.said), right.part(one.x)
+        anchor = "start" if part < 0.2 else "end" if part > 0.8 else "middle"
+        left = x - {"start": 4, "end": width - 4, "middle": width / 2}[anchor]
+        for base in (y - 10, y + 18):
+            box = (left, base - 11, left + width, base + 3)
+            if not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                shift = {"start": -4, "end": 4, "middle": 0}[anchor]
+                at: Attributes = {
+                    "class": "said", "x": right.across(one.x), "dx": shift, "y": base, "text_anchor": anchor,
+                }  # fmt: skip
+                written.append(element("text", at, one.said))
+                break
+    return written
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -1,11 +1,13 @@
-"""Reading a user's TOML or YAML file with complaints that name the place.
+"""Reading a user's TOML, YAML or CSV file with complaints that name the place.
 
 Every value travels with its file and its place in it, so that each check can say where it failed.
 """
 
 from __future__ import annotations
 
+import csv
 import difflib
+import io
 import itertools
 import math
 import re
@@ -74,6 +76,33 @@ def _yaml(text: str, path: Path) -> object:
         raise UserError(f"{path}{line}: not valid YAML ({error.problem}).") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split()).rstrip('.')}.") from None
+
+
+def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Line number and stripped cells of the header and of every row that is not empty, all of one length.
+
+    The separator (comma, semicolon or tab) is the header's. Raises ``UserError`` with file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text; save it in UTF-8.") from None
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)]
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: not a CSV file ({error}).") from None
+    if len(rows) < 2:
+        raise UserError(f"{path}: expected a header line and at least one row below it.")
+    for line, row in rows[1:]:
+        if len(row) != len(rows[0][1]):
+            raise UserError(
+                f"{path}, line {line}: expected {len(rows[0][1])} fields as in the header, found {len(row)}."
+            )
+    return rows
 
 
 def shown(value: object) -> str:

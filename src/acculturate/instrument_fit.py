@@ -6,8 +6,6 @@ comes out is a TOML file that ``load_instrument`` reads, with places for the wor
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -20,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.datafile import csv_rows
 from acculturate.errors import UserError
 from acculturate.factor import (
     SALIENT,
@@ -220,31 +219,8 @@ def _notes(
     return notes
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text; save it in UTF-8.") from None
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)]
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: not a CSV file ({error}).") from None
-    if len(rows) < 2:
-        raise UserError(f"{path}: expected a header line and at least one row below it.")
-    for line, row in rows[1:]:
-        if len(row) != len(rows[0][1]):
-            raise UserError(
-                f"{path}, line {line}: expected {len(rows[0][1])} fields as in the header, found {len(row)}."
-            )
-    return rows
-
-
 def _read_texts(path: Path) -> dict[str, str]:
-    rows = _rows(path)
+    rows = csv_rows(path)
     header = [cell.lower() for cell in rows[0][1]]
     if header.count("item") != 1 or header.count("text") != 1:
         raise UserError(f"{path}, line 1: expected a header with the columns item and text, found {','.join(header)}.")
@@ -264,7 +240,7 @@ def _read_texts(path: Path) -> dict[str, str]:
 
 
 def _read_answers(path: Path, chosen: list[str] | None) -> tuple[list[str], Float[np.ndarray, "people items"]]:
-    rows = _rows(path)
+    rows = csv_rows(path)
     header = rows[0][1]
     ids = header if chosen is None else chosen
     for item in ids:

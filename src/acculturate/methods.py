@@ -72,11 +72,14 @@ def method_name(name: str) -> str:
 def make_optimizer(name: str, options: Mapping[str, Any], *, survey: Survey, budget: int) -> Optimizer[Any]:
     """The optimizer of that name with the user's options; a wrong option is a ``UserError`` naming the right ones."""
     name = method_name(name)
-    method = METHODS[name]
+    return configured(name, METHODS[name], options, {"survey": survey, "budget": budget})
+
+
+def configured(name: str, method: Method, options: Mapping[str, Any], supplied: Mapping[str, Any]) -> Optimizer[Any]:
+    """A method with a user's options; ``supplied``: what follows from the run and is no option."""
     kinds = {field.name: str(field.type) for field in fields(method.kind)}
     known = set(kinds)
     given: dict[str, Any] = {**method.defaults}
-    supplied = {"survey": survey, "budget": budget}
     given |= {key: value for key, value in supplied.items() if key in known}
     for key, value in options.items():
         if key not in known or key in supplied:

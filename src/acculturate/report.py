@@ -60,9 +60,12 @@ def write_report(run_dir: Path, result: Mapping) -> Path:
 
     Raises ``UserError`` when the result cannot be read as one or the directory cannot be written.
     """
-    page = render(result)
-    path = Path(run_dir) / FILE_NAME
-    part = path.with_name(f".{FILE_NAME}.{os.getpid()}.part")
+    return write_page(Path(run_dir) / FILE_NAME, render(result))
+
+
+def write_page(path: Path, page: str) -> Path:
+    """Write an HTML page, whole or not at all, and return its path; raises ``UserError`` when it cannot be."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         # A lone surrogate may stand in JSON but not in UTF-8: one odd character must not cost the report.
         part.write_bytes(page.encode("utf-8", "replace"))
@@ -93,8 +96,8 @@ def render(result: Mapping) -> str:
 def _page(result: Mapping) -> str:
     before, after = _row(result, "naive"), _row(result, "tuned")
     panels = _panels(result)
-    css, digest = _style()
-    return _template().render(
+    css, digest = style()
+    return template("report.html.jinja").render(
         result=result,
         css=css,
         digest=digest,
@@ -362,15 +365,16 @@ def _facts(result: Mapping) -> dict[str, list[tuple[str, str]]]:
     about_instrument = {key: instrument.get(key) for key in ("name", "id", "version", "citation", "constant")}
     search = {key: value for key, value in result["search"].items() if key != "curve"}
     return {
-        "Target": _pairs(about_target),
-        "Instrument": _pairs(about_instrument),
-        "Model": _pairs(result["model"]),
-        "Search": _pairs(search),
-        "Specification": _pairs(result["spec"], keep_empty=True),
+        "Target": pairs(about_target),
+        "Instrument": pairs(about_instrument),
+        "Model": pairs(result["model"]),
+        "Search": pairs(search),
+        "Specification": pairs(result["spec"], keep_empty=True),
     }
 
 
-def _pairs(mapping: Mapping, *, keep_empty: bool = False) -> list[tuple[str, str]]:
+def pairs(mapping: Mapping, *, keep_empty: bool = False) -> list[tuple[str, str]]:
+    """The entries of a definition list, in words."""
     return [(_title(str(key)), _say(value)) for key, value in mapping.items() if keep_empty or value not in (None, "")]
 
 
@@ -406,7 +410,8 @@ def _breakable(text: object) -> Markup:
 
 
 @cache
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A page's template: everything put in is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("acculturate", "data/report"),
         autoescape=True,
@@ -420,11 +425,11 @@ def _template() -> jinja2.Template:
         "breakable": _breakable,
     }
     environment.globals["mark"] = charts.mark
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)
 
 
 @cache
-def _style() -> tuple[Markup, str]:
+def style() -> tuple[Markup, str]:
     """The style sheet, which is ours and holds no data, and its hash for the content security policy."""
     text = files("acculturate").joinpath("data/report/report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

@@ -100,9 +100,25 @@ class Survey:
         """Mean Kullback-Leibler divergence of the answers from the reference's, in nats."""
         if self.reference is None:
             raise ValueError("an anchored loss needs reference answers")
-        there = np.isfinite(self.reference)
-        gap = np.where(there, self.reference, 0.0) - np.where(there, logprobs, 0.0)
-        return float((np.where(there, np.exp(self.reference), 0.0) * gap).sum(axis=-1).mean())
+        return float(_divergences(self.reference, logprobs).mean())
+
+
+def departure(untuned: Response, response: Response) -> float:
+    """Mean Kullback-Leibler divergence, in nats, of what comes next from what came untuned: an option, or none at all.
+
+    By the chain rule that of answering or not, and that among the options as often as they were answered untuned.
+    """
+    m, n = (np.clip(one.mass, TINY, 1.0 - 1e-7) for one in (untuned, response))
+    answering = m * np.log(m / n) + (1 - m) * (np.log1p(-m) - np.log1p(-n))
+    return float((answering + m * _divergences(untuned.logprobs, response.logprobs)).mean())
+
+
+def _divergences(
+    reference: Float[np.ndarray, "formats items options"], logprobs: Float[np.ndarray, "formats items options"]
+) -> Float[np.ndarray, "formats items"]:
+    there = np.isfinite(reference)
+    gap = np.where(there, reference, 0.0) - np.where(there, logprobs, 0.0)
+    return (np.where(there, np.exp(reference), 0.0) * gap).sum(axis=-1)
 
 
 def dimension_scores(

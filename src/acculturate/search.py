@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,8 @@ from acculturate.optimizers import Optimizer
 from acculturate.optimizers.checkpoint import pack, unpack
 from acculturate.scoring import Evaluation
 from acculturate.spaces import Space
+
+S = TypeVar("S")
 
 
 @runtime_checkable
@@ -82,15 +84,7 @@ class Search:
         stored = directory.restore()
         if stored is None:
             return fresh, Progress(seed, 0, 0, start[0], np.inf, start[0], np.inf, 0)
-        arrays, scalars = stored
-
-        def part(name: str, values: dict[str, Any]) -> dict[str, Any]:
-            return {key.removeprefix(name): value for key, value in values.items() if key.startswith(name)}
-
-        return (
-            unpack(type(fresh), part("optimizer.", arrays), part("optimizer.", scalars)),
-            unpack(Progress, part("search.", arrays), part("search.", scalars)),
-        )
+        return unpack_search(type(fresh), *stored)
 
     def _save(self, directory: RunDirectory, state: Any, progress: Progress) -> None:
         arrays: dict[str, np.ndarray] = {}
@@ -127,3 +121,15 @@ class Search:
             "scores": [e.scores for e in seen],
         }
         return after, line
+
+
+def unpack_search(kind: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Any]) -> tuple[S, Progress]:
+    """The optimizer's state, of this kind, and the progress that a checkpoint holds; ``UserError`` if it does not."""
+
+    def part(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {key.removeprefix(name): value for key, value in values.items() if key.startswith(name)}
+
+    return (
+        unpack(kind, part("optimizer.", arrays), part("optimizer.", scalars)),
+        unpack(Progress, part("search.", arrays), part("search.", scalars)),
+    )

@@ -1,0 +1,151 @@
+"""The verbs for alignment against a second objective: ``pareto`` and ``pick``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from acculturate.cli_settings import spec_values
+from acculturate.errors import UserError
+from acculturate.printing import Json, is_json, print_json
+
+SHOWN = 20
+"""Points of a front that a terminal shows; the page has all."""
+
+
+def pareto(
+    country: Annotated[str, typer.Option(help="Whose scores to reach: ISO code, name or common alias.")] = "",
+    against: Annotated[
+        str,
+        typer.Option(help="Second objective: 'untuned' (stay near its answers) or a CSV of questions to get right."),
+    ] = "untuned",
+    out: Annotated[Path | None, typer.Option(help="Directory of the run; the same command goes on with it.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option(help="Target set, or a CSV of your own (acculturate list targets).")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="'balanced': several formats, both option orders. 'paper': one format, one order."),
+    ] = None,
+    slot: Annotated[
+        str | None,
+        typer.Option(help="Where the prompt goes: before_bos, system, user_end or response_start."),
+    ] = None,
+    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of the soft prompt.")] = None,
+    budget: Annotated[int | None, typer.Option(help="Candidate evaluations; only whole generations are run.")] = None,
+    population: Annotated[int | None, typer.Option(help="Candidates per generation, at least 4.")] = None,
+    seed: Annotated[int | None, typer.Option(help="All randomness follows from it.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Begin from vocabulary rows, a text, culture (texts on the country), or noise."),
+    ] = None,
+    warm_start: Annotated[
+        str | None, typer.Option(help="Begin from an earlier run's prompt: its directory or file.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Precision of the search: auto, float32, bfloat16, float16.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="F, CR or archive as NAME=VALUE; repeat for more.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML or YAML file with any setting of align; flags win over it.")
+    ] = None,
+    output: Json = "text",
+) -> None:
+    """Search for the front between closeness to a country's scores and a second objective.
+
+    Example: acculturate pareto --model embedded --country SAU --targets country-tool-estimate --out runs/front
+
+    A CSV of questions has the columns question, answer, option_1, option_2 and so on, the answer being the right
+    option's text or its letter. The directory gets the front, its prompts and a page; then pick takes a point.
+    """
+    values = {k: v for k, v in locals().items() if k not in ("against", "out", "option", "config", "output")}
+    values = spec_values(values, option or [], config)
+    as_json = is_json(output)
+    from acculturate.spec import make_spec
+
+    spec = make_spec(values, "the command line" if config is None else f"the command line or {config}")
+    if out is None:
+        raise UserError("There is no directory for the run; name one with --out.")
+    from acculturate.front_page import write_front_page
+    from acculturate.pareto import pareto as run
+    from acculturate.watching import watching
+
+    with watching(Console(stderr=True, highlight=False), spec.budget) as watch:
+        front = run(spec, against, out, watch)
+        page = write_front_page(out, front)
+    if as_json:
+        print_json(front)
+    else:
+        _show_front(front, out, page)
+
+
+def pick(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished acculturate pareto.")],
+    out: Annotated[Path, typer.Option(help="Directory for the prompt and its figures.")],
+    point: Annotated[int | None, typer.Option(help="Number of the point, as the front's page shows it.")] = None,
+    survey_below: Annotated[
+        float | None,
+        typer.Option(help="Instead: the least second objective among the points with a smaller loss than this."),
+    ] = None,
+    output: Json = "text",
+) -> None:
+    """Take one point of a front as a prompt of its own.
+
+    Examples: acculturate pick runs/front --point 7 --out runs/picked
+              acculturate pick runs/front --survey-below 40 --out runs/picked
+    """
+    as_json = is_json(output)
+    from acculturate.front import pick as choose
+
+    record = choose(run, out, point=point, survey_below=survey_below)
+    if as_json:
+        print_json(record)
+        return
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Point {record['point']} of {record['of']} towards {record['target']['country']}:\n")
+    console.print(_table(record["second"], record["references"], [record]))
+    console.print(f"\nUse it: acculturate score --model {record['model']['model']} --prompt {out}")
+
+
+def _show_front(front: dict[str, Any], out: Path, page: Path) -> None:
+    console = Console(highlight=False, markup=False)
+    search, points = front["search"], front["points"]
+    console.print(
+        f"{front['model']['model']} towards {front['target']['country']} ({front['target']['target_set']}), "
+        f"{search['evaluations']} evaluations; {len(points)} points. Distances in points; second objective: "
+        f"{front['second']['about']}.\n"
+    )
+    step = max(1, -(-len(points) // SHOWN))
+    console.print(_table(front["second"], front["references"], points[::step]))
+    if step > 1:
+        console.print(f"Every {step}th point is shown; the page has all.")
+    if warning := front["audit"].get("warning"):
+        console.print(f"\n{warning}")
+    console.print(f"\nPage: {page}", soft_wrap=True)
+    console.print(f"Take a point: acculturate pick {out} --point N --out DIRECTORY", soft_wrap=True)
+
+
+def _table(second: dict[str, Any], references: list[dict[str, Any]], points: list[dict[str, Any]]) -> Table:
+    """Both objectives on the trained and the held-out formats."""
+    name = "departure" if second["id"] == "untuned" else "wrong"
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "trained", name, "held out", name, "mass"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for row in (*references, *points):
+        cells = [row.get("label") or f"Point {row['point']}"]
+        for role in ("train", "heldout"):
+            figures = row[role] or {}
+            for key, digits in (("survey", 1), ("second", 3)):
+                value = figures.get(key)
+                cells.append("–" if value is None else f"{value:.{digits}f}")
+        cells.append("–" if row.get("id") == "flat" else f"{row['train']['mass']:.2f}")
+        table.add_row(*cells)
+    return table

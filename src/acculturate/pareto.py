@@ -1,0 +1,271 @@
+"""Alignment against a second objective: a front of soft prompts, each the best there is for what it costs.
+
+The first objective is the distance to the country's scores. The second is either how far the answers depart from the
+untuned model's, or the share of multiple-choice questions that the model gets wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from acculturate.alignment import Task, Watch, in_float32, interview, made_with, named_files, prepare, space_of
+from acculturate.audit import asking, audit
+from acculturate.baselines import flat_response
+from acculturate.errors import UserError
+from acculturate.formats import parse_format, questionnaire
+from acculturate.front import FRONT, write_front
+from acculturate.instruments import Instrument
+from acculturate.journal import RunDirectory, read_json
+from acculturate.loading import sha256_of
+from acculturate.methods import Method, configured
+from acculturate.optimizers.gde3 import GDE3, GDE3State, first_front
+from acculturate.prompts import SoftPrompt
+from acculturate.questions import read_questions
+from acculturate.respondent import Interview, Respondent
+from acculturate.results import LIMITS, ROLES
+from acculturate.scoring import Evaluation, Response, Survey, departure
+from acculturate.search import Search, unpack_search
+from acculturate.spaces import Space
+from acculturate.spec import RunSpec, to_json
+from acculturate.starts import starting_prompts
+from acculturate.version import VERSION
+
+UNTUNED = "untuned"
+NAME = "gde3"
+METHOD = Method(GDE3, "Differential Evolution for two objectives (Kukkonen & Lampinen 2005)", {})
+# Questions with right answers are always asked in both option orders, whatever the survey's protocol.
+QUESTION_FORMATS = {
+    "train": "letters/options-first/0/en",
+    "validation": "lower/question-first/0/en",
+    "heldout": "digits/question-first/0/en",
+}
+
+
+@dataclass(frozen=True)
+class Second:
+    """The second objective: ``untuned`` (no ``questions``), or the wrong answers to ``questions``."""
+
+    given: str
+    questions: Instrument | None = None
+
+    @property
+    def file(self) -> Path | None:
+        return None if self.questions is None else Path(self.given).expanduser()
+
+    def to_json(self) -> dict[str, Any]:
+        if self.questions is None:
+            return {
+                "id": UNTUNED,
+                "name": "Departure from the untuned answers",
+                "unit": "nats",
+                "about": "mean Kullback-Leibler divergence from the untuned model's options, or no option at all",
+            }
+        count = len(self.questions.items)
+        return {
+            "id": "questions",
+            "name": "Wrong answers",
+            "unit": "share",
+            "about": f"1 minus the mean probability of the right option, {count} questions of {self.questions.name}",
+        }
+
+
+def second_objective(against: str) -> Second:
+    """What ``--against`` names: 'untuned' or a CSV of questions (questions.py); anything else is a ``UserError``."""
+    if against == UNTUNED:
+        return Second(against)
+    if Path(against).suffix.lower() != ".csv":
+        raise UserError(f"--against is '{against}'; expected '{UNTUNED}' or a CSV of questions, like questions.csv.")
+    return Second(against, read_questions(Path(against).expanduser()))
+
+
+class TwoObjectives:
+    """Evaluates soft prompts in the formats of one role (the Evaluator seam); lower is better in both terms.
+
+    An evaluation's loss is the survey's alone; its terms are ``survey``, in points, and ``second``.
+    """
+
+    def __init__(self, respondent: Respondent, task: Task, role: str, questions: Instrument | None) -> None:
+        asked = task.questionnaires[role]
+        assert asked is not None
+        self._dims = asked.instrument.dimension_ids
+        self._survey = task.survey(asked)
+        self._asked = [asked]
+        self._untuned = [Interview(respondent, asked).ask()]
+        if questions is None:
+            self._second = partial(departure, self._untuned[0])
+        else:
+            others = questionnaire(questions, [parse_format(QUESTION_FORMATS[role])])
+            self._asked.append(others)
+            self._untuned.append(Interview(respondent, others).ask())
+            self._second = partial(_wrong, _accuracy(questions, others.views))
+        self._interviews = [interview(respondent, one, task.spec) for one in self._asked]
+
+    def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]:
+        answers = [put(prompts) for put in self._interviews]
+        return [self._judged(responses) for responses in zip(*answers, strict=True)]
+
+    def untuned(self) -> Evaluation:
+        """The model without a soft prompt."""
+        return self._judged(self._untuned)
+
+    def flat(self) -> Evaluation:
+        """Equal probability for every option."""
+        return self._judged([flat_response(asked) for asked in self._asked])
+
+    def _judged(self, responses: Sequence[Response]) -> Evaluation:
+        seen = self._survey.evaluate(responses[0])
+        return replace(seen, terms=dict(seen.terms) | {"second": self._second(responses[-1])})
+
+    def figures(self, seen: Evaluation) -> dict[str, Any]:
+        """Both objectives, answer mass (0..1, of the survey) and dimension scores, means over the views."""
+        scores = dict(zip(self._dims, seen.scores.mean(axis=0).tolist(), strict=True))
+        return {**seen.terms, "mass": float(seen.response.mass.mean()), "scores": scores}
+
+
+def _accuracy(questions: Instrument, views: tuple[tuple[int, ...], ...]) -> Survey:
+    """Expected accuracy as a dimension with the target 1: its L1 distance is the share of wrong answers."""
+    return Survey(questions.values(), questions.weights(), questions.constants(0.0), np.ones(1), views)
+
+
+def _wrong(accuracy: Survey, response: Response) -> float:
+    return float(accuracy.losses(accuracy.scores(response.logprobs)).mean())
+
+
+def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = lambda stage, progress: None) -> dict[str, Any]:
+    """Run, or go on with, the search for a front in directory ``out``; returns what front.json holds.
+
+    Only whole generations are run: the budget is spent down to less than one. A finished run is returned as it is.
+    Raises ``UserError`` for every mistake in the spec, the second objective or the directory.
+    """
+    second = second_objective(against)
+    budget = _checked(spec)
+    task = prepare(spec)
+    files = named_files(spec) | ({"against": sha256_of(second.file)} if second.file is not None else {})
+    record = to_json(spec) | {"against": against, "files": files}
+    directory = RunDirectory(out)
+    directory.check(record)
+    if (out / FRONT).exists():
+        return read_json(out / FRONT)
+    watch("loading the model", None)
+    respondent = Respondent(spec.choice)
+    watch("laying out the questionnaire", None)
+    search, start = _ready(task, respondent, second, budget)
+    watch("auditing the model", None)
+    found = audit(asking(respondent), task.instrument, targets=(), short=True)
+    watch(f"audit: {found.verdict}", None)
+    made = made_with(spec, respondent) | {"method": NAME}
+    with directory.claimed(made | record):
+        watch("searching", None)
+        progress = search.run(start, spec.seed, directory, lambda p: watch("searching", p))
+        prompts = _prompts(directory, search.space)
+        searched = {
+            "evaluations": progress.evaluations,
+            "generations": progress.generation,
+            "found": len(prompts),
+            "dtype": str(respondent.model.dtype).removeprefix("torch."),
+        }
+        del search
+        watch("measuring in float32", None)
+        respondent = in_float32(respondent)
+        if searched["dtype"] != str(torch.float32).removeprefix("torch."):
+            found = audit(asking(respondent), task.instrument, targets=(), short=True)
+        measured, kept = _measured(task, respondent, second, prompts)
+        front = _described(task, respondent, second) | measured | {"search": searched, "audit": found.to_json()}
+        write_front(out, front, [SoftPrompt(prompts[i], spec.slot, respondent.identity) for i in kept])
+        return read_json(out / FRONT)
+
+
+def _checked(spec: RunSpec) -> int:
+    """The evaluations of the whole generations that the budget pays for; refuses what has no place in this search."""
+    if spec.optimizer not in ("auto", NAME):
+        raise UserError(f"A front is searched with {NAME}, not '{spec.optimizer}'; leave the optimizer out.")
+    if spec.anchor:
+        raise UserError("A front has no use for an anchor: that is what --against untuned does; leave it out.")
+    if spec.budget < spec.population:
+        raise UserError(
+            f"A budget of {spec.budget} evaluations does not pay for one generation of {spec.population}; "
+            "give a larger --budget or a smaller --population."
+        )
+    return spec.budget - spec.budget % spec.population
+
+
+def _ready(
+    task: Task, respondent: Respondent, second: Second, budget: int
+) -> tuple[Search, Float[np.ndarray, "pop dim"]]:
+    spec = task.spec
+    optimizer = configured(NAME, METHOD, spec.optimizer_options, {"objectives": GDE3.objectives})
+    population = starting_prompts(respondent, spec, task.target)
+    space = space_of(respondent, spec, population)
+    start = space.encode(population)
+    optimizer.init(start, spec.seed)  # a population that is too small is refused now
+    return Search(TwoObjectives(respondent, task, "train", second.questions), space, optimizer, budget), start
+
+
+def _prompts(directory: RunDirectory, space: Space) -> Float[np.ndarray, "n tokens hidden"]:
+    """What nothing dominates of all that the finished search has seen."""
+    stored = directory.restore()
+    assert stored is not None
+    state, _ = unpack_search(GDE3State, *stored)
+    if not len(state.front_x):
+        raise UserError("No candidate got an answer to every question, so there is no front; try another start.")
+    return space.decode(state.front_x).astype(np.float32)
+
+
+def _measured(
+    task: Task, respondent: Respondent, second: Second, prompts: Float[np.ndarray, "n tokens hidden"]
+) -> tuple[dict[str, Any], list[int]]:
+    """The points of the front by role, with what they are compared to, and which prompts they are, in order."""
+    roles = [role for role in ROLES if task.questionnaires[role] is not None]
+    judges = {role: TwoObjectives(respondent, task, role, second.questions) for role in roles}
+    seen = {role: judge(prompts) for role, judge in judges.items()}
+    f = np.array([[one.terms["survey"], one.terms["second"]] for one in seen["train"]])
+    # Rounding in the search's precision can have kept a point that another one dominates.
+    kept = sorted(first_front(f), key=lambda i: tuple(f[i]))
+    untuned = judges["train"].untuned()
+    nothing = np.array([untuned.terms["survey"], untuned.terms["second"]])
+
+    def by_role(evaluation: Callable[[str], Evaluation]) -> dict[str, Any]:
+        return {role: judges[role].figures(evaluation(role)) if role in judges else None for role in ROLES}
+
+    points = [
+        {
+            "point": number,
+            "beaten_by_untuned": bool((nothing <= f[i]).all()),
+            **by_role(lambda role, i=i: seen[role][i]),
+        }
+        for number, i in enumerate(kept, start=1)
+    ]
+    references = [
+        {"id": "untuned", "label": "Untuned model", **by_role(lambda role: judges[role].untuned())},
+        {"id": "flat", "label": "Flat answers", **by_role(lambda role: judges[role].flat())},
+    ]
+    return {"references": references, "points": points}, [int(i) for i in kept]
+
+
+def _described(task: Task, respondent: Respondent, second: Second) -> dict[str, Any]:
+    target = task.target
+    return {
+        "schema": 1,
+        "acculturate": VERSION,
+        "spec": to_json(task.spec),
+        "model": respondent.identity,
+        "target": {
+            "country": target.country,
+            "code": target.code,
+            "target_set": target.target_set,
+            "scores": {d: target.scores.get(d) for d in task.instrument.dimension_ids},
+        },
+        "second": second.to_json(),
+        "views": {
+            role: None if asked is None else list(asked.view_names) for role, asked in task.questionnaires.items()
+        },
+        "limits": list(LIMITS),
+    }
