@@ -100,7 +100,7 @@ def align(spec: RunSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
     watch("loading the model", None)
     respondent = Respondent(spec.choice)
     watch("laying out the questionnaire", None)
-    ready = _Ready(task, respondent)
+    ready = Ready(task, respondent)
     watch("auditing the model", None)
     found = audit(asking(respondent), task.instrument, targets=(), short=True)
     watch(f"audit: {found.verdict}", None)
@@ -144,8 +144,8 @@ def made_with(spec: RunSpec, respondent: Respondent) -> dict[str, Any]:
     }
 
 
-class _Ready:
-    """A task with its model: everything the search loop needs."""
+class Ready:
+    """A task with its model: ``search`` and the population to ``start`` it from, as points of its space."""
 
     def __init__(self, task: Task, respondent: Respondent) -> None:
         spec = task.spec

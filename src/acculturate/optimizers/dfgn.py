@@ -31,7 +31,8 @@ class DFGNState:
     """``x``, ``loss``, ``logprobs``: the best candidate seen. ``center*``: the point this round's model surrounds.
 
     ``directions`` Z, newest first, and ``slopes``: change of the log-probabilities per unit of each. ``mu``: damping.
-    ``coefficients``: this round's trial moves, in units of the directions; empty while probing.
+    ``coefficients``: this round's trial moves, in units of the directions; empty while probing. What has not been
+    seen yet is empty too, whatever the shape of a response.
     """
 
     seed: int
@@ -43,11 +44,11 @@ class DFGNState:
     logprobs: Float[np.ndarray, "formats items options"]
     center: Float[np.ndarray, " dim"]
     center_loss: float
-    center_logprobs: Float[np.ndarray, "formats items options"]
+    center_logprobs: Float[np.ndarray, "_ _ _"]
     mu: float
     directions: Float[np.ndarray, "m dim"]
-    slopes: Float[np.ndarray, "m formats items options"]
-    coefficients: Float[np.ndarray, "k m"]
+    slopes: Float[np.ndarray, "m _ _ _"]
+    coefficients: Float[np.ndarray, "k _"]
 
 
 @dataclass(frozen=True)
