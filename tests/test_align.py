@@ -303,6 +303,21 @@ class TestMistakes:
         assert "'f'" in fails(*base, "--optimizer", "de", "--option", "f=0.5")
         assert not (tmp_path / "o").exists()
 
+    @pytest.mark.parametrize(
+        "wrong, said",
+        [
+            (("--optimizer", "dfng"), "'dfng'"),
+            (("--optimizer", "de", "--option", "F=3.5"), "DE F is 3.5"),
+            (("--option", "h=0"), "h"),
+            (("--optimizer", "de-rand2", "--population", 5), "at least 6"),
+        ],
+    )
+    def test_an_optimizer_is_checked_before_the_model_is_looked_at(self, fails, tmp_path, wrong, said):
+        told = fails("align", "--model", tmp_path / "no", "--country", "USA", "--out", tmp_path / "o", *wrong)
+        assert said in told
+        assert "does not exist" not in told
+        assert not (tmp_path / "o").exists()
+
     def test_unknown_key_in_a_file(self, fails, tmp_path):
         (tmp_path / "run.toml").write_text('countri = "USA"\ncountry = "USA"\n')
         said = fails("align", "--config", tmp_path / "run.toml", "--out", tmp_path / "o")

@@ -24,6 +24,7 @@ from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
 from acculturate.loading import sha256_of
 from acculturate.methods import make_optimizer, method_name
 from acculturate.objective import Objective, survey_of
+from acculturate.optimizers import Optimizer
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
 from acculturate.respondent import Interview, Respondent
 from acculturate.results import LIMITS, Judge, search_record, verdict
@@ -72,6 +73,19 @@ class Task:
     def survey(self, asked: Questionnaire) -> Survey:
         return survey_of(asked, self.target, constant=self.spec.constant, mas25=self.spec.mas25)
 
+    def optimizer(self, survey: Survey | None = None) -> Optimizer[Any]:
+        """The search method with its options checked; ``survey``: the arithmetic of the search (None: without anchor).
+
+        The size of the first population is checked too, on a start of any two coordinates: the model that gives
+        the real one need not be there.
+        """
+        spec, asked = self.spec, self.questionnaires["train"]
+        assert asked is not None
+        survey = survey or self.survey(asked)
+        made = make_optimizer(spec.optimizer, spec.optimizer_options, survey=survey, budget=spec.budget)
+        made.init(np.random.default_rng(0).standard_normal((spec.population, 2)), spec.seed)
+        return made
+
 
 def prepare(spec: RunSpec) -> Task:
     """Look up all that a spec names; raises ``UserError`` before anything is loaded or written."""
@@ -82,7 +96,9 @@ def prepare(spec: RunSpec) -> Task:
         role: questionnaire(instrument, spec.formats(role), balanced=spec.balanced) if spec.formats(role) else None
         for role in ("train", "validation", "heldout")
     }
-    return Task(spec, instrument, target, asked)
+    task = Task(spec, instrument, target, asked)
+    task.optimizer()
+    return task
 
 
 def align(spec: RunSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
@@ -156,7 +172,7 @@ class Ready:
         if spec.anchor:
             reference = Interview(respondent, asked).ask().logprobs
             survey = replace(survey, anchor=spec.anchor, reference=reference)
-        optimizer = make_optimizer(spec.optimizer, spec.optimizer_options, survey=survey, budget=spec.budget)
+        optimizer = task.optimizer(survey)
         population = starting_prompts(respondent, spec, task.target)
         self.space = _space(respondent, spec, population)
         self.start = self.space.encode(population)
