@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -22,7 +23,7 @@ from acculturate.instruments import load_instrument
 from acculturate.journal import RunDirectory
 from acculturate.prompts import read_prompt
 from acculturate.respondent import Interview, Respondent
-from acculturate.spec import make_spec
+from acculturate.spec import RunSpec, make_spec
 
 FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json")
 STAGES = ("loading the model", "laying out the questionnaire")
@@ -336,6 +337,25 @@ class TestMistakes:
 
     def test_score_without_anything(self, fails):
         assert "--item-means" in fails("score")
+
+
+def test_every_setting_of_a_run_has_a_flag():
+    flags = set(inspect.signature(cli.align).parameters) | {"optimizer_options"}  # those are --option
+    assert set(RunSpec.model_fields) <= flags
+
+
+def test_spread_and_projection_reach_the_run(tiny, tmp_path, monkeypatch, capsys):
+    arguments = ["--model", tiny, "--country", "USA", "--protocol", "paper", "--tokens", 2, "--population", 4]
+    arguments += ["--budget", 4, "--optimizer", "random", "--start", "text", "--text", "Be kind.", "--seed", 1]
+    arguments += ["--space", "projection", "--projection-dim", 7, "--spread", 0.01, "--out", tmp_path / "o"]
+    monkeypatch.setattr(sys, "argv", ["acculturate", "align", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    assert exit_.value.code in (0, None)
+    spec = json.loads((tmp_path / "o" / "spec.json").read_text())
+    assert (spec["projection_dim"], spec["spread"]) == (7, 0.01)
+    losses = [json.loads(line)["losses"] for line in (tmp_path / "o" / "journal.jsonl").read_text().splitlines()]
+    assert 0 < np.ptp(losses[0]) < 5, "a small spread keeps the first population near the text"
 
 
 def test_config_file_gives_the_same_run_as_flags(tiny, tmp_path, run):

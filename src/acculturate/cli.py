@@ -83,10 +83,15 @@ def align(
         typer.Option(help="Begin from vocabulary rows, a text, culture (texts on the country), or noise."),
     ] = None,
     text: Annotated[str | None, typer.Option(help="The text for --start text.")] = None,
+    spread: Annotated[
+        float | None,
+        typer.Option(help="Spread of the first population around the text, in standard deviations of the embeddings."),
+    ] = None,
     warm_start: Annotated[
         str | None, typer.Option(help="Begin from an earlier run's prompt: its directory or file.")
     ] = None,
     space: Annotated[str | None, typer.Option(help="Search all coordinates ('full') or a random 'projection'.")] = None,
+    projection_dim: Annotated[int | None, typer.Option(help="Dimensions of --space projection.")] = None,
     anchor: Annotated[
         float | None, typer.Option(help="Points of loss per nat of distance from the untuned answers.")
     ] = None,
