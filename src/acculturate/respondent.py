@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from acculturate import attention
 from acculturate.chat import Chat, Turn
-from acculturate.engine import Answers, PackedEngine, PlainEngine, embedding_of
+from acculturate.engine import Answers, PackingError, PackedEngine, PlainEngine, embedding_of, out_of_memory
 from acculturate.errors import UserError
 from acculturate.formats import Questionnaire, option_values, present
 from acculturate.loading import Loaded, ModelChoice, load_model
@@ -167,10 +167,8 @@ class Interview:
                     model._acculturate_packs = True  # type: ignore[assignment]
                     return engine
                 reason = "its packed answers differ from those one at a time"
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            except PackingError as error:
+                reason = str(error)
             warnings.warn(
                 f"This architecture ({model.config.model_type}) cannot be packed ({reason}); "
                 "answers are computed in plain batches, with the same numbers but more slowly.",
@@ -205,7 +203,7 @@ class Interview:
             try:
                 answers = self._engine(filled)
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 self._shrink()
                 continue
@@ -233,7 +231,3 @@ class Interview:
     def ask(self) -> Response:
         """The response without a soft prompt (``n_tokens`` 0)."""
         return self(np.zeros((1, 0, self.respondent.hidden), dtype=np.float32))[0]
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
