@@ -105,6 +105,7 @@ class TestRecord:
         best = [point["best"] for point in result["search"]["curve"]]
         assert best == sorted(best, reverse=True)
         assert result["search"]["evaluations"] == 20
+        assert result["search"]["rows"] == 1
         assert result["rows"][-1]["train"]["loss"] == pytest.approx(best[-1], abs=1e-3)
 
     def test_evaluations_hold_every_candidate(self, run):
@@ -177,6 +178,21 @@ def test_journal_longer_than_its_checkpoint_is_cut_back(tmp_path):
     assert arrays["x"].tolist() == [0.0, 1.0, 2.0]
     assert scalars == {"n": 1}
     assert directory.lines() == [{"generation": 1}]
+
+
+def test_rows_that_memory_allowed_are_on_record(tiny, tmp_path, monkeypatch):
+    call = Interview.__call__
+
+    def cramped(self, prompts):
+        if self.rows > 2:
+            self._shrink()
+        return call(self, prompts)
+
+    monkeypatch.setattr(Interview, "__call__", cramped)
+    with pytest.warns(UserWarning, match="Memory ran out"):
+        result = align(make_spec(settings(tiny, rows=4, budget=5)), tmp_path / "run")
+    assert result["spec"]["rows"] == 4
+    assert result["search"]["rows"] == 2
 
 
 def test_a_changed_input_file_is_not_the_same_run(tiny, tmp_path):

@@ -186,7 +186,12 @@ def test_rows_halve_when_memory_runs_out_and_the_numbers_stay(llama, monkeypatch
     cramped = _Cramped(interview._engine, 2, error)
     interview._engine = cramped
     monkeypatch.setattr(interview, "_build", lambda: cramped)
-    got = interview(prompts)
+    with pytest.warns(UserWarning, match="going on with") as told:
+        got = interview(prompts)
+    assert [str(w.message)[:52] for w in told] == [
+        "Memory ran out with 8 candidates per forward pass; g",
+        "Memory ran out with 4 candidates per forward pass; g",
+    ]
     assert cramped.batches == [8, 4, 2, 2, 2] and interview.rows == 2
     for a, b in zip(got, calm, strict=True):
         np.testing.assert_allclose(a.logprobs, b.logprobs, atol=TOLERANCE)

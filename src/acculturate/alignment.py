@@ -124,13 +124,13 @@ def align(spec: RunSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
         watch("searching", None)
         progress = ready.search.run(ready.start, spec.seed, directory, lambda p: watch("searching", p))
         prompt = ready.prompt(progress)
-        dtype = str(respondent.model.dtype).removeprefix("torch.")
+        dtype, rows = str(respondent.model.dtype).removeprefix("torch."), ready.rows
         del ready
         watch("measuring in float32", None)
         searched, respondent = respondent.model.dtype, in_float32(respondent)
         if respondent.model.dtype != searched:  # what is reported is measured in float32, the audit included
             found = audit(asking(respondent), task.instrument, targets=(), short=True)
-        search = search_record(directory.lines(), method_name(spec.optimizer), dtype)
+        search = search_record(directory.lines(), optimizer=method_name(spec.optimizer), dtype=dtype, rows=rows)
         result = _result(task, respondent, prompt, search=search, found=found)
         write_evaluations(directory)
         write_prompt(out / FILE, prompt)
@@ -176,10 +176,17 @@ class Ready:
         population = starting_prompts(respondent, spec, task.target)
         self.space = _space(respondent, spec, population)
         self.start = self.space.encode(population)
-        evaluate = Objective(_interview(respondent, asked, spec), survey)
-        self.search = Search(evaluate, self.space, optimizer, spec.budget, self._validation(task, respondent))
+        self._interview = _interview(respondent, asked, spec)
+        self.search = Search(
+            Objective(self._interview, survey), self.space, optimizer, spec.budget, self._validation(task, respondent)
+        )
         # A method that refuses this space (full CMA-ES) says so now.
         optimizer.init(self.start, spec.seed)
+
+    @property
+    def rows(self) -> int:
+        """Candidates per forward pass, as many as memory turned out to hold."""
+        return self._interview.rows
 
     @staticmethod
     def _validation(task: Task, respondent: Respondent) -> Callable[[np.ndarray], float] | None:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from acculturate import attention
 from acculturate.chat import Chat, Turn
-from acculturate.engine import Answers, PackingError, PackedEngine, PlainEngine, embedding_of, out_of_memory
+from acculturate.engine import Answers, PackedEngine, PackingError, PlainEngine, embedding_of, out_of_memory
 from acculturate.errors import UserError
 from acculturate.formats import Questionnaire, option_values, present
 from acculturate.loading import Loaded, ModelChoice, load_model
@@ -190,7 +190,7 @@ class Interview:
         return bool(gap <= tolerance)
 
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> list[Response]:
-        """The response to every soft prompt, in order. Halves ``rows`` when memory runs out."""
+        """The response to every soft prompt, in order. Halves ``rows`` when memory runs out, with a warning."""
         if prompts.shape[1:] != (self.n_tokens, self.respondent.hidden):
             raise UserError(
                 f"The soft prompt has the shape {prompts.shape[1:]}, but this model and slot expect "
@@ -216,6 +216,11 @@ class Interview:
                 "One candidate does not fit into memory; use a smaller model, --dtype bfloat16, fewer formats "
                 "or another device."
             )
+        warnings.warn(
+            f"Memory ran out with {self.rows} candidates per forward pass; going on with {self.rows // 2}. Numbers may "
+            f"differ in their last digits from those before; --rows {self.rows // 2} avoids it from the start.",
+            stacklevel=4,
+        )
         self.rows = self.rows // 2
         # The old engine's buffers go first, or there would be two of everything when memory is short.
         del self._engine

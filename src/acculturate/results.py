@@ -58,8 +58,11 @@ class Judge:
         return {"loss": float(loss), "mae": float(loss) / present, "scores": named, "mass": mass}
 
 
-def search_record(lines: Sequence[Mapping[str, Any]], optimizer: str, dtype: str) -> dict[str, Any]:
-    """What the journal says about the search, without the evaluations themselves."""
+def search_record(lines: Sequence[Mapping[str, Any]], *, optimizer: str, dtype: str, rows: int) -> dict[str, Any]:
+    """What the journal says about the search, without the evaluations themselves.
+
+    ``rows``: candidates per forward pass at the end; fewer than the spec says where memory ran out.
+    """
     curve = [
         {
             "evaluations": line["evaluations"],
@@ -77,6 +80,7 @@ def search_record(lines: Sequence[Mapping[str, Any]], optimizer: str, dtype: str
         "validations": sum(line["validation"] is not None for line in lines),
         "search_loss": lines[-1]["best"] if lines else None,
         "dtype": dtype,
+        "rows": rows,
         "curve": curve,
     }
 
