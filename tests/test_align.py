@@ -180,6 +180,21 @@ def test_journal_longer_than_its_checkpoint_is_cut_back(tmp_path):
     assert directory.lines() == [{"generation": 1}]
 
 
+def test_a_warm_start_is_the_first_candidate(run, tiny, tmp_path):
+    from acculturate.prompts import SoftPrompt, write_prompt
+
+    out, result = run
+    again = align(make_spec(settings(tiny, warm_start=str(out), budget=5)), tmp_path / "again")
+    table = pd.read_parquet(tmp_path / "again" / "evaluations.parquet")
+    assert table["loss"][0] == pytest.approx(result["search"]["search_loss"], abs=1e-3)
+    assert again["search"]["search_loss"] <= result["search"]["search_loss"] + 1e-3
+    other = SoftPrompt(read_prompt(out).vectors, "response_start", {"model": "another", "config_sha256": "0" * 64})
+    write_prompt(tmp_path / "other.safetensors", other)
+    warm = make_spec(settings(tiny, warm_start=str(tmp_path / "other.safetensors"), budget=5))
+    with pytest.warns(UserWarning, match="found with another model \\(another"):
+        align(warm, tmp_path / "warned")
+
+
 def test_rows_that_memory_allowed_are_on_record(tiny, tmp_path, monkeypatch):
     call = Interview.__call__
 

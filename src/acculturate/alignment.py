@@ -32,7 +32,7 @@ from acculturate.scoring import Survey
 from acculturate.search import Progress, Search
 from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec, to_json
-from acculturate.starts import starting_prompts
+from acculturate.starts import earlier_prompt, starting_prompts
 from acculturate.targets import Target, explain_missing, find_target
 from acculturate.version import VERSION
 
@@ -98,6 +98,7 @@ def prepare(spec: RunSpec) -> Task:
     }
     task = Task(spec, instrument, target, asked)
     task.optimizer()
+    earlier_prompt(spec)
     return task
 
 
