@@ -366,6 +366,25 @@ class TestMistakes:
         write_prompt(tmp_path / "p.safetensors", SoftPrompt(np.zeros((2, 7), np.float32), "system", {"model": "x"}))
         assert "width 7" in fails("score", "--model", tiny, "--prompt", tmp_path / "p.safetensors")
 
+    @pytest.mark.parametrize(
+        "wrong, said", [(("--country", "Atlantis"), "Atlantis"), (("--targets", "no.csv"), "no.csv")]
+    )
+    def test_score_looks_the_country_up_before_the_model(self, fails, tmp_path, wrong, said):
+        told = fails("score", "--model", tmp_path / "no", "--country", "USA", *wrong)
+        assert said in told
+        assert "does not exist; give a Hugging Face id" not in told
+
+    @pytest.mark.parametrize(
+        "slot, tokens, said", [("system", 2, "--slot system"), ("response_start", 3, "--tokens 3")]
+    )
+    def test_a_warm_start_that_does_not_fit_is_refused_before_the_model(self, fails, tmp_path, slot, tokens, said):
+        from acculturate.prompts import SoftPrompt, write_prompt
+
+        write_prompt(tmp_path / "p.safetensors", SoftPrompt(np.ones((tokens, 32), np.float32), slot, {"model": "x"}))
+        arguments = ("--tokens", 2, "--warm-start", tmp_path / "p.safetensors", "--out", tmp_path / "o")
+        assert said in fails("align", "--model", tmp_path / "no", "--country", "USA", *arguments)
+        assert not (tmp_path / "o").exists()
+
     def test_score_without_anything(self, fails):
         assert "--item-means" in fails("score")
 
