@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from acculturate import cli
 from acculturate.results import verdict
+
+FIXTURES = Path(__file__).resolve().parent / "fixtures"
 
 
 def rows(train: float, held: float | None, *, rival: float = 120.0) -> list[dict]:
@@ -51,3 +57,32 @@ def test_a_model_that_does_not_read_the_options_is_never_called_aligned():
 
 def test_nothing_held_out_is_said():
     assert "held out" in verdict(rows(5.0, None), "Ruritania")["headline"]
+
+
+@pytest.mark.parametrize("extra", [0, 9])
+def test_the_terminal_tables_are_whole_at_80_columns(extra, monkeypatch, capsys):
+    result = json.loads((FIXTURES / "result_saudi.json").read_text())
+    more = [f"dimension{i}" for i in range(extra)]
+    result["instrument"]["dimensions"] += [{"id": name} for name in more]
+    for row in result["rows"]:
+        row["train"]["scores"] |= dict.fromkeys(more, 12.34)
+    monkeypatch.setenv("COLUMNS", "80")
+    cli._show_result(result, Path("runs/x/report.html"))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    tuned = [line.split() for line in lines if line.startswith("Tuned soft prompt")]
+    assert tuned[0][3:] == ["41.6", "102.2", "17.0", "0.92"]
+    scores = [result["rows"][-1]["train"]["scores"][d["id"]] for d in result["instrument"]["dimensions"]]
+    assert [cell for line in tuned[1:] for cell in line[3:]] == [f"{score:.1f}" for score in scores]
+    heads = [line.split()[2:] for line in lines if line.startswith("Score, trained")]
+    names = ["PDI", "IDV", "MAS", "UAI", "LTO", "IVR", *map(str.upper, more)]
+    assert [name for head in heads for name in head] == names
+    for row in result["rows"]:
+        assert sum(line.startswith(row["label"] + " ") for line in lines) == 1 + len(heads)
+
+
+def test_a_label_is_no_markup(monkeypatch, capsys):
+    result = json.loads((FIXTURES / "result_saudi.json").read_text())
+    result["rows"][-1]["label"] = "[red]Tuned[/red] :smile:"
+    cli._show_result(result, Path("runs/x/report.html"))
+    assert capsys.readouterr().out.count("[red]Tuned[/red] :smile:") == 2

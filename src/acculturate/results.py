@@ -155,27 +155,30 @@ LIMITS = (
 )
 
 
-def plain_table(result: Mapping[str, Any]) -> list[list[str]]:
-    """Header and rows for a terminal: loss and error per dimension, trained and held out, scores per dimension."""
-    dims = [d["id"] for d in result["instrument"]["dimensions"]]
-    header = ["", "trained", "held out", "held out/dim.", *[d.upper() for d in dims], "mass"]
+def plain_tables(result: Mapping[str, Any], width: int = 80) -> list[list[list[str]]]:
+    """Tables for a terminal of ``width`` columns, header first: the losses, then the scores on the trained formats.
 
-    def number(value: float | None) -> str:
-        return "–" if value is None or not np.isfinite(value) else f"{value:.1f}"
-
-    target = result["target"]["scores"]
-    lines = [["Target", "", "", "", *[number(target.get(d)) for d in dims], ""]]
-    for row in result["rows"]:
+    As many dimensions stand in one table as fit beside the labels.
+    """
+    rows, target = result["rows"], result["target"]["scores"]
+    losses = [["Distance", "trained", "held out", "held out/dim.", "answer mass"]]
+    for row in rows:
         train, held = row["train"], row["heldout"]
-        shown = [train["scores"][d] for d in dims]
-        lines.append(
-            [
-                row["label"],
-                number(train["loss"]),
-                "–" if held is None else number(held["loss"]),
-                number((held or train)["mae"]),
-                *[number(s) for s in shown],
-                "–" if row["kind"] == "flat" else f"{train['mass']:.2f}",
-            ]
-        )
-    return [header, *lines]
+        mass = "–" if row["kind"] == "flat" else f"{train['mass']:.2f}"
+        shown = [train["loss"], None if held is None else held["loss"], (held or train)["mae"]]
+        losses.append([row["label"], *map(_number, shown), mass])
+    room = width - max(len(row["label"]) for row in rows)
+    tables, scores = [losses], [["Score, trained"], ["Target"], *([row["label"]] for row in rows)]
+    for dim in (d["id"] for d in result["instrument"]["dimensions"]):
+        column = [_number(target.get(dim)), *(_number(row["train"]["scores"][dim]) for row in rows)]
+        taken = [len(name) + 2 for name in scores[0][1:]]
+        if taken and sum(max(7, n) for n in taken) + max(7, len(dim) + 2) > room:
+            tables.append(scores)
+            scores = [line[:1] for line in scores]
+        for line, cell in zip(scores, [dim.upper(), *column], strict=True):
+            line.append(cell)
+    return [*tables, scores]
+
+
+def _number(value: int | float | None) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:.1f}"
