@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from acculturate import cli
+from acculturate import audit, cli
 from acculturate.results import verdict
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 
 
-def rows(train: float, held: float | None, *, rival: float = 120.0) -> list[dict]:
+def rows(
+    train: float, held: float | None, *, rival: float = 120.0, mass: tuple[float, float] = (0.8, 0.8)
+) -> list[dict]:
     def row(ident: str, t: float, h: float | None) -> dict:
+        answered = mass if ident == "tuned" else (0.25, 0.352)
         return {
             "id": ident,
             "label": ident.capitalize(),
-            "train": {"loss": t},
-            "heldout": None if held is None else {"loss": h},
+            "train": {"loss": t, "mass": answered[0]},
+            "heldout": None if held is None else {"loss": h, "mass": answered[1]},
         }
 
     return [
@@ -86,3 +89,19 @@ def test_a_label_is_no_markup(monkeypatch, capsys):
     result["rows"][-1]["label"] = "[red]Tuned[/red] :smile:"
     cli._show_result(result, Path("runs/x/report.html"))
     assert capsys.readouterr().out.count("[red]Tuned[/red] :smile:") == 2
+
+
+@pytest.mark.parametrize(
+    "held, mass, said",
+    [
+        (40.0, (audit.MASS_LOW, audit.MASS_LOW), None),
+        (40.0, (0.2, 0.0042), "held-out formats they hold 0.4 % of the next token's probability (untuned 35.2 %)"),
+        (40.0, (0.05, 0.09), "trained formats they hold 5.0 % of the next token's probability (untuned 25.0 %)"),
+        (None, (0.01, 0.0), "trained formats they hold 1.0 %"),
+    ],
+)
+def test_a_prompt_under_which_the_model_hardly_answers_is_said(held, mass, said):
+    sentences = verdict(rows(5.0, held, mass=mass), "Ruritania")["sentences"]
+    found = [sentence for sentence in sentences if "hardly ever answer with an option" in sentence]
+    assert len(found) == (0 if said is None else 1)
+    assert said is None or said in found[0]

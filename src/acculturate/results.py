@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.audit import MASS_LOW
 from acculturate.formats import Questionnaire
 from acculturate.scoring import Response, Survey
 from acculturate.validity import Scoring, loss_interval
 
 ROLES = ("train", "validation", "heldout")
+WORDS = {"train": "trained", "validation": "validation", "heldout": "held-out"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +107,8 @@ def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None
     ]
     if warning is not None:
         sentences.append(warning)
+    if (little := _hardly_answers(tuned, naive)) is not None:
+        sentences.append(little)
     if tuned["heldout"] is None:
         kind = "fitted-to-format" if train < (1 - MATERIAL) * before else "not-better"
         sentences.append("No format was held out, so nothing here shows that the alignment carries over.")
@@ -145,6 +149,20 @@ def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None
             f"The answers moved towards {country}; part of the move carries over to unseen formats.",
         )
     return {"kind": kind, "headline": headline, "sentences": sentences}
+
+
+def _hardly_answers(tuned: Mapping[str, Any], naive: Mapping[str, Any]) -> str | None:
+    """A sentence where the tuned prompt leaves the options next to no probability; judged on its worst role."""
+    asked = [role for role in ROLES if tuned.get(role) is not None]
+    worst = min(asked, key=lambda role: tuned[role]["mass"])
+    mass, before = tuned[worst]["mass"], naive[worst]["mass"]
+    if mass >= MASS_LOW:
+        return None
+    return (
+        f"With the prompt the model would hardly ever answer with an option: on its {WORDS[worst]} formats they hold "
+        f"{100 * mass:.1f} % of the next token's probability (untuned {100 * before:.1f} %), and the scores describe "
+        "only that."
+    )
 
 
 LIMITS = (
