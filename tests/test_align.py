@@ -26,6 +26,7 @@ from acculturate.respondent import Interview, Respondent
 from acculturate.spec import RunSpec, make_spec
 
 FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json")
+ROLES = (("train", "letters"), ("validation", "digits"))
 STAGES = ("loading the model", "laying out the questionnaire")
 
 
@@ -193,6 +194,18 @@ def test_a_warm_start_is_the_first_candidate(run, tiny, tmp_path):
     warm = make_spec(settings(tiny, warm_start=str(tmp_path / "other.safetensors"), budget=5))
     with pytest.warns(UserWarning, match="found with another model \\(another"):
         align(warm, tmp_path / "warned")
+
+
+def test_the_winner_is_chosen_by_distance_alone_whatever_the_anchor(tiny, tmp_path):
+    formats = {f"{role}_formats": [f"{labels}/options-first/0/en"] for role, labels in ROLES}
+    changes = {"protocol": "balanced", "anchor": 40.0, "budget": 15, "heldout_formats": [], **formats}
+    result = align(make_spec(settings(tiny, **changes)), tmp_path / "run")
+    validations = [p["validation"] for p in result["search"]["curve"] if p["validation"] is not None]
+    tuned = next(row for row in result["rows"] if row["id"] == "tuned")
+    assert tuned["validation"]["loss"] == pytest.approx(min(validations), abs=1e-3)
+    lines = RunDirectory(tmp_path / "run").lines()
+    anchors = [terms["anchor"] for line in lines for terms in line["terms"]]
+    assert min(anchors) > 1, "the anchor did pull, in the training loss"
 
 
 def test_rows_that_memory_allowed_are_on_record(tiny, tmp_path, monkeypatch):
