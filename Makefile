@@ -44,7 +44,7 @@ check-slow: $(STAMP) ## Run the real-model checks that take long
 bench: $(STAMP) ## Time one candidate on the embedded model
 	$(BIN)/acculturate bench --model embedded
 
-bench-search: $(STAMP) ## Compare the optimizers at equal budgets
+bench-search: $(STAMP) ## Compare search methods at equal budgets; goes on where it stopped
 	$(BIN)/python benchmarks/search.py
 
 docs: $(STAMP) ## Write docs/cli.md anew from the command line's own help

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -22,9 +23,10 @@ from acculturate.instruments import load_instrument
 from acculturate.journal import RunDirectory
 from acculturate.prompts import read_prompt
 from acculturate.respondent import Interview, Respondent
-from acculturate.spec import make_spec
+from acculturate.spec import RunSpec, make_spec
 
 FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json")
+ROLES = (("train", "letters"), ("validation", "digits"))
 STAGES = ("loading the model", "laying out the questionnaire")
 
 
@@ -104,6 +106,7 @@ class TestRecord:
         best = [point["best"] for point in result["search"]["curve"]]
         assert best == sorted(best, reverse=True)
         assert result["search"]["evaluations"] == 20
+        assert result["search"]["rows"] == 1
         assert result["rows"][-1]["train"]["loss"] == pytest.approx(best[-1], abs=1e-3)
 
     def test_evaluations_hold_every_candidate(self, run):
@@ -176,6 +179,48 @@ def test_journal_longer_than_its_checkpoint_is_cut_back(tmp_path):
     assert arrays["x"].tolist() == [0.0, 1.0, 2.0]
     assert scalars == {"n": 1}
     assert directory.lines() == [{"generation": 1}]
+
+
+def test_a_warm_start_is_the_first_candidate(run, tiny, tmp_path):
+    from acculturate.prompts import SoftPrompt, write_prompt
+
+    out, result = run
+    again = align(make_spec(settings(tiny, warm_start=str(out), budget=5)), tmp_path / "again")
+    table = pd.read_parquet(tmp_path / "again" / "evaluations.parquet")
+    assert table["loss"][0] == pytest.approx(result["search"]["search_loss"], abs=1e-3)
+    assert again["search"]["search_loss"] <= result["search"]["search_loss"] + 1e-3
+    other = SoftPrompt(read_prompt(out).vectors, "response_start", {"model": "another", "config_sha256": "0" * 64})
+    write_prompt(tmp_path / "other.safetensors", other)
+    warm = make_spec(settings(tiny, warm_start=str(tmp_path / "other.safetensors"), budget=5))
+    with pytest.warns(UserWarning, match="found with another model \\(another"):
+        align(warm, tmp_path / "warned")
+
+
+def test_the_winner_is_chosen_by_distance_alone_whatever_the_anchor(tiny, tmp_path):
+    formats = {f"{role}_formats": [f"{labels}/options-first/0/en"] for role, labels in ROLES}
+    changes = {"protocol": "balanced", "anchor": 40.0, "budget": 15, "heldout_formats": [], **formats}
+    result = align(make_spec(settings(tiny, **changes)), tmp_path / "run")
+    validations = [p["validation"] for p in result["search"]["curve"] if p["validation"] is not None]
+    tuned = next(row for row in result["rows"] if row["id"] == "tuned")
+    assert tuned["validation"]["loss"] == pytest.approx(min(validations), abs=1e-3)
+    lines = RunDirectory(tmp_path / "run").lines()
+    anchors = [terms["anchor"] for line in lines for terms in line["terms"]]
+    assert min(anchors) > 1, "the anchor did pull, in the training loss"
+
+
+def test_rows_that_memory_allowed_are_on_record(tiny, tmp_path, monkeypatch):
+    call = Interview.__call__
+
+    def cramped(self, prompts):
+        if self.rows > 2:
+            self._shrink()
+        return call(self, prompts)
+
+    monkeypatch.setattr(Interview, "__call__", cramped)
+    with pytest.warns(UserWarning, match="Memory ran out"):
+        result = align(make_spec(settings(tiny, rows=4, budget=5)), tmp_path / "run")
+    assert result["spec"]["rows"] == 4
+    assert result["search"]["rows"] == 2
 
 
 def test_a_changed_input_file_is_not_the_same_run(tiny, tmp_path):
@@ -303,6 +348,21 @@ class TestMistakes:
         assert "'f'" in fails(*base, "--optimizer", "de", "--option", "f=0.5")
         assert not (tmp_path / "o").exists()
 
+    @pytest.mark.parametrize(
+        "wrong, said",
+        [
+            (("--optimizer", "dfng"), "'dfng'"),
+            (("--optimizer", "de", "--option", "F=3.5"), "DE F is 3.5"),
+            (("--option", "h=0"), "h"),
+            (("--optimizer", "de-rand2", "--population", 5), "at least 6"),
+        ],
+    )
+    def test_an_optimizer_is_checked_before_the_model_is_looked_at(self, fails, tmp_path, wrong, said):
+        told = fails("align", "--model", tmp_path / "no", "--country", "USA", "--out", tmp_path / "o", *wrong)
+        assert said in told
+        assert "does not exist" not in told
+        assert not (tmp_path / "o").exists()
+
     def test_unknown_key_in_a_file(self, fails, tmp_path):
         (tmp_path / "run.toml").write_text('countri = "USA"\ncountry = "USA"\n')
         said = fails("align", "--config", tmp_path / "run.toml", "--out", tmp_path / "o")
@@ -319,8 +379,46 @@ class TestMistakes:
         write_prompt(tmp_path / "p.safetensors", SoftPrompt(np.zeros((2, 7), np.float32), "system", {"model": "x"}))
         assert "width 7" in fails("score", "--model", tiny, "--prompt", tmp_path / "p.safetensors")
 
+    @pytest.mark.parametrize(
+        "wrong, said", [(("--country", "Atlantis"), "Atlantis"), (("--targets", "no.csv"), "no.csv")]
+    )
+    def test_score_looks_the_country_up_before_the_model(self, fails, tmp_path, wrong, said):
+        told = fails("score", "--model", tmp_path / "no", "--country", "USA", *wrong)
+        assert said in told
+        assert "does not exist; give a Hugging Face id" not in told
+
+    @pytest.mark.parametrize(
+        "slot, tokens, said", [("system", 2, "--slot system"), ("response_start", 3, "--tokens 3")]
+    )
+    def test_a_warm_start_that_does_not_fit_is_refused_before_the_model(self, fails, tmp_path, slot, tokens, said):
+        from acculturate.prompts import SoftPrompt, write_prompt
+
+        write_prompt(tmp_path / "p.safetensors", SoftPrompt(np.ones((tokens, 32), np.float32), slot, {"model": "x"}))
+        arguments = ("--tokens", 2, "--warm-start", tmp_path / "p.safetensors", "--out", tmp_path / "o")
+        assert said in fails("align", "--model", tmp_path / "no", "--country", "USA", *arguments)
+        assert not (tmp_path / "o").exists()
+
     def test_score_without_anything(self, fails):
         assert "--item-means" in fails("score")
+
+
+def test_every_setting_of_a_run_has_a_flag():
+    flags = set(inspect.signature(cli.align).parameters) | {"optimizer_options"}  # those are --option
+    assert set(RunSpec.model_fields) <= flags
+
+
+def test_spread_and_projection_reach_the_run(tiny, tmp_path, monkeypatch, capsys):
+    arguments = ["--model", tiny, "--country", "USA", "--protocol", "paper", "--tokens", 2, "--population", 4]
+    arguments += ["--budget", 4, "--optimizer", "random", "--start", "text", "--text", "Be kind.", "--seed", 1]
+    arguments += ["--space", "projection", "--projection-dim", 7, "--spread", 0.01, "--out", tmp_path / "o"]
+    monkeypatch.setattr(sys, "argv", ["acculturate", "align", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    assert exit_.value.code in (0, None)
+    spec = json.loads((tmp_path / "o" / "spec.json").read_text())
+    assert (spec["projection_dim"], spec["spread"]) == (7, 0.01)
+    losses = [json.loads(line)["losses"] for line in (tmp_path / "o" / "journal.jsonl").read_text().splitlines()]
+    assert 0 < np.ptp(losses[0]) < 5, "a small spread keeps the first population near the text"
 
 
 def test_config_file_gives_the_same_run_as_flags(tiny, tmp_path, run):

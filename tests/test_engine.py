@@ -12,6 +12,7 @@ import torch
 from architectures import ARCHITECTURES, RECURRENT, WINDOW, small_questionnaire, tiny_model_dir
 from transformers import AutoModelForCausalLM
 
+from acculturate import engine as engines
 from acculturate.chat import SLOTS
 from acculturate.engine import PackedEngine, PlainEngine
 from acculturate.errors import UserError
@@ -89,6 +90,20 @@ def test_a_recurrent_model_falls_back_with_a_warning(architecture, slot, n_token
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # said once per model
         Interview(respondent, small_questionnaire(), slot=slot, n_tokens=n_tokens)
+
+
+@pytest.mark.parametrize("where", ["_mask", "answers_only", "_roomy"])
+def test_a_mistake_of_ours_is_no_architecture_that_cannot_be_packed(where, monkeypatch, tmp_path_factory) -> None:
+    """Outside the model, and inside it where our own code runs (``_roomy``), an error surfaces."""
+    respondent = Respondent(ModelChoice(str(tiny_model_dir(tmp_path_factory)), dtype="float32"))
+
+    def broken(*_args, **_kwargs):
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(engines, where, broken)
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        Interview(respondent, small_questionnaire(), slot="user_end", n_tokens=2)
+    assert not hasattr(respondent.model, "_acculturate_packs")
 
 
 @pytest.mark.parametrize("architecture", ["gemma3", "gpt2", "llama"])
@@ -171,7 +186,12 @@ def test_rows_halve_when_memory_runs_out_and_the_numbers_stay(llama, monkeypatch
     cramped = _Cramped(interview._engine, 2, error)
     interview._engine = cramped
     monkeypatch.setattr(interview, "_build", lambda: cramped)
-    got = interview(prompts)
+    with pytest.warns(UserWarning, match="going on with") as told:
+        got = interview(prompts)
+    assert [str(w.message)[:52] for w in told] == [
+        "Memory ran out with 8 candidates per forward pass; g",
+        "Memory ran out with 4 candidates per forward pass; g",
+    ]
     assert cramped.batches == [8, 4, 2, 2, 2] and interview.rows == 2
     for a, b in zip(got, calm, strict=True):
         np.testing.assert_allclose(a.logprobs, b.logprobs, atol=TOLERANCE)

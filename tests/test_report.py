@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from acculturate import charts
 from acculturate.errors import UserError
 from acculturate.report import render, write_report
+from acculturate.results import verdict
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SCRIPT = "<script>document.title='hit'</script>"
@@ -122,6 +123,13 @@ def policy(page: str) -> str:
 
 
 # --- structure ---
+
+
+def test_a_prompt_under_which_the_model_hardly_answers_is_said_on_the_page(saudi: dict) -> None:
+    assert "hardly ever answer" not in Outline(render(saudi)).said
+    saudi["rows"][-1]["heldout"]["mass"] = 0.003
+    saudi["verdict"] = verdict(saudi["rows"], "Saudi Arabia")
+    assert "held-out formats they hold 0.3 % of the next token's probability" in Outline(render(saudi)).said
 
 
 def test_the_page_says_what_the_result_says(saudi: dict) -> None:

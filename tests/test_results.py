@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from acculturate import audit, cli
 from acculturate.results import verdict
 
+FIXTURES = Path(__file__).resolve().parent / "fixtures"
 
-def rows(train: float, held: float | None, *, rival: float = 120.0) -> list[dict]:
+
+def rows(
+    train: float, held: float | None, *, rival: float = 120.0, mass: tuple[float, float] = (0.8, 0.8)
+) -> list[dict]:
     def row(ident: str, t: float, h: float | None) -> dict:
+        answered = mass if ident == "tuned" else (0.25, 0.352)
         return {
             "id": ident,
             "label": ident.capitalize(),
-            "train": {"loss": t},
-            "heldout": None if held is None else {"loss": h},
+            "train": {"loss": t, "mass": answered[0]},
+            "heldout": None if held is None else {"loss": h, "mass": answered[1]},
         }
 
     return [
@@ -51,3 +60,48 @@ def test_a_model_that_does_not_read_the_options_is_never_called_aligned():
 
 def test_nothing_held_out_is_said():
     assert "held out" in verdict(rows(5.0, None), "Ruritania")["headline"]
+
+
+@pytest.mark.parametrize("extra", [0, 9])
+def test_the_terminal_tables_are_whole_at_80_columns(extra, monkeypatch, capsys):
+    result = json.loads((FIXTURES / "result_saudi.json").read_text())
+    more = [f"dimension{i}" for i in range(extra)]
+    result["instrument"]["dimensions"] += [{"id": name} for name in more]
+    for row in result["rows"]:
+        row["train"]["scores"] |= dict.fromkeys(more, 12.34)
+    monkeypatch.setenv("COLUMNS", "80")
+    cli._show_result(result, Path("runs/x/report.html"))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    tuned = [line.split() for line in lines if line.startswith("Tuned soft prompt")]
+    assert tuned[0][3:] == ["41.6", "102.2", "17.0", "0.92"]
+    scores = [result["rows"][-1]["train"]["scores"][d["id"]] for d in result["instrument"]["dimensions"]]
+    assert [cell for line in tuned[1:] for cell in line[3:]] == [f"{score:.1f}" for score in scores]
+    heads = [line.split()[2:] for line in lines if line.startswith("Score, trained")]
+    names = ["PDI", "IDV", "MAS", "UAI", "LTO", "IVR", *map(str.upper, more)]
+    assert [name for head in heads for name in head] == names
+    for row in result["rows"]:
+        assert sum(line.startswith(row["label"] + " ") for line in lines) == 1 + len(heads)
+
+
+def test_a_label_is_no_markup(monkeypatch, capsys):
+    result = json.loads((FIXTURES / "result_saudi.json").read_text())
+    result["rows"][-1]["label"] = "[red]Tuned[/red] :smile:"
+    cli._show_result(result, Path("runs/x/report.html"))
+    assert capsys.readouterr().out.count("[red]Tuned[/red] :smile:") == 2
+
+
+@pytest.mark.parametrize(
+    "held, mass, said",
+    [
+        (40.0, (audit.MASS_LOW, audit.MASS_LOW), None),
+        (40.0, (0.2, 0.0042), "held-out formats they hold 0.4 % of the next token's probability (untuned 35.2 %)"),
+        (40.0, (0.05, 0.09), "trained formats they hold 5.0 % of the next token's probability (untuned 25.0 %)"),
+        (None, (0.01, 0.0), "trained formats they hold 1.0 %"),
+    ],
+)
+def test_a_prompt_under_which_the_model_hardly_answers_is_said(held, mass, said):
+    sentences = verdict(rows(5.0, held, mass=mass), "Ruritania")["sentences"]
+    found = [sentence for sentence in sentences if "hardly ever answer with an option" in sentence]
+    assert len(found) == (0 if said is None else 1)
+    assert said is None or said in found[0]

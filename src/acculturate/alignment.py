@@ -24,6 +24,7 @@ from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
 from acculturate.loading import sha256_of
 from acculturate.methods import make_optimizer, method_name
 from acculturate.objective import Objective, survey_of
+from acculturate.optimizers import Optimizer
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
 from acculturate.respondent import Interview, Respondent
 from acculturate.results import LIMITS, Judge, search_record, verdict
@@ -31,7 +32,7 @@ from acculturate.scoring import Survey
 from acculturate.search import Progress, Search
 from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec, to_json
-from acculturate.starts import starting_prompts
+from acculturate.starts import earlier_prompt, starting_prompts
 from acculturate.targets import Target, explain_missing, find_target
 from acculturate.version import VERSION
 
@@ -72,6 +73,19 @@ class Task:
     def survey(self, asked: Questionnaire) -> Survey:
         return survey_of(asked, self.target, constant=self.spec.constant, mas25=self.spec.mas25)
 
+    def optimizer(self, survey: Survey | None = None) -> Optimizer[Any]:
+        """The search method with its options checked; ``survey``: the arithmetic of the search (None: without anchor).
+
+        The size of the first population is checked too, on a start of any two coordinates: the model that gives
+        the real one need not be there.
+        """
+        spec, asked = self.spec, self.questionnaires["train"]
+        assert asked is not None
+        survey = survey or self.survey(asked)
+        made = make_optimizer(spec.optimizer, spec.optimizer_options, survey=survey, budget=spec.budget)
+        made.init(np.random.default_rng(0).standard_normal((spec.population, 2)), spec.seed)
+        return made
+
 
 def prepare(spec: RunSpec) -> Task:
     """Look up all that a spec names; raises ``UserError`` before anything is loaded or written."""
@@ -82,7 +96,10 @@ def prepare(spec: RunSpec) -> Task:
         role: questionnaire(instrument, spec.formats(role), balanced=spec.balanced) if spec.formats(role) else None
         for role in ("train", "validation", "heldout")
     }
-    return Task(spec, instrument, target, asked)
+    task = Task(spec, instrument, target, asked)
+    task.optimizer()
+    earlier_prompt(spec)
+    return task
 
 
 def align(spec: RunSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
@@ -100,7 +117,7 @@ def align(spec: RunSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
     watch("loading the model", None)
     respondent = Respondent(spec.choice)
     watch("laying out the questionnaire", None)
-    ready = _Ready(task, respondent)
+    ready = Ready(task, respondent)
     watch("auditing the model", None)
     found = audit(asking(respondent), task.instrument, targets=(), short=True)
     watch(f"audit: {found.verdict}", None)
@@ -108,13 +125,13 @@ def align(spec: RunSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
         watch("searching", None)
         progress = ready.search.run(ready.start, spec.seed, directory, lambda p: watch("searching", p))
         prompt = ready.prompt(progress)
-        dtype = str(respondent.model.dtype).removeprefix("torch.")
+        dtype, rows = str(respondent.model.dtype).removeprefix("torch."), ready.rows
         del ready
         watch("measuring in float32", None)
         searched, respondent = respondent.model.dtype, in_float32(respondent)
         if respondent.model.dtype != searched:  # what is reported is measured in float32, the audit included
             found = audit(asking(respondent), task.instrument, targets=(), short=True)
-        search = search_record(directory.lines(), method_name(spec.optimizer), dtype)
+        search = search_record(directory.lines(), optimizer=method_name(spec.optimizer), dtype=dtype, rows=rows)
         result = _result(task, respondent, prompt, search=search, found=found)
         write_evaluations(directory)
         write_prompt(out / FILE, prompt)
@@ -144,8 +161,8 @@ def made_with(spec: RunSpec, respondent: Respondent) -> dict[str, Any]:
     }
 
 
-class _Ready:
-    """A task with its model: everything the search loop needs."""
+class Ready:
+    """A task with its model: ``search`` and the population to ``start`` it from, as points of its space."""
 
     def __init__(self, task: Task, respondent: Respondent) -> None:
         spec = task.spec
@@ -153,14 +170,21 @@ class _Ready:
         asked = task.questionnaires["train"]
         assert asked is not None
         survey = searched_survey(respondent, task)
-        optimizer = make_optimizer(spec.optimizer, spec.optimizer_options, survey=survey, budget=spec.budget)
+        optimizer = task.optimizer(survey)
         population = starting_prompts(respondent, spec, task.target)
         self.space = space_of(respondent, spec, population)
         self.start = self.space.encode(population)
-        evaluate = Objective(interview(respondent, asked, spec), survey)
-        self.search = Search(evaluate, self.space, optimizer, spec.budget, self._validation(task, respondent))
+        self._interview = interview(respondent, asked, spec)
+        self.search = Search(
+            Objective(self._interview, survey), self.space, optimizer, spec.budget, self._validation(task, respondent)
+        )
         # A method that refuses this space (full CMA-ES) says so now.
         optimizer.init(self.start, spec.seed)
+
+    @property
+    def rows(self) -> int:
+        """Candidates per forward pass, as many as memory turned out to hold."""
+        return self._interview.rows
 
     @staticmethod
     def _validation(task: Task, respondent: Respondent) -> Callable[[np.ndarray], float] | None:
@@ -177,16 +201,21 @@ class _Ready:
 
 
 def searched_survey(respondent: Respondent, task: Task, role: str = "train") -> Survey:
-    """What a search minimises on the formats of a role: the survey's loss, the anchor and the penalty on lost mass."""
+    """What a search minimises on the trained formats, and what chooses the winner on the validation formats.
+
+    The survey's loss and the penalty on lost answer mass; training adds the anchor, which is no distance but a help
+    on the way.
+    """
     asked, spec = task.questionnaires[role], task.spec
     assert asked is not None
     survey = task.survey(asked)
-    if not (spec.anchor or spec.lost_mass_penalty):
+    anchor = spec.anchor if role == "train" else 0.0
+    if not (anchor or spec.lost_mass_penalty):
         return survey
     untuned = Interview(respondent, asked).ask()
     return replace(
         survey,
-        anchor=spec.anchor,
+        anchor=anchor,
         reference=untuned.logprobs,
         mass_penalty=spec.lost_mass_penalty,
         reference_mass=untuned.mass,

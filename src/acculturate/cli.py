@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from acculturate import cli_front, cli_lists, cli_measure
 from acculturate.cli_settings import spec_values
@@ -84,10 +85,15 @@ def align(
         typer.Option(help="Begin from vocabulary rows, a text, culture (texts on the country), or noise."),
     ] = None,
     text: Annotated[str | None, typer.Option(help="The text for --start text.")] = None,
+    spread: Annotated[
+        float | None,
+        typer.Option(help="Spread of the first population around the text, in standard deviations of the embeddings."),
+    ] = None,
     warm_start: Annotated[
         str | None, typer.Option(help="Begin from an earlier run's prompt: its directory or file.")
     ] = None,
     space: Annotated[str | None, typer.Option(help="Search all coordinates ('full') or a random 'projection'.")] = None,
+    projection_dim: Annotated[int | None, typer.Option(help="Dimensions of --space projection.")] = None,
     anchor: Annotated[
         float | None, typer.Option(help="Points of loss per nat of distance from the untuned answers.")
     ] = None,
@@ -172,23 +178,23 @@ def _dry_run(spec: Any, as_json: bool) -> None:
 
 
 def _show_result(result: dict[str, Any], page: Path) -> None:
-    from acculturate.results import plain_table
+    from acculturate.results import plain_tables
 
     console = Console(highlight=False)
-    header, *lines = plain_table(result)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i > 0)
-    for line in lines:
-        table.add_row(*line)
     search = result["search"]
     console.print(
         f"{result['model']['model']} towards {result['target']['country']} ({result['target']['target_set']}), "
         f"{search['evaluations']} evaluations with {search['optimizer']}; distances in points, mean over formats.\n",
         markup=False,
     )
-    console.print(table)
-    console.print()
+    for header, *lines in plain_tables(result):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for i, name in enumerate(header):
+            table.add_column(Text(name), justify="left" if i == 0 else "right")
+        for line in lines:
+            table.add_row(*map(Text, line))
+        console.print(table)
+        console.print()
     for sentence in (result["verdict"]["headline"], *result["verdict"]["sentences"]):
         console.print(sentence, markup=False)
     console.print(f"Report: {page}", markup=False, soft_wrap=True)

@@ -46,7 +46,12 @@ def score(
         raise UserError("Give either --model, to ask a model, or --item-means, to score means from a file.")
     from acculturate.instruments import load_instrument
 
-    chosen = load_instrument(instrument, wording=wording)
+    chosen, target = load_instrument(instrument, wording=wording), None
+    if country is not None:
+        from acculturate.targets import find_target
+
+        target = find_target(country, targets)
+        target.vector(chosen.dimension_ids)
     if item_means is not None:
         if prompt is not None:
             raise UserError(
@@ -64,10 +69,10 @@ def score(
         presentations = tuple(part.strip() for part in formats.split(",") if part.strip())
         asking = Asking(presentations, not unbalanced, constant, mas25, system)
         record = score_model(chosen, choice, asking, prompt=prompt)
-    if country is not None:
+    if target is not None:
         from acculturate.measure import with_distance
 
-        record = with_distance(record, chosen, country, targets)
+        record = with_distance(record, target)
     if as_json:
         print_json(record)
     else:

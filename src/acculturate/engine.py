@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from types import TracebackType
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,6 +31,10 @@ class Answers:
 
     logprobs: Float[np.ndarray, "candidates sequences options"]
     mass: Float[np.ndarray, "candidates sequences"]
+
+
+class PackingError(Exception):
+    """The model's own code refuses the packed layout: a 4-D mask, position ids or the cache."""
 
 
 class PackedEngine:
@@ -163,6 +169,35 @@ def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: 
             hook.remove()
 
 
+def _forward(model: PreTrainedModel, **packed: Any) -> None:
+    """Put packed inputs through the model; raises ``PackingError`` for what goes wrong in the model's own code.
+
+    An error from code of ours that runs inside the model (attention, cache, hooks) is a mistake of ours, and a lack
+    of memory says nothing about the layout: both stay as they are.
+    """
+    try:
+        model(**packed)
+    except Exception as error:
+        if out_of_memory(error) or _ours(getattr(error.__traceback__, "tb_next", None)):
+            raise
+        raise PackingError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+
+
+def _ours(trace: TracebackType | None) -> bool:
+    """Whether any frame of this traceback is code of this package."""
+    here = Path(__file__).parent
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename).is_relative_to(here):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an accelerator or the machine ran out of memory."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 class _Buffer(DynamicLayer):
     """Keys and values of the static tokens, with room behind them that every candidate overwrites.
 
@@ -235,7 +270,8 @@ class _Pass:
             tokens = torch.as_tensor(_padded([r.static.tokens for r in rows], n_static), device=model.device)
             nobody = torch.zeros(0, dtype=torch.long)
             with answers_only(model, nobody, nobody, nobody.reshape(0, 1).to(model.device)):
-                model(
+                _forward(
+                    model,
                     inputs_embeds=embedding_of(model)(tokens),
                     attention_mask=_mask(model, seen[:, :n_static, :n_static], depths[:, :n_static], 0),
                     position_ids=torch.as_tensor(depths[:, :n_static], device=model.device),
@@ -267,7 +303,8 @@ class _Pass:
         with answers_only(
             self._model, where, torch.as_tensor(np.tile(self._place, n)), self._options.repeat(n, 1)
         ) as read:
-            self._model(
+            _forward(
+                self._model,
                 inputs_embeds=embeds,
                 attention_mask=_repeated(self._mask, n),
                 position_ids=self._positions.repeat(n, 1),

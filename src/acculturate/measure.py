@@ -16,7 +16,7 @@ from acculturate.loading import ModelChoice
 from acculturate.prompts import SoftPrompt, check_fits, read_prompt
 from acculturate.respondent import Context, Interview, Respondent
 from acculturate.scoring import Survey
-from acculturate.targets import find_target
+from acculturate.targets import Target
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,8 @@ def score_means_file(instrument: Instrument, path: Path, *, constant: float, mas
     }
 
 
-def with_distance(record: Mapping[str, Any], instrument: Instrument, country: str, targets: str) -> dict[str, Any]:
+def with_distance(record: Mapping[str, Any], target: Target) -> dict[str, Any]:
     """The record with its L1 distance to a country's scores, over the dimensions that both have."""
-    target = find_target(country, targets)
-    target.vector(instrument.dimension_ids)
     # As in a run's loss: the mean of the views' distances, not the distance of their mean.
     views = [view["scores"] for view in record.get("by_view", [record])]
     wanted = {
@@ -109,7 +107,9 @@ def with_distance(record: Mapping[str, Any], instrument: Instrument, country: st
         if score is not None and all(scores.get(d) is not None for scores in views)
     }
     if not wanted:
-        raise UserError(f"There is no dimension that both these scores and {target.country} in '{targets}' have.")
+        raise UserError(
+            f"There is no dimension that both these scores and {target.country} in '{target.target_set}' have."
+        )
     l1 = float(np.mean([sum(abs(scores[d] - want) for d, want in wanted.items()) for scores in views]))
     distance = {"country": target.country, "l1": l1, "mae": l1 / len(wanted), "dimensions": len(wanted)}
     return {**record, "distance": distance}

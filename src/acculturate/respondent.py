@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from acculturate import attention
 from acculturate.chat import Chat, Turn
-from acculturate.engine import Answers, PackedEngine, PlainEngine, embedding_of
+from acculturate.engine import Answers, PackedEngine, PackingError, PlainEngine, embedding_of, out_of_memory
 from acculturate.errors import UserError
 from acculturate.formats import Questionnaire, option_values, present
 from acculturate.loading import Loaded, ModelChoice, load_model
@@ -172,10 +172,8 @@ class Interview:
                     model._acculturate_packs = True  # type: ignore[assignment]
                     return engine
                 reason = "its packed answers differ from those one at a time"
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            except PackingError as error:
+                reason = str(error)
             warnings.warn(
                 f"This architecture ({model.config.model_type}) cannot be packed ({reason}); "
                 "answers are computed in plain batches, with the same numbers but more slowly.",
@@ -197,7 +195,7 @@ class Interview:
         return bool(gap <= tolerance)
 
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> list[Response]:
-        """The response to every soft prompt, in order. Halves ``rows`` when memory runs out."""
+        """The response to every soft prompt, in order. Halves ``rows`` when memory runs out, with a warning."""
         if prompts.shape[1:] != (self.n_tokens, self.respondent.hidden):
             raise UserError(
                 f"The soft prompt has the shape {prompts.shape[1:]}, but this model and slot expect "
@@ -210,7 +208,7 @@ class Interview:
             try:
                 answers = self._engine(filled)
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 self._shrink()
                 continue
@@ -223,6 +221,11 @@ class Interview:
                 "One candidate does not fit into memory; use a smaller model, --dtype bfloat16, fewer formats "
                 "or another device."
             )
+        warnings.warn(
+            f"Memory ran out with {self.rows} candidates per forward pass; going on with {self.rows // 2}. Numbers may "
+            f"differ in their last digits from those before; --rows {self.rows // 2} avoids it from the start.",
+            stacklevel=4,
+        )
         self.rows = self.rows // 2
         # The old engine's buffers go first, or there would be two of everything when memory is short.
         del self._engine
@@ -238,7 +241,3 @@ class Interview:
     def ask(self) -> Response:
         """The response without a soft prompt (``n_tokens`` 0)."""
         return self(np.zeros((1, 0, self.respondent.hidden), dtype=np.float32))[0]
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

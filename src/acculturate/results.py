@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.audit import MASS_LOW
 from acculturate.formats import Questionnaire
 from acculturate.scoring import Response, Survey
 from acculturate.validity import Scoring, loss_interval
 
 ROLES = ("train", "validation", "heldout")
+WORDS = {"train": "trained", "validation": "validation", "heldout": "held-out"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +60,11 @@ class Judge:
         return {"loss": float(loss), "mae": float(loss) / present, "scores": named, "mass": mass}
 
 
-def search_record(lines: Sequence[Mapping[str, Any]], optimizer: str, dtype: str) -> dict[str, Any]:
-    """What the journal says about the search, without the evaluations themselves."""
+def search_record(lines: Sequence[Mapping[str, Any]], *, optimizer: str, dtype: str, rows: int) -> dict[str, Any]:
+    """What the journal says about the search, without the evaluations themselves.
+
+    ``rows``: candidates per forward pass at the end; fewer than the spec says where memory ran out.
+    """
     curve = [
         {
             "evaluations": line["evaluations"],
@@ -77,6 +82,7 @@ def search_record(lines: Sequence[Mapping[str, Any]], optimizer: str, dtype: str
         "validations": sum(line["validation"] is not None for line in lines),
         "search_loss": lines[-1]["best"] if lines else None,
         "dtype": dtype,
+        "rows": rows,
         "curve": curve,
     }
 
@@ -101,6 +107,8 @@ def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None
     ]
     if warning is not None:
         sentences.append(warning)
+    if (little := _hardly_answers(tuned, naive)) is not None:
+        sentences.append(little)
     if tuned["heldout"] is None:
         kind = "fitted-to-format" if train < (1 - MATERIAL) * before else "not-better"
         sentences.append("No format was held out, so nothing here shows that the alignment carries over.")
@@ -143,6 +151,20 @@ def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None
     return {"kind": kind, "headline": headline, "sentences": sentences}
 
 
+def _hardly_answers(tuned: Mapping[str, Any], naive: Mapping[str, Any]) -> str | None:
+    """A sentence where the tuned prompt leaves the options next to no probability; judged on its worst role."""
+    asked = [role for role in ROLES if tuned.get(role) is not None]
+    worst = min(asked, key=lambda role: tuned[role]["mass"])
+    mass, before = tuned[worst]["mass"], naive[worst]["mass"]
+    if mass >= MASS_LOW:
+        return None
+    return (
+        f"With the prompt the model would hardly ever answer with an option: on its {WORDS[worst]} formats they hold "
+        f"{100 * mass:.1f} % of the next token's probability (untuned {100 * before:.1f} %), and the scores describe "
+        "only that."
+    )
+
+
 LIMITS = (
     "Published country scores are not comparable with new ones unless the samples are matched (VSM 2013 manual); "
     "a language model is not a sample of people at all.",
@@ -151,27 +173,30 @@ LIMITS = (
 )
 
 
-def plain_table(result: Mapping[str, Any]) -> list[list[str]]:
-    """Header and rows for a terminal: loss and error per dimension, trained and held out, scores per dimension."""
-    dims = [d["id"] for d in result["instrument"]["dimensions"]]
-    header = ["", "trained", "held out", "held out/dim.", *[d.upper() for d in dims], "mass"]
+def plain_tables(result: Mapping[str, Any], width: int = 80) -> list[list[list[str]]]:
+    """Tables for a terminal of ``width`` columns, header first: the losses, then the scores on the trained formats.
 
-    def number(value: float | None) -> str:
-        return "–" if value is None or not np.isfinite(value) else f"{value:.1f}"
-
-    target = result["target"]["scores"]
-    lines = [["Target", "", "", "", *[number(target.get(d)) for d in dims], ""]]
-    for row in result["rows"]:
+    As many dimensions stand in one table as fit beside the labels.
+    """
+    rows, target = result["rows"], result["target"]["scores"]
+    losses = [["Distance", "trained", "held out", "held out/dim.", "answer mass"]]
+    for row in rows:
         train, held = row["train"], row["heldout"]
-        shown = [train["scores"][d] for d in dims]
-        lines.append(
-            [
-                row["label"],
-                number(train["loss"]),
-                "–" if held is None else number(held["loss"]),
-                number((held or train)["mae"]),
-                *[number(s) for s in shown],
-                "–" if row["kind"] == "flat" else f"{train['mass']:.2f}",
-            ]
-        )
-    return [header, *lines]
+        mass = "–" if row["kind"] == "flat" else f"{train['mass']:.2f}"
+        shown = [train["loss"], None if held is None else held["loss"], (held or train)["mae"]]
+        losses.append([row["label"], *map(_number, shown), mass])
+    room = width - max(len(row["label"]) for row in rows)
+    tables, scores = [losses], [["Score, trained"], ["Target"], *([row["label"]] for row in rows)]
+    for dim in (d["id"] for d in result["instrument"]["dimensions"]):
+        column = [_number(target.get(dim)), *(_number(row["train"]["scores"][dim]) for row in rows)]
+        taken = [len(name) + 2 for name in scores[0][1:]]
+        if taken and sum(max(7, n) for n in taken) + max(7, len(dim) + 2) > room:
+            tables.append(scores)
+            scores = [line[:1] for line in scores]
+        for line, cell in zip(scores, [dim.upper(), *column], strict=True):
+            line.append(cell)
+    return [*tables, scores]
+
+
+def _number(value: int | float | None) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:.1f}"

@@ -38,6 +38,11 @@ class Progress:
     winner_loss: float
     winner_at: int
 
+    @classmethod
+    def before(cls, start: Float[np.ndarray, "pop dim"], seed: int) -> Progress:
+        """Nothing was evaluated yet."""
+        return cls(seed, 0, 0, start[0], np.inf, start[0], np.inf, 0)
+
 
 @dataclass(frozen=True)
 class Search:
@@ -65,16 +70,23 @@ class Search:
         watch(progress)
         while progress.evaluations < self.budget:
             asked = self.optimizer.ask(state)
-            x = asked[: self.budget - progress.evaluations]
-            seen = self.evaluate(self._prompts(x))
-            progress, line = self._record(progress, x, seen)
+            progress, seen, line = self.spend(progress, asked)
             # A last generation cut short by the budget is counted but cannot be told: row order is the contract.
-            if len(x) == len(asked):
-                state = self.optimizer.tell(state, x, seen)
+            if len(seen) == len(asked):
+                state = self.optimizer.tell(state, asked, seen)
             directory.append(line)
             self._save(directory, state, progress)
             watch(progress)
         return progress
+
+    def spend(
+        self, progress: Progress, asked: Float[np.ndarray, "n dim"]
+    ) -> tuple[Progress, list[Evaluation], dict[str, Any]]:
+        """Evaluate as many of the candidates as the budget allows (at least one); the journal line comes with it."""
+        x = asked[: self.budget - progress.evaluations]
+        seen = self.evaluate(self._prompts(x))
+        after, line = self._record(progress, x, seen)
+        return after, seen, line
 
     def _prompts(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
         return self.space.decode(x).astype(np.float32)
@@ -83,7 +95,7 @@ class Search:
         fresh = self.optimizer.init(start, seed)
         stored = directory.restore()
         if stored is None:
-            return fresh, Progress(seed, 0, 0, start[0], np.inf, start[0], np.inf, 0)
+            return fresh, Progress.before(start, seed)
         return unpack_search(type(fresh), *stored)
 
     def _save(self, directory: RunDirectory, state: Any, progress: Progress) -> None:

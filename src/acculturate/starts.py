@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from acculturate.culture import culture_texts
 from acculturate.errors import UserError
 from acculturate.optimizers import generator
-from acculturate.prompts import check_fits, read_prompt
+from acculturate.prompts import SoftPrompt, check_fits, read_prompt
 from acculturate.respondent import Respondent
 from acculturate.spec import RunSpec
 from acculturate.targets import Target
@@ -77,13 +78,27 @@ def starting_prompts(respondent: Respondent, spec: RunSpec, target: Target) -> F
         population = text_windows(respondent, culture_texts(target), *size)
     else:
         population = vocabulary_rows(respondent, *size)
-    if spec.warm_start:
-        earlier = read_prompt(Path(spec.warm_start).expanduser())
-        check_fits(earlier, respondent.identity, respondent.hidden)
-        if len(earlier.vectors) != spec.tokens:
-            raise UserError(
-                f"The prompt to start from has {len(earlier.vectors)} tokens, but this run has {spec.tokens}; "
-                f"use --tokens {len(earlier.vectors)}."
-            )
+    earlier = earlier_prompt(spec)
+    if earlier is not None:
+        if warning := check_fits(earlier, respondent.identity, respondent.hidden):
+            warnings.warn(warning, stacklevel=2)
         population[0] = earlier.vectors
     return population
+
+
+def earlier_prompt(spec: RunSpec) -> SoftPrompt | None:
+    """The prompt of the warm start, if any; raises ``UserError`` unless it has the run's slot and number of tokens."""
+    if spec.warm_start is None:
+        return None
+    earlier = read_prompt(Path(spec.warm_start).expanduser())
+    if len(earlier.vectors) != spec.tokens:
+        raise UserError(
+            f"The prompt to start from has {len(earlier.vectors)} tokens, but this run has {spec.tokens}; "
+            f"use --tokens {len(earlier.vectors)}."
+        )
+    if earlier.slot != spec.slot:
+        raise UserError(
+            f"The prompt to start from was found in the slot {earlier.slot}, where other tokens stand around it than "
+            f"in this run's {spec.slot}; use --slot {earlier.slot}, or start from something else."
+        )
+    return earlier
