@@ -198,7 +198,14 @@ def test_a_warm_start_is_the_first_candidate(run, tiny, tmp_path):
 
 def test_the_winner_is_chosen_by_distance_alone_whatever_the_anchor(tiny, tmp_path):
     formats = {f"{role}_formats": [f"{labels}/options-first/0/en"] for role, labels in ROLES}
-    changes = {"protocol": "balanced", "anchor": 40.0, "budget": 15, "heldout_formats": [], **formats}
+    changes = {
+        "protocol": "balanced",
+        "anchor": 40.0,
+        "mass_penalty": 0.0,
+        "budget": 15,
+        "heldout_formats": [],
+        **formats,
+    }
     result = align(make_spec(settings(tiny, **changes)), tmp_path / "run")
     validations = [p["validation"] for p in result["search"]["curve"] if p["validation"] is not None]
     tuned = next(row for row in result["rows"] if row["id"] == "tuned")
