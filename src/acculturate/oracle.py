@@ -7,13 +7,14 @@ had and are wanted, prompt tuning is another tool's work.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from acculturate.alignment import Task, prepare, searched_survey
 from acculturate.errors import UserError
@@ -110,17 +111,28 @@ def _descend(task: Task, respondent: Respondent, how: Descent, watch: Callable[[
     watch("choosing the search's own start")
     population = starting_prompts(respondent, spec, task.target)
     first = population[int(np.argmin([one.loss for one in judges[0](population)]))]
-    x = torch.tensor(first / respondent.unit, requires_grad=True)
-    adam = torch.optim.Adam([x], lr=how.rate)
     curve = []
-    for step in range(how.steps + 1):
-        prompt = (x.detach().numpy() * respondent.unit).astype(np.float32)
+    for step, prompt in descent(first, respondent.unit, [slope], how):
         if step % how.every == 0 or step == how.steps:
             losses = [judge(prompt[None])[0].loss for judge in judges]
             curve.append(Point(step, losses[0], losses[1] if held is not None else None))
             watch(f"step {step} of {how.steps}: {losses[0]:.1f} points on the trained formats")
+    return curve
+
+
+def descent(
+    first: Float[np.ndarray, "tokens hidden"], unit: float, slopes: Sequence[Slope], how: Descent
+) -> Iterator[tuple[int, Float[np.ndarray, "tokens hidden"]]]:
+    """The number of steps taken and the prompt after them, from 0 to ``how.steps``; ``slopes`` are followed in turns.
+
+    ``unit``: one embedding standard deviation, the unit of ``how.rate``.
+    """
+    x = torch.tensor(first / unit, requires_grad=True)
+    adam = torch.optim.Adam([x], lr=how.rate)
+    for step in range(how.steps + 1):
+        prompt = (x.detach().numpy() * unit).astype(np.float32)
+        yield step, prompt
         if step < how.steps:
             adam.param_groups[0]["lr"] = how.rate * (1 - 0.8 * step / how.steps)
-            x.grad = torch.as_tensor(slope(prompt)[1] * respondent.unit)
+            x.grad = torch.as_tensor(slopes[step % len(slopes)](prompt)[1] * unit)
             adam.step()
-    return curve
