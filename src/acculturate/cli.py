@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from acculturate import cli_lists, cli_measure
+from acculturate.cli_multitask import multitask
+from acculturate.cli_settings import spec_values
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
 
@@ -134,7 +136,7 @@ def align(
     given = {
         key: value for key, value in locals().items() if key not in ("out", "option", "config", "dry_run", "output")
     }
-    values = _spec_values(given, option or [], config)
+    values = spec_values(given, option or [], config)
     as_json = is_json(output)
     from acculturate.alignment import align as run
     from acculturate.spec import make_spec
@@ -155,47 +157,6 @@ def align(
         print_json(result)
     else:
         _show_result(result, page)
-
-
-def _spec_values(given: dict[str, Any], options: list[str], config: Path | None) -> dict[str, object]:
-    values: dict[str, object] = {}
-    if config is not None:
-        from acculturate.spec import read_spec_file
-
-        values |= read_spec_file(config)
-    for key, value in given.items():
-        if value is None or (key == "country" and value == ""):
-            continue
-        if key.endswith("_formats"):
-            value = [part.strip() for part in value.split(",") if part.strip()]
-        values[key] = value
-    if options:
-        stored = values.get("optimizer_options") or {}
-        if not isinstance(stored, dict):
-            raise UserError(
-                f"'optimizer_options' in {config} is {stored!r}; expected a table of options, like F = 0.8."
-            )
-        chosen: dict[str, object] = dict(stored)
-        for text in options:
-            name, equals, value = text.partition("=")
-            if not equals or not name:
-                raise UserError(f"--option '{text}' is not of the form NAME=VALUE, like F=0.8.")
-            chosen[name] = _scalar(value)
-        values["optimizer_options"] = chosen
-    if not values.get("country"):
-        raise UserError(
-            "No country was named; give one with --country, like --country SAU (acculturate list countries)."
-        )
-    return values
-
-
-def _scalar(text: str) -> str | int | float | bool:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _dry_run(spec: Any, as_json: bool) -> None:
@@ -231,7 +192,7 @@ def _show_result(result: dict[str, Any], page: Path) -> None:
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
-for verb in (cli_measure.score, cli_measure.audit, cli_measure.compare, cli_measure.bench):
+for verb in (multitask, cli_measure.score, cli_measure.audit, cli_measure.compare, cli_measure.bench):
     app.command()(verb)
 app.add_typer(cli_lists.lists, name="list")
 instruments.command()(cli_measure.fit)

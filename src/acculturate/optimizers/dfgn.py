@@ -204,13 +204,14 @@ def _linearised(
     means = (p * survey.values).sum(axis=-1)
     # d mean / d logit_o = p_o (value_o - mean); the slopes say how logits move with c.
     d_means = np.einsum("fio,hfio->fih", p * (survey.values - means[..., None]), slopes)
-    present = ~np.isnan(survey.target)
-    weights = survey.weights[present]
-    views = [list(view) for view in survey.views]
-    gaps = survey.constants[present] - survey.target[present]
-    residuals = np.concatenate([weights @ means[v].mean(axis=0) + gaps for v in views])
-    jacobian = np.concatenate([weights @ d_means[v].mean(axis=0) for v in views])
-    share = 1.0 / len(views)
+    off, slope = [], []
+    for view, target in zip(survey.views, survey.targets, strict=True):
+        present = ~np.isnan(target)
+        weights = survey.weights[present]
+        off.append(weights @ means[list(view)].mean(axis=0) + (survey.constants[present] - target[present]))
+        slope.append(weights @ d_means[list(view)].mean(axis=0))
+    residuals, jacobian = np.concatenate(off), np.concatenate(slope)
+    share = 1.0 / len(survey.views)
     value = share * float(np.abs(residuals).sum())
     pull, curvature = np.zeros(len(c)), np.zeros((len(c), len(c)))
     if survey.anchor and survey.reference is not None:
