@@ -83,12 +83,14 @@ def table(settings: argparse.Namespace) -> None:
         for run in runs:
             tasks = prepare_all(run)
             found.append(losses(tasks, together(run, tasks, respondent), respondent))
+            print(f"{shared} + {own}, seed {run.settings.seed}: {found[-1]}", file=sys.stderr, flush=True)
         line(f"together, {shared} + {own} tokens", found, time.perf_counter() - begun)
     for tokens in sorted({shared + own for shared, own in sizes}):
         begun, found = time.perf_counter(), []
         for seed in range(settings.seeds):
             tasks = prepare_all(multitask_spec({**base, "shared_tokens": 0, "tokens": tokens, "seed": seed}))
             found.append(losses(tasks, apart(tasks, respondent), respondent))
+            print(f"apart, seed {seed}: {found[-1]}", file=sys.stderr, flush=True)
         line(f"apart, {tokens} tokens", found, time.perf_counter() - begun)
 
 

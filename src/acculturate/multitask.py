@@ -34,6 +34,7 @@ from acculturate.errors import UserError
 from acculturate.formats import Questionnaire
 from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
 from acculturate.methods import make_optimizer, method_name
+from acculturate.optimizers.dfgn import Parts
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
 from acculturate.respondent import Interview, Respondent
 from acculturate.results import ROLES, search_record
@@ -164,13 +165,16 @@ class _Ready:
         evaluate = self._objective("train")
         assert evaluate is not None
         validate = self._objective("validation")
-        first = spec.runs[0]
-        budget = spec.candidates
-        optimizer = make_optimizer(first.optimizer, first.optimizer_options, survey=evaluate.survey, budget=budget)
+        first, budget = spec.runs[0], spec.candidates
         populations = [starting_prompts(respondent, task.spec, task.target) for task in tasks.values()]
         population = joint_start(populations, self._shared)
         self.space = _space(respondent, first, population)
         self.start = self.space.encode(population)
+        # In a projection every coordinate moves every token.
+        parts = Parts(self._shared * respondent.hidden, len(tasks)) if first.space == "full" else None
+        optimizer = make_optimizer(
+            first.optimizer, first.optimizer_options, survey=evaluate.survey, budget=budget, parts=parts
+        )
         judge = None if validate is None else lambda prompts: validate(prompts)[0].loss
         self.search = Search(evaluate, self.space, optimizer, budget, judge)
         # A method that refuses this space (full CMA-ES) says so now.
