@@ -18,7 +18,7 @@ from acculturate.spec import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SUPPLIED = {"survey", "budget", "bounds"}
+SUPPLIED = {"survey", "budget", "bounds", "parts"}
 
 
 def loaded(path: Path) -> ModuleType:

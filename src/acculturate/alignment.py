@@ -28,7 +28,7 @@ from acculturate.optimizers import Optimizer
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
 from acculturate.respondent import Interview, Respondent
 from acculturate.results import LIMITS, Judge, search_record, verdict
-from acculturate.scoring import Survey
+from acculturate.scoring import Response, Survey
 from acculturate.search import Progress, Search
 from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec, to_json
@@ -169,7 +169,7 @@ class Ready:
         self._slot, self._identity = spec.slot, respondent.identity
         asked = task.questionnaires["train"]
         assert asked is not None
-        survey = searched_survey(respondent, task)
+        survey = searched_survey(task, "train", lambda: Interview(respondent, asked).ask())
         optimizer = task.optimizer(survey)
         population = starting_prompts(respondent, spec, task.target)
         self.space = space_of(respondent, spec, population)
@@ -191,7 +191,7 @@ class Ready:
         asked = task.questionnaires["validation"]
         if asked is None:
             return None
-        survey = searched_survey(respondent, task, "validation")
+        survey = searched_survey(task, "validation", lambda: Interview(respondent, asked).ask())
         evaluate = Objective(interview(respondent, asked, task.spec), survey)
         return lambda prompts: evaluate(prompts)[0].loss
 
@@ -200,11 +200,11 @@ class Ready:
         return SoftPrompt(vectors, self._slot, self._identity)
 
 
-def searched_survey(respondent: Respondent, task: Task, role: str = "train") -> Survey:
+def searched_survey(task: Task, role: str, untuned: Callable[[], Response]) -> Survey:
     """What a search minimises on the trained formats, and what chooses the winner on the validation formats.
 
     The survey's loss and the penalty on lost answer mass; training adds the anchor, which is no distance but a help
-    on the way.
+    on the way. ``untuned``: the answers without a prompt, asked for where a term needs them.
     """
     asked, spec = task.questionnaires[role], task.spec
     assert asked is not None
@@ -212,13 +212,13 @@ def searched_survey(respondent: Respondent, task: Task, role: str = "train") -> 
     anchor = spec.anchor if role == "train" else 0.0
     if not (anchor or spec.lost_mass_penalty):
         return survey
-    untuned = Interview(respondent, asked).ask()
+    answers = untuned()
     return replace(
         survey,
         anchor=anchor,
-        reference=untuned.logprobs,
+        reference=answers.logprobs,
         mass_penalty=spec.lost_mass_penalty,
-        reference_mass=untuned.mass,
+        reference_mass=answers.mass,
     )
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acculturate import cli_front, cli_lists, cli_measure
+from acculturate.cli_multitask import multitask
 from acculturate.cli_settings import spec_values
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
@@ -201,6 +202,7 @@ def _show_result(result: dict[str, Any], page: Path) -> None:
 
 
 for verb in (
+    multitask,
     cli_front.pareto,
     cli_front.pick,
     cli_measure.score,

@@ -1,4 +1,4 @@
-"""Settings of a run from flags, ``--option`` and a configuration file."""
+"""From flags and a configuration file to the settings of a run, still to be validated together."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from acculturate.errors import UserError
 
 
 def spec_values(given: dict[str, Any], options: list[str], config: Path | None) -> dict[str, object]:
-    """The keys of a ``RunSpec``, still to be validated: the file's, then the flags that were given, then options."""
+    """The settings that were given: flags win over the file, and what is None or empty was not given."""
     values: dict[str, object] = {}
     if config is not None:
         from acculturate.spec import read_spec_file
 
         values |= read_spec_file(config)
     for key, value in given.items():
-        if value is None or (key == "country" and value == ""):
+        if value is None or (key == "country" and not value):
             continue
         if key.endswith("_formats"):
             value = [part.strip() for part in value.split(",") if part.strip()]

@@ -11,7 +11,7 @@ from acculturate.errors import UserError
 from acculturate.optimizers import Optimizer
 from acculturate.optimizers.cma import CMAES, SepCMA
 from acculturate.optimizers.de import DE
-from acculturate.optimizers.dfgn import DFGN
+from acculturate.optimizers.dfgn import DFGN, Parts
 from acculturate.optimizers.jade import JADE
 from acculturate.optimizers.jso import JSO
 from acculturate.optimizers.lshade import LSHADE
@@ -69,10 +69,12 @@ def method_name(name: str) -> str:
     return chosen
 
 
-def make_optimizer(name: str, options: Mapping[str, Any], *, survey: Survey, budget: int) -> Optimizer[Any]:
+def make_optimizer(
+    name: str, options: Mapping[str, Any], *, survey: Survey, budget: int, parts: Parts | None = None
+) -> Optimizer[Any]:
     """The optimizer of that name with the user's options; a wrong option is a ``UserError`` naming the right ones."""
     name = method_name(name)
-    return configured(name, METHODS[name], options, {"survey": survey, "budget": budget})
+    return configured(name, METHODS[name], options, {"survey": survey, "budget": budget, "parts": parts})
 
 
 def configured(name: str, method: Method, options: Mapping[str, Any], supplied: Mapping[str, Any]) -> Optimizer[Any]:

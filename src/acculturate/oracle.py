@@ -104,7 +104,7 @@ def _descend(task: Task, respondent: Respondent, how: Descent, watch: Callable[[
         return Interview(respondent, questions, slot=spec.slot, n_tokens=spec.tokens)
 
     trained = interview(asked)
-    slope = Slope(trained, searched_survey(respondent, task))
+    slope = Slope(trained, searched_survey(task, "train", lambda: Interview(respondent, asked).ask()))
     judges = [Objective(trained, task.survey(asked))]
     if held is not None:
         judges.append(Objective(interview(held), task.survey(held)))

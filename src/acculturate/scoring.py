@@ -7,8 +7,8 @@ is balanced); the loss is the L1 distance of the paper (arXiv:2503.16094), avera
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -46,6 +46,7 @@ class Survey:
 
     Scores are ``weights @ means + constants`` (VSM 2013 manual, index formulas). A dimension that needs a
     missing item is NaN; a dimension that the target lacks is NaN there and takes no part in the loss.
+    ``target`` is one for all views, or one per view where the views belong to several countries.
     ``anchor``: points of loss per nat of Kullback-Leibler divergence from the answers in ``reference`` (the
     untuned model's), averaged over formats and items; 0 leaves the paper's loss. ``mass_penalty``: points of loss per
     nat of answer mass lost against ``reference_mass`` (the untuned model's), averaged likewise; a gain costs nothing.
@@ -54,7 +55,7 @@ class Survey:
     values: Float[np.ndarray, "items options"]
     weights: Float[np.ndarray, "dims items"]
     constants: Float[np.ndarray, "dims"]
-    target: Float[np.ndarray, "dims"]
+    target: Float[np.ndarray, "dims"] | Float[np.ndarray, "views dims"]
     views: tuple[tuple[int, ...], ...]
     anchor: float = 0.0
     reference: Float[np.ndarray, "formats items options"] | None = None
@@ -76,8 +77,14 @@ class Survey:
 
     def losses(self, scores: Float[np.ndarray, "views dims"]) -> Float[np.ndarray, "views"]:
         """L1 distance to the target in every view, over the dimensions the target has, in points."""
-        present = ~np.isnan(self.target)
-        return np.abs(scores[:, present] - self.target[present]).sum(axis=1)
+        if self.target.ndim == 1:
+            return _distances(scores, self.target)
+        return np.concatenate([_distances(row[None], own) for row, own in zip(scores, self.target, strict=True)])
+
+    @property
+    def targets(self) -> Float[np.ndarray, "views dims"]:
+        """The target of every view."""
+        return np.broadcast_to(self.target, (len(self.views), self.target.shape[-1]))
 
     def evaluate(self, response: Response) -> Evaluation:
         """Score a response: loss is the mean over views, infinite where an answer it needs is missing."""
@@ -119,6 +126,31 @@ def _divergences(
     there = np.isfinite(reference)
     gap = np.where(there, reference, 0.0) - np.where(there, logprobs, 0.0)
     return (np.where(there, np.exp(reference), 0.0) * gap).sum(axis=-1)
+
+
+def stacked(surveys: Sequence[Survey], formats: int) -> Survey:
+    """One survey out of several that ask the same ``formats`` formats: their formats and views follow each other.
+
+    Its loss is the mean of theirs when they have equally many views.
+    """
+    references = [survey.reference for survey in surveys if survey.reference is not None]
+    masses = [survey.reference_mass for survey in surveys if survey.reference_mass is not None]
+    return replace(
+        surveys[0],
+        target=np.concatenate([survey.targets for survey in surveys]),
+        views=tuple(
+            tuple(k * formats + form for form in view) for k, survey in enumerate(surveys) for view in survey.views
+        ),
+        reference=np.concatenate(references) if references else None,
+        reference_mass=np.concatenate(masses) if masses else None,
+    )
+
+
+def _distances(
+    scores: Float[np.ndarray, "views dims"], target: Float[np.ndarray, "dims"]
+) -> Float[np.ndarray, "views"]:
+    present = ~np.isnan(target)
+    return np.abs(scores[:, present] - target[present]).sum(axis=1)
 
 
 def dimension_scores(

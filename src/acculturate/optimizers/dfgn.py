@@ -53,6 +53,45 @@ class DFGNState:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """Candidates for several countries: the first ``shared`` coordinates move all answers, the k-th of ``count`` equal
+    parts of the others only the k-th of as many equal parts of the formats.
+
+    A probe of all own parts at once is therefore ``count`` directions for the price of one.
+    """
+
+    shared: int
+    count: int
+
+    def one_kind(self, z: Float[np.ndarray, "h dim"]) -> Float[np.ndarray, "h dim"]:
+        """The first third of the directions in the shared coordinates only, the others in the own ones only."""
+        z = z.copy()
+        first = self._of_all(len(z))
+        z[:first, self.shared :] = 0.0
+        z[first:, : self.shared] = 0.0
+        return z
+
+    def apart(
+        self, z: Float[np.ndarray, "h dim"], slopes: Float[np.ndarray, "h formats items options"]
+    ) -> tuple[Float[np.ndarray, "m dim"], Float[np.ndarray, "m formats items options"]]:
+        """Directions of ``one_kind`` with their slopes, those in the own parts once for each part."""
+        first = self._of_all(len(z))
+        coordinates = np.array_split(np.arange(self.shared, z.shape[1]), self.count)
+        formats = np.array_split(np.arange(slopes.shape[1]), self.count)
+        directions, changes = [z[:first]], [slopes[:first]]
+        for x, f in zip(coordinates, formats, strict=True):
+            directions.append(np.zeros_like(z[first:]))
+            directions[-1][:, x] = z[first:, x]
+            changes.append(np.zeros_like(slopes[first:]))
+            changes[-1][:, f] = slopes[first:, f]
+        return np.concatenate(directions), np.concatenate(changes)
+
+    def _of_all(self, h: int) -> int:
+        """How many of h directions are in the shared coordinates."""
+        return -(-h // 3) if self.shared else 0
+
+
+@dataclass(frozen=True)
 class DFGN:
     """The structured search. Needs the survey's arithmetic, hence expected scores (not sampled answers).
 
@@ -60,7 +99,7 @@ class DFGN:
     small values give true slopes in float32, while bfloat16, whose rounding moves scores by 1 to 2 points, needs
     about 1 and ``central`` differences (two evaluations a direction instead of one). ``memory``: directions kept in
     the model, new ones included. ``mu``: first damping, points per squared coefficient. ``trials``: damping values
-    tried per round, a factor of four apart.
+    tried per round, a factor of four apart. ``parts``: the structure of a search for several countries.
     """
 
     survey: Survey
@@ -70,6 +109,7 @@ class DFGN:
     memory: int = 192
     mu: float = 512.0
     trials: int = 4
+    parts: Parts | None = None
 
     def __post_init__(self) -> None:
         if self.h < 1 or self.trials < 1:
@@ -80,10 +120,12 @@ class DFGN:
             raise UserError(f"DFGN needs scale and mu above 0, not {self.scale} and {self.mu}.")
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> DFGNState:
-        none = np.zeros((0, 0, 0))
+        formats = 1 + max(form for view in self.survey.views for form in view)
+        items, options = self.survey.values.shape
+        none = np.zeros((formats, items, options + 1))
         return DFGNState(
             seed, 0, START, start, start[0], np.inf, none, start[0], np.inf, none, self.mu,
-            np.zeros((0, start.shape[1])), np.zeros((0, 0, 0, 0)), np.zeros((0, 0)),
+            np.zeros((0, start.shape[1])), np.zeros((0, *none.shape)), np.zeros((0, 0)),
         )  # fmt: skip
 
     def ask(self, state: DFGNState) -> Float[np.ndarray, "n dim"]:
@@ -108,12 +150,13 @@ class DFGN:
             center=told.x,
             center_loss=told.loss,
             center_answers=told.answers,
-            coefficients=np.zeros((0, 0)),
+            coefficients=np.zeros((0, len(told.directions))),
         )
 
     def _fresh(self, state: DFGNState) -> Float[np.ndarray, "h dim"]:
         """This round's new Gaussian directions."""
-        return generator(state.seed, state.generation).standard_normal((self.h, len(state.center)))
+        z = generator(state.seed, state.generation).standard_normal((self.h, len(state.center)))
+        return z if self.parts is None else self.parts.one_kind(z)
 
     def _with_trials(self, told: DFGNState, seen: Sequence[Evaluation]) -> DFGNState:
         """Extend the linear model of the answers and propose its damped minimisers."""
@@ -123,9 +166,11 @@ class DFGN:
         with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
             gap = answers[:h] - answers[h:] if self.central else answers - told.center_answers
         gap = np.nan_to_num(gap, nan=0.0, posinf=0.0, neginf=0.0) / (2 * self.scale if self.central else self.scale)
-        older = told.slopes if len(told.slopes) else np.zeros((0, *gap.shape[1:]))
-        directions = np.concatenate([fresh, told.directions])[: self.memory]
-        slopes = np.concatenate([gap, older])[: self.memory]
+        if self.parts is not None:
+            fresh, gap = self.parts.apart(fresh, gap)
+        memory = self.memory * len(fresh) // h  # as many rounds, however many directions a probe gave
+        directions = np.concatenate([fresh, told.directions])[:memory]
+        slopes = np.concatenate([gap, told.slopes])[:memory]
         damping = told.mu * 4.0 ** (np.arange(self.trials) - self.trials // 2)
         moves = np.stack([minimise(self.survey, told.center_answers, slopes, mu) for mu in damping])
         return replace(told, phase=TRIAL, directions=directions, slopes=slopes, coefficients=moves)
@@ -227,13 +272,14 @@ def _linearised(
     means = (p * survey.values).sum(axis=-1)
     # d mean / d logit_o = p_o (value_o - mean); the slopes say how logits move with c.
     d_means = np.einsum("fio,hfio->fih", p * (survey.values - means[..., None]), slopes)
-    present = ~np.isnan(survey.target)
-    weights = survey.weights[present]
-    views = [list(view) for view in survey.views]
-    gaps = survey.constants[present] - survey.target[present]
-    residuals = np.concatenate([weights @ means[v].mean(axis=0) + gaps for v in views])
-    jacobian = np.concatenate([weights @ d_means[v].mean(axis=0) for v in views])
-    share = 1.0 / len(views)
+    off, slope = [], []
+    for view, target in zip(survey.views, survey.targets, strict=True):
+        present = ~np.isnan(target)
+        weights = survey.weights[present]
+        off.append(weights @ means[list(view)].mean(axis=0) + (survey.constants[present] - target[present]))
+        slope.append(weights @ d_means[list(view)].mean(axis=0))
+    residuals, jacobian = np.concatenate(off), np.concatenate(slope)
+    share = 1.0 / len(survey.views)
     loss = share * float(np.abs(residuals).sum())
     pull, curvature = np.zeros(len(c)), np.zeros((len(c), len(c)))
     if survey.anchor and survey.reference is not None:

@@ -1,0 +1,104 @@
+"""The verb ``multitask``: one search for several countries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from acculturate.cli_settings import spec_values
+from acculturate.errors import UserError
+from acculturate.printing import Json, is_json, print_json
+
+
+def multitask(
+    country: Annotated[
+        list[str] | None, typer.Option(help="Whose scores to reach; once for each of two or more countries.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Directory of the run; the same command goes on with it.")] = None,
+    shared_tokens: Annotated[
+        int | None, typer.Option(help="Virtual tokens that all countries share, before their own (2 if not given).")
+    ] = None,
+    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of each country's own (2 if not given).")] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(help="Evaluations of one country's questionnaire; a joint candidate costs one for each country."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option(help="Target set, or a CSV of your own (acculturate list targets).")
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="'balanced': several formats, both option orders. 'paper': one format, one order."),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="Search method (acculturate list optimizers); 'auto' picks by evidence."),
+    ] = None,
+    population: Annotated[int | None, typer.Option(help="Joint candidates to begin with.")] = None,
+    seed: Annotated[int | None, typer.Option(help="All randomness follows from it.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Option of the optimizer, NAME=VALUE; repeat for more.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML or YAML file with these and any other settings of align; flags win.")
+    ] = None,
+    output: Json = "text",
+) -> None:
+    """Search for soft prompts of several countries at once that share their first tokens.
+
+    Example: acculturate multitask --country USA --country CHN --country IND --budget 900 --out runs/many
+
+    Each country gets a directory under --out with its prompt, result and report, as score, compare and chat take them.
+    The mean of the countries' losses is minimised, and a budget of 900 is 300 joint candidates for three countries.
+    """
+    given = {key: value for key, value in locals().items() if key not in ("out", "option", "config", "output")}
+    values = spec_values(given, option or [], config)
+    as_json = is_json(output)
+    from acculturate.multitask import multitask as run
+    from acculturate.multitask import multitask_spec
+
+    spec = multitask_spec(values, "the command line" if config is None else f"the command line or {config}")
+    if out is None:
+        raise UserError("There is no directory for the run; name one with --out.")
+    from acculturate.journal import read_json
+    from acculturate.report import write_report
+    from acculturate.watching import watching
+
+    with watching(Console(stderr=True, highlight=False), spec.candidates * len(spec.countries)) as watch:
+        record = run(spec, out, watch)
+        for one in record["countries"]:
+            write_report(out / one["code"], read_json(out / one["code"] / "result.json"))
+    if as_json:
+        print_json(record)
+    else:
+        _show(record, out)
+
+
+def _show(record: Mapping[str, Any], out: Path) -> None:
+    console = Console(highlight=False, markup=False)
+    spec = record["spec"]
+    console.print(
+        f"{record['model']['model']}, {spec['shared_tokens']} shared tokens and {spec['tokens']} of each country's "
+        f"own, {record['evaluations']} evaluations; distances in points, mean over formats.\n"
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", "trained", "untuned", "held out", "untuned", "verdict"):
+        table.add_column(name, justify="left" if name in ("", "verdict") else "right")
+    for one in (*record["countries"], {"code": "mean", "verdict": "", **record["mean"]}):
+        cells = [_number(one[role], key) for role in ("train", "heldout") for key in ("tuned", "naive")]
+        table.add_row(one["code"], *cells, one["verdict"])
+    console.print(table)
+    console.print(f"\nPrompts, results and reports: {out}/", ", ".join(one["code"] for one in record["countries"]))
+
+
+def _number(losses: Mapping[str, float | None] | None, key: str) -> str:
+    value = None if losses is None else losses[key]
+    return "–" if value is None else f"{value:.1f}"

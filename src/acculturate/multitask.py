@@ -1,0 +1,319 @@
+"""One search for several countries: prompts that share their first tokens and differ in the others.
+
+The paper (arXiv:2503.16094) names multitask prompts as future work. A candidate holds ``shared_tokens`` tokens for
+everyone and, after them, ``tokens`` for each country in turn; the prompt of a country is the shared part followed by
+its own. The loss is the mean of the countries' losses. A candidate costs one evaluation for each country.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from acculturate.alignment import (
+    Task,
+    Watch,
+    _result,
+    _silent,
+    in_float32,
+    interview,
+    made_with,
+    named_files,
+    prepare,
+    searched_survey,
+    space_of,
+    write_evaluations,
+)
+from acculturate.audit import Audit, asking, audit
+from acculturate.errors import UserError
+from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
+from acculturate.methods import make_optimizer, method_name
+from acculturate.optimizers.dfgn import Parts
+from acculturate.prompts import FILE, SoftPrompt, write_prompt
+from acculturate.respondent import Interview, Respondent
+from acculturate.results import ROLES, search_record
+from acculturate.scoring import Evaluation, Response, Survey, stacked
+from acculturate.search import Progress, Search
+from acculturate.spec import RunSpec, make_spec, to_json
+from acculturate.starts import starting_prompts
+from acculturate.version import VERSION
+
+RECORD = "multitask.json"
+SHARED_TOKENS = TOKENS = 2
+
+
+@dataclass(frozen=True)
+class MultitaskSpec:
+    """What ``align`` would be told, for several countries.
+
+    ``settings``: of the whole run; its ``country`` is the first, its ``tokens`` are those of one country's own part
+    and its ``budget`` counts evaluations of one country's questionnaire. ``shared_tokens``: 0 or more.
+    """
+
+    countries: tuple[str, ...]
+    shared_tokens: int
+    settings: RunSpec
+
+    @property
+    def candidates(self) -> int:
+        """Joint candidates that the budget pays for; a remainder is not spent."""
+        return self.settings.budget // len(self.countries)
+
+    @property
+    def runs(self) -> tuple[RunSpec, ...]:
+        """What each country's result is the result of: a prompt of all its tokens and its share of the budget."""
+        tokens = self.shared_tokens + self.settings.tokens
+        changes = {"tokens": tokens, "budget": self.candidates}
+        return tuple(make_spec(to_json(self.settings) | changes | {"country": country}) for country in self.countries)
+
+    def to_json(self) -> dict[str, object]:
+        return to_json(self.settings) | {"country": list(self.countries), "shared_tokens": self.shared_tokens}
+
+
+def multitask_spec(values: Mapping[str, object], source: str = "the command line") -> MultitaskSpec:
+    """A validated spec; ``country`` is a list, ``shared_tokens`` may stand beside the settings of ``align``."""
+    rest = {"tokens": TOKENS, **values}
+    named, shared = rest.pop("country", ()), rest.pop("shared_tokens", SHARED_TOKENS)
+    countries = (named,) if isinstance(named, str) else tuple(named) if isinstance(named, list | tuple) else ()
+    if not all(isinstance(country, str) for country in countries) or len(countries) < 2:
+        raise UserError(
+            f"A multitask run needs at least two countries, but {source} names {named!r}; "
+            "give each with its own --country, or use acculturate align for one."
+        )
+    if isinstance(shared, bool) or not isinstance(shared, int) or shared < 0:
+        raise UserError(f"Bad value for 'shared_tokens' in {source} (given: {shared!r}): expected 0 or more tokens.")
+    spec = MultitaskSpec(countries, shared, make_spec({**rest, "country": countries[0]}, source))
+    if not spec.candidates:
+        raise UserError(
+            f"A budget of {spec.settings.budget} does not pay for one candidate, which costs an evaluation for each of "
+            f"{len(countries)} countries; give a larger --budget."
+        )
+    return spec
+
+
+def prepare_all(spec: MultitaskSpec) -> dict[str, Task]:
+    """Every country's task by its code; raises ``UserError`` before anything is loaded or written."""
+    tasks: dict[str, Task] = {}
+    for name, run in zip(spec.countries, spec.runs, strict=True):
+        task = prepare(run)
+        code = task.target.code
+        if code in tasks:
+            raise UserError(f"The country {code} is named twice ('{name}' the second time); name each country once.")
+        if not re.fullmatch(r"\w[\w-]*", code):
+            raise UserError(
+                f"The code '{code}' of {task.target.country} cannot name a directory; use letters, digits, - and _."
+            )
+        tasks[code] = task
+    return tasks
+
+
+def split(
+    prompts: Float[np.ndarray, "n joint hidden"], shared: int, countries: int
+) -> Float[np.ndarray, "n countries tokens hidden"]:
+    """The prompts of every country in joint candidates: the shared tokens, then the country's own."""
+    n, _, hidden = prompts.shape
+    own = prompts[:, shared:].reshape(n, countries, -1, hidden)
+    everyone = np.broadcast_to(prompts[:, None, :shared], (n, countries, shared, hidden))
+    return np.concatenate([everyone, own], axis=2)
+
+
+def joint_start(
+    populations: Sequence[Float[np.ndarray, "pop tokens hidden"]], shared: int
+) -> Float[np.ndarray, "pop joint hidden"]:
+    """One population out of one per country; member i has its shared tokens from country i, in turn."""
+    members = range(len(populations[0]))
+    everyone = np.stack([populations[i % len(populations)][i, :shared] for i in members])
+    return np.concatenate([everyone, *(one[:, shared:] for one in populations)], axis=1)
+
+
+class JointObjective:
+    """Evaluates joint candidates (the Evaluator seam): the formats of one country follow those of the one before.
+
+    The loss is the mean of the countries' losses, and its terms are those losses by country.
+    """
+
+    def __init__(self, interview: Interview, surveys: Mapping[str, Survey], shared: int) -> None:
+        self.interview, self.surveys, self.shared = interview, surveys, shared
+        self.survey = stacked(list(surveys.values()), len(interview.asked.formats))
+
+    def __call__(self, prompts: Float[np.ndarray, "n joint hidden"]) -> list[Evaluation]:
+        each = split(prompts, self.shared, len(self.surveys))
+        responses = self.interview(each.reshape(-1, *each.shape[2:]))
+        return [self._joined(responses[i : i + len(self.surveys)]) for i in range(0, len(responses), len(self.surveys))]
+
+    def _joined(self, responses: Sequence[Response]) -> Evaluation:
+        seen = [survey.evaluate(one) for survey, one in zip(self.surveys.values(), responses, strict=True)]
+        losses = [one.loss for one in seen]
+        whole = Response(
+            np.concatenate([one.logprobs for one in responses]), np.concatenate([one.mass for one in responses])
+        )
+        scores = np.concatenate([one.scores for one in seen])
+        return Evaluation(whole, scores, float(np.mean(losses)), dict(zip(self.surveys, losses, strict=True)))
+
+
+class _Ready:
+    """The tasks with their model: everything the search loop needs."""
+
+    def __init__(self, spec: MultitaskSpec, tasks: Mapping[str, Task], respondent: Respondent) -> None:
+        self._shared, self._tasks, self._respondent = spec.shared_tokens, tasks, respondent
+        evaluate = self._objective("train")
+        assert evaluate is not None
+        self._interview = evaluate.interview
+        validate = self._objective("validation")
+        first, budget = spec.runs[0], spec.candidates
+        populations = [starting_prompts(respondent, task.spec, task.target) for task in tasks.values()]
+        population = joint_start(populations, self._shared)
+        self.space = space_of(respondent, first, population)
+        self.start = self.space.encode(population)
+        # In a projection every coordinate moves every token.
+        parts = Parts(self._shared * respondent.hidden, len(tasks)) if first.space == "full" else None
+        optimizer = make_optimizer(
+            first.optimizer, first.optimizer_options, survey=evaluate.survey, budget=budget, parts=parts
+        )
+        judge = None if validate is None else lambda prompts: validate(prompts)[0].loss
+        self.search = Search(evaluate, self.space, optimizer, budget, judge)
+        # A method that refuses this space (full CMA-ES) says so now.
+        optimizer.init(self.start, first.seed)
+
+    def _objective(self, role: str) -> JointObjective | None:
+        """The joint objective on the formats of a role; every country is asked the same ones."""
+        first = next(iter(self._tasks.values()))
+        asked = first.questionnaires[role]
+        if asked is None:
+            return None
+        untuned = cache(lambda: Interview(self._respondent, asked).ask())
+        surveys = {code: searched_survey(task, role, untuned) for code, task in self._tasks.items()}
+        return JointObjective(interview(self._respondent, asked, first.spec), surveys, self._shared)
+
+    @property
+    def rows(self) -> int:
+        """Candidates per forward pass, as many as memory turned out to hold."""
+        return self._interview.rows
+
+    def prompts(self, progress: Progress) -> dict[str, SoftPrompt]:
+        """The winner's prompt for each country."""
+        vectors = self.space.decode(progress.winner_x[None]).astype(np.float32)
+        each = split(vectors, self._shared, len(self._tasks))[0]
+        slot = next(iter(self._tasks.values())).spec.slot
+        identity = self._respondent.identity
+        return {code: SoftPrompt(one, slot, identity) for code, one in zip(self._tasks, each, strict=True)}
+
+
+def multitask(spec: MultitaskSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
+    """Run, or go on with, one search for several countries in ``out``; returns what multitask.json holds.
+
+    Every country gets a directory by its code with its prompt and a result like that of ``align``. A finished run is
+    returned as it is. Raises ``UserError`` for every mistake in the spec or the directory.
+    """
+    tasks = prepare_all(spec)
+    first, n = spec.runs[0], len(tasks)
+    record = spec.to_json()
+    directory = RunDirectory(out)
+    directory.check(record | {"files": named_files(first)})
+    if (out / RECORD).exists():
+        return read_json(out / RECORD)
+    watch("loading the model", None)
+    respondent = Respondent(first.choice)
+    watch("laying out the questionnaire", None)
+    ready = _Ready(spec, tasks, respondent)
+    watch("auditing the model", None)
+    found = _audited(respondent, tasks)
+    watch(f"audit: {found.verdict}", None)
+    with directory.claimed(record | made_with(first, respondent)):
+        watch("searching", None)
+        progress = ready.search.run(
+            ready.start,
+            first.seed,
+            directory,
+            lambda p: watch("searching", replace(p, evaluations=n * p.evaluations)),
+        )
+        prompts, rows = ready.prompts(progress), ready.rows
+        del ready
+        watch("measuring in float32", None)
+        searched, respondent = respondent.model.dtype, in_float32(respondent)
+        if respondent.model.dtype != searched:
+            found = _audited(respondent, tasks)
+        dtype = str(searched).removeprefix("torch.")
+        results = {}
+        for code, task in tasks.items():
+            search = _country_search(directory.lines(), code, spec, tuple(tasks), dtype=dtype, rows=rows)
+            results[code] = _result(task, respondent, prompts[code], search=search, found=found)
+            (out / code).mkdir(exist_ok=True)
+            write_prompt(out / code / FILE, prompts[code])
+            write_whole(out / code / "result.json", dump_json(results[code]))
+        write_evaluations(directory)
+        write_whole(out / RECORD, dump_json(_record(spec, results, directory.lines())))
+        return read_json(out / RECORD)
+
+
+def _audited(respondent: Respondent, tasks: Mapping[str, Task]) -> Audit:
+    instrument = next(iter(tasks.values())).instrument
+    return audit(asking(respondent), instrument, targets=(), short=True)
+
+
+def _country_search(
+    lines: Sequence[Mapping[str, Any]], code: str, spec: MultitaskSpec, codes: tuple[str, ...], **told: Any
+) -> dict[str, Any]:
+    """The record of the search as one country saw it."""
+    found = search_record(list(_as_seen_by(code, lines)), optimizer=method_name(spec.settings.optimizer), **told)
+    return found | {
+        "together_with": [other for other in codes if other != code],
+        "shared_tokens": spec.shared_tokens,
+        "note": "One search for several countries: the best candidate is the one with the lowest mean loss, so this "
+        "country's own may rise; answer mass and validation loss are means over the countries.",
+    }
+
+
+def _as_seen_by(code: str, lines: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The journal's lines with one country's losses; ``best`` is its loss at the jointly best candidate so far."""
+    lowest, own = np.inf, None
+    for line in lines:
+        losses = [np.inf if loss is None else loss for loss in line["losses"]]
+        mine = [np.inf if terms[code] is None else terms[code] for terms in line["terms"]]
+        best = int(np.argmin(losses))
+        if losses[best] < lowest:
+            lowest, own = losses[best], mine[best]
+        yield {**line, "best": own, "median": float(np.median(mine))}
+
+
+def _record(
+    spec: MultitaskSpec, results: Mapping[str, Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What multitask.json holds: losses in points, untuned and tuned, for each country and in the mean."""
+    countries = []
+    for code, result in results.items():
+        rows = {row["id"]: row for row in result["rows"]}
+        losses = {
+            role: None if rows["tuned"][role] is None else {key: rows[key][role]["loss"] for key in ("naive", "tuned")}
+            for role in ROLES
+        }
+        verdict = result["verdict"]
+        countries.append(
+            {"code": code, "country": result["target"]["country"], **losses}
+            | {"verdict": verdict["kind"], "headline": verdict["headline"]}
+        )
+    mean = {
+        role: None
+        if countries[0][role] is None
+        else {key: float(np.mean([one[role][key] for one in countries])) for key in ("naive", "tuned")}
+        for role in ROLES
+    }
+    candidates = lines[-1]["evaluations"]
+    return {
+        "schema": 1,
+        "acculturate": VERSION,
+        "spec": spec.to_json(),
+        "model": next(iter(results.values()))["model"],
+        "candidates": candidates,
+        "evaluations": candidates * len(countries),
+        "search_loss": lines[-1]["best"],
+        "countries": countries,
+        "mean": mean,
+    }
