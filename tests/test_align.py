@@ -23,6 +23,7 @@ from acculturate.journal import RunDirectory
 from acculturate.prompts import read_prompt
 from acculturate.respondent import Interview, Respondent
 from acculturate.spec import make_spec
+from acculturate.starts import random_prompts, starting_prompts
 
 FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json")
 STAGES = ("loading the model", "laying out the questionnaire")
@@ -77,7 +78,9 @@ class TestRecord:
 
     def test_rows_stand_in_order_with_every_role(self, run):
         _, result = run
-        assert [row["id"] for row in result["rows"]] == ["flat", "naive", "persona", "in-context", "tuned"]
+        assert [row["id"] for row in result["rows"]] == [
+            *("flat", "naive", "persona", "in-context", "best-random", "tuned")
+        ]
         for row in result["rows"]:
             assert row["heldout"] is not None, "a format that was not trained on always stands beside"
             assert [view["role"] for view in row["by_view"]] == ["train", "heldout", "heldout"]
@@ -105,6 +108,24 @@ class TestRecord:
         assert best == sorted(best, reverse=True)
         assert result["search"]["evaluations"] == 20
         assert result["rows"][-1]["train"]["loss"] == pytest.approx(best[-1], abs=1e-3)
+
+    def test_random_prompts_are_the_best_of_as_many_as_the_budget(self, run):
+        _, result = run
+        found, row = result["random_prompts"], result["rows"][-2]
+        assert (found["n"], found["budget"], found["estimator"], found["interval"]) == (20, 20, "exact", None)
+        assert row["train"]["loss"] == pytest.approx(found["best"], abs=1e-3)
+        assert found["expected_minimum"] == found["best"] < found["median"]
+        assert found["tuned"] == pytest.approx(result["rows"][-1]["train"]["loss"], abs=1e-3)
+        assert any("20 random prompts" in sentence for sentence in result["verdict"]["sentences"])
+
+    def test_random_prompts_are_none_of_the_searchs_own(self, run, tiny):
+        spec = prepare(make_spec(settings(tiny))).spec
+        respondent = Respondent(spec.choice)
+        target = prepare(spec).target
+        drawn = random_prompts(respondent, spec, target, 5)
+        assert np.array_equal(drawn, random_prompts(respondent, spec, target, 5))
+        assert not np.array_equal(drawn, starting_prompts(respondent, spec, target))
+        assert not np.array_equal(drawn, random_prompts(respondent, spec.model_copy(update={"seed": 1}), target, 5))
 
     def test_evaluations_hold_every_candidate(self, run):
         out, result = run

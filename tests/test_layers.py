@@ -38,6 +38,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "audit",
         "baselines",
         "bench",
+        "chance",
         "compare",
         "costs",
         "journal",

@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from acculturate.audit import Audit, asking, audit
 from acculturate.baselines import baseline_responses
+from acculturate.chance import Chance, chance, sample_size
 from acculturate.formats import Questionnaire, questionnaire
 from acculturate.instruments import Instrument, load_instrument
 from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
@@ -31,7 +32,7 @@ from acculturate.scoring import Survey
 from acculturate.search import Progress, Search
 from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec, to_json
-from acculturate.starts import starting_prompts
+from acculturate.starts import random_prompts, starting_prompts
 from acculturate.targets import Target, explain_missing, find_target
 from acculturate.version import VERSION
 
@@ -212,7 +213,11 @@ def _result(
         judge.row(ident, label, "flat" if ident == "flat" else "baseline", response, note)
         for ident, label, response, note in baseline_responses(respondent, asked, judge.survey, task.target)
     ]
+    rivals = _random_prompts(task, respondent, prompt)
     interview = _interview(respondent, asked, spec)
+    rows.append(
+        judge.row("best-random", "Best random prompt", "baseline", interview(rivals.best[None])[0], rivals.note)
+    )
     rows.append(judge.row("tuned", "Tuned prompt", "tuned", interview(prompt.vectors[None])[0]))
     return {
         "schema": 1,
@@ -231,10 +236,32 @@ def _result(
         "views": [{"name": n, "role": r} for n, r in zip(asked.view_names, task.roles, strict=True)],
         "rows": rows,
         "search": search,
-        "verdict": verdict(rows, task.target.country, found.warning),
+        "random_prompts": rivals.chance.to_json(),
+        "verdict": verdict(rows, task.target.country, found.warning, [rivals.chance.sentence]),
         "audit": found.to_json(),
         "limits": list(LIMITS),
     }
+
+
+@dataclass(frozen=True, eq=False)
+class _Rivals:
+    """The best of some random prompts by its loss on the trained formats, and what they say about more of them."""
+
+    best: Float[np.ndarray, "tokens hidden"]
+    chance: Chance
+    note: str
+
+
+def _random_prompts(task: Task, respondent: Respondent, prompt: SoftPrompt) -> _Rivals:
+    """Ask random prompts and the tuned one on the trained formats; an anchor, which is no distance, is left out."""
+    spec, asked = task.spec, task.questionnaires["train"]
+    assert asked is not None
+    drawn = random_prompts(respondent, spec, task.target, sample_size(spec.budget))
+    evaluate = Objective(_interview(respondent, asked, spec), task.survey(asked))
+    *losses, tuned = (e.loss for e in evaluate(np.concatenate([drawn, prompt.vectors[None]])))
+    found = chance(np.array(losses), spec.budget, tuned)
+    note = f"The lowest loss on the trained formats among {found.n} random prompts (start: {spec.start})."
+    return _Rivals(drawn[int(np.argmin(losses))], found, note)
 
 
 def _described(task: Task) -> dict[str, Any]:

@@ -87,10 +87,16 @@ MATERIAL = 0.1
 CARRIED = 0.6
 
 
-def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None = None) -> dict[str, Any]:
+RIVALS = ("naive", "flat", "persona", "in-context", "best-random")
+
+
+def verdict(
+    rows: Sequence[Mapping[str, Any]], country: str, warning: str | None = None, remarks: Sequence[str] = ()
+) -> dict[str, Any]:
     """Did the prompt align the model, or fit it to a format? Judged on formats that the search never saw.
 
-    ``warning``: what the audit says against tuning this model at all.
+    ``warning``: what the audit says against tuning this model at all. ``remarks``: further sentences to say; they
+    decide nothing.
     """
     by_id = {row["id"]: row for row in rows}
     tuned, naive = by_id["tuned"], by_id["naive"]
@@ -99,6 +105,7 @@ def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None
         f"On the formats it was trained on, the prompt leaves {train:.1f} points of distance to {country} "
         f"(untuned {before:.1f}, flat answers {by_id['flat']['train']['loss']:.1f})."
     ]
+    sentences += remarks
     if warning is not None:
         sentences.append(warning)
     if tuned["heldout"] is None:
@@ -107,7 +114,7 @@ def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None
         headline = "Nothing was held out: this result cannot tell alignment from fitting a format."
         return {"kind": kind, "headline": headline, "sentences": sentences}
     held, held_before = tuned["heldout"]["loss"], naive["heldout"]["loss"]
-    rivals = [row for row in rows if row["id"] in ("naive", "flat", "persona", "in-context")]
+    rivals = [row for row in rows if row["id"] in RIVALS]
     rival = min(rivals, key=lambda row: row["heldout"]["loss"])
     sentences.append(
         f"On formats it never saw, {held:.1f} points remain (untuned {held_before:.1f}; best baseline: "
