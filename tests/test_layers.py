@@ -29,6 +29,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "scoring",
         "spaces",
         "targets",
+        "transfer",
         "validity",
         "version",
     ),

@@ -46,11 +46,11 @@ class Judge:
                 row["interval"][role] = self._interval(means[those])
         return {**row, "by_view": views, "note": note}
 
-    def _interval(self, means: Float[np.ndarray, "views items"]) -> list[float]:
-        """95 % bootstrap interval of the loss over formats and items, in points."""
+    def _interval(self, means: Float[np.ndarray, "views items"]) -> list[float] | None:
+        """95 % bootstrap interval of the loss over formats and items, in points; None where answers are missing."""
         scoring = Scoring(self.survey.weights, self.survey.constants, self.survey.target)
         found = loss_interval(means, scoring)
-        return [found.low, found.high]
+        return [found.low, found.high] if np.isfinite(found.estimate) else None
 
     def _figures(self, loss: float, scores: Float[np.ndarray, " dims"], mass: float) -> dict[str, Any]:
         present = int((~np.isnan(self.survey.target)).sum())
@@ -176,7 +176,7 @@ def plain_table(result: Mapping[str, Any]) -> list[list[str]]:
                 row["label"],
                 number(train["loss"]),
                 "–" if held is None else number(held["loss"]),
-                number((held or train)["mae"]),
+                "–" if held is None else number(held["mae"]),
                 *[number(s) for s in shown],
                 "–" if row["kind"] == "flat" else f"{train['mass']:.2f}",
             ]
