@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,12 +16,13 @@ import pandas as pd
 import pytest
 
 from acculturate import cli
-from acculturate.alignment import align, prepare
+from acculturate.alignment import _objective, align, prepare
 from acculturate.baselines import DEMONSTRATIONS, in_context, target_answers
 from acculturate.errors import UserError
 from acculturate.instruments import load_instrument
 from acculturate.journal import RunDirectory
 from acculturate.prompts import read_prompt
+from acculturate.report import render
 from acculturate.respondent import Interview, Respondent
 from acculturate.spec import make_spec
 from acculturate.starts import random_prompts, starting_prompts
@@ -145,6 +147,98 @@ class TestRecord:
         result = align(make_spec(settings(tiny, budget=13)), tmp_path / "run")
         assert result["search"]["evaluations"] == 13
         assert len(pd.read_parquet(tmp_path / "run" / "evaluations.parquet")) == 13
+
+
+@pytest.fixture(scope="module")
+def rich(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """A run with everything that can be added to the end of one."""
+    out = tmp_path_factory.mktemp("run") / "rich"
+    more = {"heldout_languages": ["ar", "zh"], "heldout_items": ["m04", "m12"], "sampled": True, "budget": 10}
+    return out, align(make_spec(settings(tiny, **more)), out)
+
+
+class TestTransfer:
+    def test_columns_say_what_is_new(self, rich):
+        _, result = rich
+        found = {column["title"]: column["views"] for column in result["transfer"]["columns"]}
+        assert found == {
+            "Trained": ["digits/question-first/0/en/ascending"],
+            "New labels and wording": ["letters/question-first/1/en/ascending"],
+            "New language": ["digits/question-first/0/ar/ascending", "digits/question-first/0/zh/ascending"],
+            "New layout, wording and option order": ["digits/options-first/2/en/descending"],
+        }
+
+    def test_cells_are_the_mean_losses_of_their_views_with_intervals(self, rich):
+        _, result = rich
+        rows = {row["id"]: row for row in result["rows"]}
+        for line in result["transfer"]["rows"]:
+            for column, cell in zip(result["transfer"]["columns"], line["cells"], strict=True):
+                of_view = {view["view"]: view["loss"] for view in rows[line["id"]]["by_view"]}
+                assert cell["loss"] == pytest.approx(np.mean([of_view[view] for view in column["views"]]))
+                assert (cell["interval"] is None) == (line["id"] == "flat")
+        trained = {line["id"]: line["cells"][0] for line in result["transfer"]["rows"]}
+        assert trained["tuned"]["interval"] == pytest.approx(rows["tuned"]["interval"]["train"])
+
+    def test_the_search_never_asks_a_held_out_item(self, rich, tiny):
+        out, result = rich
+        task = prepare(make_spec({**settings(tiny), "heldout_items": ["m04", "m12"]}))
+        respondent, survey = Respondent(task.spec.choice), task.survey(task.questionnaires["train"])
+        evaluate = _objective(task, respondent, "train", survey)
+        assert [*evaluate.interview.asked.instrument.item_ids] == [
+            f"m{i:02d}" for i in range(1, 25) if i not in (4, 12)
+        ]
+        (seen,) = evaluate(read_prompt(out).vectors[None])
+        untuned = Interview(respondent, task.questionnaires["train"]).ask()
+        whole = Interview(respondent, task.questionnaires["train"], n_tokens=2)(read_prompt(out).vectors[None])[0]
+        held = [3, 11]
+        assert np.array_equal(seen.response.logprobs[:, held], untuned.logprobs[:, held])
+        others = np.delete(np.arange(24), held)
+        np.testing.assert_allclose(seen.response.logprobs[:, others], whole.logprobs[:, others], atol=1e-4)
+        assert seen.loss == pytest.approx(result["search"]["search_loss"], abs=1e-3)
+        assert seen.loss == pytest.approx(result["random_prompts"]["tuned"], abs=1e-3)
+
+    def test_items_are_recorded_for_both_roles(self, rich):
+        _, result = rich
+        assert result["items"]["heldout"] == ["m04", "m12"]
+        for role in ("train", "heldout"):
+            record = result["items"]["by_role"][role]
+            losses = {row["id"]: row[role]["loss"] for row in result["rows"][:6]}
+            assert record["untuned"] == pytest.approx(losses["naive"])
+            assert record["improvement"] == pytest.approx(losses["naive"] - losses["tuned"])
+            assert record["heldout_items"]["n"] == 2 and record["trained_items"]["n"] == 22
+        assert any("the search never asked" in sentence for sentence in result["verdict"]["sentences"])
+
+    def test_sampled_answers_that_are_none_stay_missing(self, rich):
+        _, result = rich
+        rows = {row["id"]: row for row in result["rows"]}
+        for row in (rows["naive-sampled"], rows["tuned-sampled"]):
+            # A random model hardly ever generates a label: what it leaves open has no score, and no stand-in.
+            assert row["invalid_share"] > 0.5
+            assert row["train"]["loss"] is None and row["interval"]["train"] is None and row["heldout"] is None
+            assert row["train"]["mass"] == pytest.approx(1 - row["invalid_share"])
+            assert "could not be read" in row["note"] and "no answer" in row["note"]
+
+    def test_its_report_shows_every_figure(self, rich):
+        _, result = rich
+        page = render(result)
+        text = " ".join(re.sub(r"<[^>]*>", "", page).split())
+        assert "How far it carries" in text and "New language" in text and "What the improvement rests on" in text
+        heat = page[page.index('id="formats"') : page.index('id="audit"')]
+        for row in result["rows"][:6]:
+            for view in row["by_view"]:
+                assert f">{view['loss']:.1f}</td>" in heat
+
+    def test_a_language_of_the_search_cannot_be_held_out(self, tiny):
+        with pytest.raises(UserError, match="'en' is asked during the search"):
+            make_spec(settings(tiny, heldout_languages=["en"]))
+        with pytest.raises(UserError, match="no wording in language 'xx'"):
+            prepare(make_spec(settings(tiny, heldout_languages=["xx"])))
+
+    def test_held_out_items_have_to_exist_and_to_leave_something(self, tiny):
+        with pytest.raises(UserError, match=r"no item 'm4'.*m04"):
+            prepare(make_spec(settings(tiny, heldout_items=["m4"])))
+        with pytest.raises(UserError, match="dimension 'pdi'"):
+            prepare(make_spec(settings(tiny, heldout_items=["m07", "m02", "m20", "m23"])))
 
 
 def test_reloaded_prompt_scores_the_same_in_a_new_process(run, tiny):

@@ -255,7 +255,7 @@ def _result(
     scoring = Scoring(judge.survey.weights, judge.survey.constants, judge.survey.target)
     forms = [asked.formats[view[0]] for view in asked.views]
     items = _item_records(task, {row["id"]: row for row in rows}, scoring)
-    remarks = [rivals.chance.sentence, *item_sentences(items, MATERIAL)]
+    remarks = [rivals.chance.sentence, *item_sentences(items)]
     return {
         "schema": 1,
         "acculturate": VERSION,
@@ -298,8 +298,9 @@ def _random_prompts(task: Task, respondent: Respondent, prompt: SoftPrompt) -> _
     drawn = random_prompts(respondent, spec, task.target, sample_size(spec.budget))
     evaluate = _objective(task, respondent, "train", task.survey(asked))
     *losses, tuned = (e.loss for e in evaluate(np.concatenate([drawn, prompt.vectors[None]])))
-    found = chance(np.array(losses), spec.budget, tuned)
-    note = f"The lowest loss on the trained formats among {found.n} random prompts (start: {spec.start})."
+    where = "the trained formats" + (" and items" if spec.heldout_items else "")
+    found = chance(np.array(losses), spec.budget, tuned, where)
+    note = f"The lowest loss on {where} among {found.n} random prompts (start: {spec.start})."
     return _Rivals(drawn[int(np.argmin(losses))], found, note)
 
 
@@ -311,7 +312,11 @@ def _item_records(task: Task, rows: Mapping[str, Any], scoring: Scoring) -> dict
             np.array([view["item_means"] for view in rows[name]["by_view"] if view["role"] == role])
             for name in ("naive", "tuned")
         )
-        out[role] = item_record(naive, tuned, scoring, ids, task.spec.heldout_items) if len(naive) else None
+        out[role] = (
+            item_record(naive, tuned, scoring, ids, heldout=task.spec.heldout_items, material=MATERIAL)
+            if len(naive)
+            else None
+        )
     return out
 
 

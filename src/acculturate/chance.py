@@ -43,6 +43,7 @@ class Chance:
     interval: tuple[float, float] | None
     estimator: str
     tuned: float
+    where: str = "the trained formats"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,18 +53,18 @@ class Chance:
         """The estimate in words, with what it rests on."""
         if self.interval is None:
             return (
-                f"The search's budget spent on {self.budget:,} random prompts leaves {self.best:.1f} points on the "
-                f"trained formats; the tuned prompt leaves {self.tuned:.1f}."
+                f"The search's budget spent on {self.budget:,} random prompts leaves {self.best:.1f} points on "
+                f"{self.where}; the tuned prompt leaves {self.tuned:.1f}."
             )
         low, high = self.interval
         return (
             f"The search's budget spent on {self.budget:,} random prompts would be expected to leave about "
-            f"{self.expected_minimum:.1f} points on the trained formats (extrapolated from {self.n} of them, 95 % "
+            f"{self.expected_minimum:.1f} points on {self.where} (extrapolated from {self.n} of them, 95 % "
             f"{low:.1f} to {high:.1f}); the tuned prompt leaves {self.tuned:.1f}."
         )
 
 
-def chance(losses: Float[np.ndarray, "n"], budget: int, tuned: float) -> Chance:
+def chance(losses: Float[np.ndarray, "n"], budget: int, tuned: float, where: str = "the trained formats") -> Chance:
     """Sum up the losses of random prompts, in points; the interval comes from 1,000 resamples."""
     interval = None
     if budget > len(losses):
@@ -79,6 +80,7 @@ def chance(losses: Float[np.ndarray, "n"], budget: int, tuned: float) -> Chance:
         interval=interval,
         estimator=EXACT if interval is None else EXTRAPOLATED,
         tuned=tuned,
+        where=where,
     )
 
 

@@ -161,7 +161,7 @@ LIMITS = (
 def plain_table(result: Mapping[str, Any]) -> list[list[str]]:
     """Header and rows for a terminal: loss and error per dimension, trained and held out, scores per dimension."""
     dims = [d["id"] for d in result["instrument"]["dimensions"]]
-    header = ["", "trained", "held out", "held out/dim.", *[d.upper() for d in dims], "mass"]
+    header = ["", "trained", "held out", "/dim.", *[d.upper() for d in dims], "mass"]
 
     def number(value: float | None) -> str:
         return "–" if value is None or not np.isfinite(value) else f"{value:.1f}"

@@ -97,15 +97,15 @@ class RunSpec(BaseModel):
             raise ValueError(f"there is a text but start is '{self.start}'; give --start text or leave the text out")
         if not self.formats("train"):
             raise ValueError("there is no format to train on; name at least one with --train-formats")
+        known = {form.language for role in ("train", "validation") for form in self.formats(role)}
+        for language in self.heldout_languages:
+            if language in known:
+                raise ValueError(f"the language '{language}' is asked during the search; hold out another one")
         seen = set(self.formats("train"))
         for role in ("validation", "heldout"):
             if not seen.isdisjoint(self.formats(role)):
                 raise ValueError(f"a format for {role} is among those used before it; name each format once")
             seen |= set(self.formats(role))
-        known = {form.language for role in ("train", "validation") for form in self.formats(role)}
-        for language in self.heldout_languages:
-            if language in known:
-                raise ValueError(f"the language '{language}' is asked during the search; hold out another one")
         return self
 
     @property

@@ -125,14 +125,17 @@ def item_record(
     tuned: Float[np.ndarray, "views items"],
     scoring: Scoring,
     item_ids: Sequence[str],
+    *,
     heldout: Sequence[str] = (),
+    material: float = 0.0,
 ) -> dict[str, Any]:
     """What the improvement on one role's views rests on, for ``result.json``; all figures in points.
 
     ``cost`` of an item: what the loss rises by when the tuned prompt's answers to it are replaced by the untuned
-    model's. ``share``: that as a share of the improvement (None where there is none); costs do not add up, because
-    items that moved against each other both cost. ``top`` are the most costly, replaced together. ``interval``:
-    of the improvement, a paired 95 % bootstrap over the items of each dimension.
+    model's. ``share``: that as a share of the improvement, None where the improvement is at most the share
+    ``material`` of the untuned loss; costs do not add up, because items that moved against each other both cost.
+    ``top`` are the most costly, replaced together. ``interval``: of the improvement, a paired 95 % bootstrap over
+    the items of each dimension.
     """
     before, after = loss(naive, scoring), loss(tuned, scoring)
     improvement = before - after
@@ -144,7 +147,7 @@ def item_record(
         return loss(mixed, scoring) - after
 
     def share(points: float) -> float | None:
-        return points / improvement if improvement > 0 else None
+        return points / improvement if improvement > material * before else None
 
     costs, moves = [cost([i]) for i in range(len(item_ids))], towards(naive, tuned, scoring)
     ranked = sorted(np.flatnonzero(used).tolist(), key=lambda i: -costs[i])
@@ -175,17 +178,14 @@ def _together(moves: Float[np.ndarray, "items"], which: Bool[np.ndarray, "items"
     return {"n": n, "towards": right, "mean": float(some.mean()) if n else None, "chance": by_chance}
 
 
-def item_sentences(records: Mapping[str, Mapping[str, Any] | None], material: float) -> list[str]:
-    """The item figures of the most telling role in words: held out where there is one.
-
-    ``material``: the share of the untuned loss from which an improvement is worth taking apart.
-    """
+def item_sentences(records: Mapping[str, Mapping[str, Any] | None]) -> list[str]:
+    """The item figures of the most telling role in words: held out where there is one."""
     role = "heldout" if records.get("heldout") else "train"
     record, where = records[role], "unseen" if role == "heldout" else "trained"
     assert record is not None
     sentences = []
-    if record["improvement"] > material * record["untuned"]:
-        one, three = record["top"]
+    one, three = record["top"]
+    if one["share"] is not None:
         sentences.append(
             f"Without the move of item {one['items'][0]} the improvement on {where} formats would be smaller by "
             f"{one['share']:.0%}, without {_listed(three['items'])} by {three['share']:.0%}."
