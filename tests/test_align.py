@@ -19,11 +19,13 @@ from acculturate import cli
 from acculturate.alignment import _objective, align, prepare
 from acculturate.baselines import DEMONSTRATIONS, in_context, target_answers
 from acculturate.errors import UserError
+from acculturate.formats import Questionnaire, parse_format, questionnaire
 from acculturate.instruments import load_instrument
 from acculturate.journal import RunDirectory
-from acculturate.prompts import read_prompt
+from acculturate.measure import ANSWERS, Asking, asking_by, score_respondent
+from acculturate.prompts import SoftPrompt, read_prompt
 from acculturate.report import render
-from acculturate.respondent import Interview, Respondent
+from acculturate.respondent import Context, Interview, Respondent
 from acculturate.spec import make_spec
 from acculturate.starts import random_prompts, starting_prompts
 
@@ -153,7 +155,7 @@ class TestRecord:
 def rich(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     """A run with everything that can be added to the end of one."""
     out = tmp_path_factory.mktemp("run") / "rich"
-    more = {"heldout_languages": ["ar", "zh"], "heldout_items": ["m04", "m12"], "sampled": True, "budget": 10}
+    more = {"heldout_languages": ["zh"], "heldout_items": ["m04", "m12"], "sampled": True, "budget": 10}
     return out, align(make_spec(settings(tiny, **more)), out)
 
 
@@ -164,7 +166,7 @@ class TestTransfer:
         assert found == {
             "Trained": ["digits/question-first/0/en/ascending"],
             "New labels and wording": ["letters/question-first/1/en/ascending"],
-            "New language": ["digits/question-first/0/ar/ascending", "digits/question-first/0/zh/ascending"],
+            "New language": ["digits/question-first/0/zh/ascending"],
             "New layout, wording and option order": ["digits/options-first/2/en/descending"],
         }
 
@@ -376,6 +378,18 @@ class TestMistakes:
         assert "Atlantis" in said
         assert not (tmp_path / "o").exists()
 
+    def test_an_instrument_without_published_scores(self, fails, tiny, tmp_path):
+        asked = ("align", "--model", tiny, "--country", "SWE", "--out", tmp_path / "o", "--instrument", "values_map")
+        assert "--targets FILE" in (said := fails(*asked)) and "country, secular, expression" in said
+        (tmp_path / "map.csv").write_text("country,secular,expression\nSweden,80,90\n")
+        spec = {**settings(tiny, instrument="values_map", country="SWE"), "targets": str(tmp_path / "map.csv")}
+        spec["heldout_formats"] = ["letters/question-first/1/en"]  # it has two wordings, not three
+        assert prepare(make_spec(spec)).target.scores == {"secular": 80.0, "expression": 90.0}
+
+    def test_an_unknown_way_of_answering(self, fails, tiny):
+        for verb in ("score", "audit"):
+            assert "probabilities, sampled, cloze" in fails(verb, "--model", tiny, "--answers", "spoken")
+
     def test_no_country(self, fails, tmp_path):
         assert "--country" in fails("align", "--out", tmp_path / "o")
 
@@ -429,13 +443,45 @@ class TestMistakes:
         assert "means.csv" in fails("score", "--item-means", tmp_path / "means.csv")
 
     def test_prompt_of_another_width(self, fails, tiny, tmp_path):
-        from acculturate.prompts import SoftPrompt, write_prompt
+        from acculturate.prompts import write_prompt
 
         write_prompt(tmp_path / "p.safetensors", SoftPrompt(np.zeros((2, 7), np.float32), "system", {"model": "x"}))
         assert "width 7" in fails("score", "--model", tiny, "--prompt", tmp_path / "p.safetensors")
 
     def test_score_without_anything(self, fails):
         assert "--item-means" in fails("score")
+
+
+class TestAnswers:
+    """The ways to answer, from the command line's functions."""
+
+    @pytest.fixture
+    def asked(self, tiny) -> tuple[Respondent, Questionnaire]:
+        asked = questionnaire(load_instrument("values_map"), [parse_format("letters/options-first/0/en")])
+        return Respondent(make_spec(settings(tiny)).choice), asked
+
+    def test_each_is_what_its_module_gives(self, asked):
+        respondent, form = asked
+        records = {way: score_respondent(respondent, form, Asking(answers=way), None) for way in ANSWERS}
+        for way, record in records.items():
+            assert record["answers"] == way
+            response = asking_by(respondent, way)(form, Context())
+            assert record["answer_mass"] == pytest.approx(response.mass.mean())
+        assert all(score is not None for score in records["cloze"]["scores"].values())
+        assert records["cloze"]["scores"] != records["probabilities"]["scores"]
+
+    def test_what_cannot_be_read_is_missing(self, asked):
+        record = score_respondent(*asked, Asking(answers="sampled"), None)
+        assert record["answer_mass"] < 0.5 and None in record["scores"].values()
+        assert any("could not be read" in note for note in record["notes"])
+
+    def test_a_soft_prompt_goes_into_each(self, asked):
+        respondent, form = asked
+        vectors = respondent.rows([5, 90, 200, 41]).astype(np.float32) * 3
+        prompt = SoftPrompt(vectors, "response_start", respondent.identity)
+        for way in ("probabilities", "cloze"):
+            with_it = score_respondent(respondent, form, Asking(answers=way), prompt)
+            assert with_it["scores"] != score_respondent(respondent, form, Asking(answers=way), None)["scores"]
 
 
 def test_config_file_gives_the_same_run_as_flags(tiny, tmp_path, run):

@@ -82,7 +82,7 @@ class Task:
 def prepare(spec: RunSpec) -> Task:
     """Look up all that a spec names; raises ``UserError`` before anything is loaded or written."""
     instrument = load_instrument(spec.instrument, wording=Path(spec.wording) if spec.wording else None)
-    target = find_target(spec.country, spec.targets)
+    target = find_target(spec.country, spec.targets, instrument.dimension_ids)
     _check_heldout_items(instrument, target.vector(instrument.dimension_ids), spec)
     asked = {
         role: questionnaire(instrument, spec.formats(role), balanced=spec.balanced) if spec.formats(role) else None

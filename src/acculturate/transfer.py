@@ -73,20 +73,21 @@ def transfer_matrix(
 
     ``rows``: as ``results.Judge.row`` gives them, asked in every view. Flat answers have no interval.
     """
+    alone = [sum(other.role == column.role for other in found) == 1 for column in found]
     lines = []
     for row in rows:
         means = np.array([view["item_means"] for view in row["by_view"]], dtype=float)
         losses = np.array([view["loss"] for view in row["by_view"]], dtype=float)
         cells = []
-        for column in found:
+        for column, whole in zip(found, alone, strict=True):
             those = list(column.views)
-            interval = None if row["kind"] == "flat" else loss_interval(means[those], scoring)
-            cells.append(
-                {
-                    "loss": float(losses[those].mean()),
-                    "interval": None if interval is None else [interval.low, interval.high],
-                }
-            )
+            interval = None
+            if whole:  # the row has it already
+                interval = row["interval"].get(column.role)
+            elif row["kind"] != "flat":
+                drawn = loss_interval(means[those], scoring)
+                interval = [drawn.low, drawn.high]
+            cells.append({"loss": float(losses[those].mean()), "interval": interval})
         lines.append({"id": row["id"], "label": row["label"], "kind": row["kind"], "cells": cells})
     described = [
         {
