@@ -90,7 +90,7 @@ class Bench:
         """Losses per format, trained and not, of the untuned model and of the prompt at the end."""
         respondent = self._respondent
         slopes = [Slope(self._interview(form, regime), self._survey(form, regime)) for form in regime.formats]
-        first = vocabulary_rows(respondent, regime.tokens, 1, regime.seed)[0]
+        first = vocabulary_rows(respondent, regime.tokens, 1, np.random.default_rng(regime.seed))[0]
         curve = []
         prompt = first
         for step, prompt in descent(first, respondent.unit, slopes, how):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,14 +17,18 @@ import pandas as pd
 import pytest
 
 from acculturate import cli
-from acculturate.alignment import align, prepare
+from acculturate.alignment import align, objective, prepare
 from acculturate.baselines import DEMONSTRATIONS, in_context, target_answers
 from acculturate.errors import UserError
+from acculturate.formats import Questionnaire, parse_format, questionnaire
 from acculturate.instruments import load_instrument
 from acculturate.journal import RunDirectory
-from acculturate.prompts import read_prompt
-from acculturate.respondent import Interview, Respondent
+from acculturate.measure import ANSWERS, Asking, asking_by, score_respondent
+from acculturate.prompts import SoftPrompt, read_prompt
+from acculturate.report import render
+from acculturate.respondent import Context, Interview, Respondent
 from acculturate.spec import RunSpec, make_spec
+from acculturate.starts import random_prompts, starting_prompts
 
 FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json")
 ROLES = (("train", "letters"), ("validation", "digits"))
@@ -79,7 +84,9 @@ class TestRecord:
 
     def test_rows_stand_in_order_with_every_role(self, run):
         _, result = run
-        assert [row["id"] for row in result["rows"]] == ["flat", "naive", "persona", "in-context", "tuned"]
+        assert [row["id"] for row in result["rows"]] == [
+            *("flat", "naive", "persona", "in-context", "best-random", "tuned")
+        ]
         for row in result["rows"]:
             assert row["heldout"] is not None, "a format that was not trained on always stands beside"
             assert [view["role"] for view in row["by_view"]] == ["train", "heldout", "heldout"]
@@ -109,6 +116,24 @@ class TestRecord:
         assert result["search"]["rows"] == 1
         assert result["rows"][-1]["train"]["loss"] == pytest.approx(best[-1], abs=1e-3)
 
+    def test_random_prompts_are_the_best_of_as_many_as_the_budget(self, run):
+        _, result = run
+        found, row = result["random_prompts"], result["rows"][-2]
+        assert (found["n"], found["budget"], found["estimator"], found["interval"]) == (20, 20, "exact", None)
+        assert row["train"]["loss"] == pytest.approx(found["best"], abs=1e-3)
+        assert found["expected_minimum"] == found["best"] < found["median"]
+        assert found["tuned"] == pytest.approx(result["rows"][-1]["train"]["loss"], abs=1e-3)
+        assert any("20 random prompts" in sentence for sentence in result["verdict"]["sentences"])
+
+    def test_random_prompts_are_none_of_the_searchs_own(self, run, tiny):
+        spec = prepare(make_spec(settings(tiny))).spec
+        respondent = Respondent(spec.choice)
+        target = prepare(spec).target
+        drawn = random_prompts(respondent, spec, target, 5)
+        assert np.array_equal(drawn, random_prompts(respondent, spec, target, 5))
+        assert not np.array_equal(drawn, starting_prompts(respondent, spec, target))
+        assert not np.array_equal(drawn, random_prompts(respondent, spec.model_copy(update={"seed": 1}), target, 5))
+
     def test_evaluations_hold_every_candidate(self, run):
         out, result = run
         table = pd.read_parquet(out / "evaluations.parquet")
@@ -127,6 +152,98 @@ class TestRecord:
         result = align(make_spec(settings(tiny, budget=13)), tmp_path / "run")
         assert result["search"]["evaluations"] == 13
         assert len(pd.read_parquet(tmp_path / "run" / "evaluations.parquet")) == 13
+
+
+@pytest.fixture(scope="module")
+def rich(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """A run with everything that can be added to the end of one."""
+    out = tmp_path_factory.mktemp("run") / "rich"
+    more = {"heldout_languages": ["zh"], "heldout_items": ["m04", "m12"], "sampled": True, "budget": 10}
+    return out, align(make_spec(settings(tiny, **more)), out)
+
+
+class TestTransfer:
+    def test_columns_say_what_is_new(self, rich):
+        _, result = rich
+        found = {column["title"]: column["views"] for column in result["transfer"]["columns"]}
+        assert found == {
+            "Trained": ["digits/question-first/0/en/ascending"],
+            "New labels and wording": ["letters/question-first/1/en/ascending"],
+            "New language": ["digits/question-first/0/zh/ascending"],
+            "New layout, wording and option order": ["digits/options-first/2/en/descending"],
+        }
+
+    def test_cells_are_the_mean_losses_of_their_views_with_intervals(self, rich):
+        _, result = rich
+        rows = {row["id"]: row for row in result["rows"]}
+        for line in result["transfer"]["rows"]:
+            for column, cell in zip(result["transfer"]["columns"], line["cells"], strict=True):
+                of_view = {view["view"]: view["loss"] for view in rows[line["id"]]["by_view"]}
+                assert cell["loss"] == pytest.approx(np.mean([of_view[view] for view in column["views"]]))
+                assert (cell["interval"] is None) == (line["id"] == "flat")
+        trained = {line["id"]: line["cells"][0] for line in result["transfer"]["rows"]}
+        assert trained["tuned"]["interval"] == pytest.approx(rows["tuned"]["interval"]["train"])
+
+    def test_the_search_never_asks_a_held_out_item(self, rich, tiny):
+        out, result = rich
+        task = prepare(make_spec({**settings(tiny), "heldout_items": ["m04", "m12"]}))
+        respondent, survey = Respondent(task.spec.choice), task.survey(task.questionnaires["train"])
+        evaluate = objective(task, respondent, "train", survey)
+        assert [*evaluate.interview.asked.instrument.item_ids] == [
+            f"m{i:02d}" for i in range(1, 25) if i not in (4, 12)
+        ]
+        (seen,) = evaluate(read_prompt(out).vectors[None])
+        untuned = Interview(respondent, task.questionnaires["train"]).ask()
+        whole = Interview(respondent, task.questionnaires["train"], n_tokens=2)(read_prompt(out).vectors[None])[0]
+        held = [3, 11]
+        assert np.array_equal(seen.response.logprobs[:, held], untuned.logprobs[:, held])
+        others = np.delete(np.arange(24), held)
+        np.testing.assert_allclose(seen.response.logprobs[:, others], whole.logprobs[:, others], atol=1e-4)
+        assert seen.loss == pytest.approx(result["search"]["search_loss"], abs=1e-3)
+        assert seen.loss == pytest.approx(result["random_prompts"]["tuned"], abs=1e-3)
+
+    def test_items_are_recorded_for_both_roles(self, rich):
+        _, result = rich
+        assert result["items"]["heldout"] == ["m04", "m12"]
+        for role in ("train", "heldout"):
+            record = result["items"]["by_role"][role]
+            losses = {row["id"]: row[role]["loss"] for row in result["rows"][:6]}
+            assert record["untuned"] == pytest.approx(losses["naive"])
+            assert record["improvement"] == pytest.approx(losses["naive"] - losses["tuned"])
+            assert record["heldout_items"]["n"] == 2 and record["trained_items"]["n"] == 22
+        assert any("the search never asked" in sentence for sentence in result["verdict"]["sentences"])
+
+    def test_sampled_answers_that_are_none_stay_missing(self, rich):
+        _, result = rich
+        rows = {row["id"]: row for row in result["rows"]}
+        for row in (rows["naive-sampled"], rows["tuned-sampled"]):
+            # A random model hardly ever generates a label: what it leaves open has no score, and no stand-in.
+            assert row["invalid_share"] > 0.5
+            assert row["train"]["loss"] is None and row["interval"]["train"] is None and row["heldout"] is None
+            assert row["train"]["mass"] == pytest.approx(1 - row["invalid_share"])
+            assert "could not be read" in row["note"] and "no answer" in row["note"]
+
+    def test_its_report_shows_every_figure(self, rich):
+        _, result = rich
+        page = render(result)
+        text = " ".join(re.sub(r"<[^>]*>", "", page).split())
+        assert "How far it carries" in text and "New language" in text and "What the improvement rests on" in text
+        heat = page[page.index('id="formats"') : page.index('id="audit"')]
+        for row in result["rows"][:6]:
+            for view in row["by_view"]:
+                assert f">{view['loss']:.1f}</td>" in heat
+
+    def test_a_language_of_the_search_cannot_be_held_out(self, tiny):
+        with pytest.raises(UserError, match="'en' is asked during the search"):
+            make_spec(settings(tiny, heldout_languages=["en"]))
+        with pytest.raises(UserError, match="no wording in language 'xx'"):
+            prepare(make_spec(settings(tiny, heldout_languages=["xx"])))
+
+    def test_held_out_items_have_to_exist_and_to_leave_something(self, tiny):
+        with pytest.raises(UserError, match=r"no item 'm4'.*m04"):
+            prepare(make_spec(settings(tiny, heldout_items=["m4"])))
+        with pytest.raises(UserError, match="dimension 'pdi'"):
+            prepare(make_spec(settings(tiny, heldout_items=["m07", "m02", "m20", "m23"])))
 
 
 def test_reloaded_prompt_scores_the_same_in_a_new_process(run, tiny):
@@ -313,6 +430,18 @@ class TestMistakes:
         assert "Atlantis" in said
         assert not (tmp_path / "o").exists()
 
+    def test_an_instrument_without_published_scores(self, fails, tiny, tmp_path):
+        asked = ("align", "--model", tiny, "--country", "SWE", "--out", tmp_path / "o", "--instrument", "values_map")
+        assert "--targets FILE" in (said := fails(*asked)) and "country, secular, expression" in said
+        (tmp_path / "map.csv").write_text("country,secular,expression\nSweden,80,90\n")
+        spec = {**settings(tiny, instrument="values_map", country="SWE"), "targets": str(tmp_path / "map.csv")}
+        spec["heldout_formats"] = ["letters/question-first/1/en"]  # it has two wordings, not three
+        assert prepare(make_spec(spec)).target.scores == {"secular": 80.0, "expression": 90.0}
+
+    def test_an_unknown_way_of_answering(self, fails, tiny):
+        for verb in ("score", "audit"):
+            assert "probabilities, sampled, cloze" in fails(verb, "--model", tiny, "--answers", "spoken")
+
     def test_no_country(self, fails, tmp_path):
         assert "--country" in fails("align", "--out", tmp_path / "o")
 
@@ -381,7 +510,7 @@ class TestMistakes:
         assert "means.csv" in fails("score", "--item-means", tmp_path / "means.csv")
 
     def test_prompt_of_another_width(self, fails, tiny, tmp_path):
-        from acculturate.prompts import SoftPrompt, write_prompt
+        from acculturate.prompts import write_prompt
 
         write_prompt(tmp_path / "p.safetensors", SoftPrompt(np.zeros((2, 7), np.float32), "system", {"model": "x"}))
         assert "width 7" in fails("score", "--model", tiny, "--prompt", tmp_path / "p.safetensors")
@@ -426,6 +555,38 @@ def test_spread_and_projection_reach_the_run(tiny, tmp_path, monkeypatch, capsys
     assert (spec["projection_dim"], spec["spread"]) == (7, 0.01)
     losses = [json.loads(line)["losses"] for line in (tmp_path / "o" / "journal.jsonl").read_text().splitlines()]
     assert 0 < np.ptp(losses[0]) < 5, "a small spread keeps the first population near the text"
+
+
+class TestAnswers:
+    """The ways to answer, from the command line's functions."""
+
+    @pytest.fixture
+    def asked(self, tiny) -> tuple[Respondent, Questionnaire]:
+        asked = questionnaire(load_instrument("values_map"), [parse_format("letters/options-first/0/en")])
+        return Respondent(make_spec(settings(tiny)).choice), asked
+
+    def test_each_is_what_its_module_gives(self, asked):
+        respondent, form = asked
+        records = {way: score_respondent(respondent, form, Asking(answers=way), None) for way in ANSWERS}
+        for way, record in records.items():
+            assert record["answers"] == way
+            response = asking_by(respondent, way)(form, Context())
+            assert record["answer_mass"] == pytest.approx(response.mass.mean())
+        assert all(score is not None for score in records["cloze"]["scores"].values())
+        assert records["cloze"]["scores"] != records["probabilities"]["scores"]
+
+    def test_what_cannot_be_read_is_missing(self, asked):
+        record = score_respondent(*asked, Asking(answers="sampled"), None)
+        assert record["answer_mass"] < 0.5 and None in record["scores"].values()
+        assert any("could not be read" in note for note in record["notes"])
+
+    def test_a_soft_prompt_goes_into_each(self, asked):
+        respondent, form = asked
+        vectors = respondent.rows([5, 90, 200, 41]).astype(np.float32) * 3
+        prompt = SoftPrompt(vectors, "response_start", respondent.identity)
+        for way in ("probabilities", "cloze"):
+            with_it = score_respondent(respondent, form, Asking(answers=way), prompt)
+            assert with_it["scores"] != score_respondent(respondent, form, Asking(answers=way), None)["scores"]
 
 
 def test_config_file_gives_the_same_run_as_flags(tiny, tmp_path, run):

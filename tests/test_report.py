@@ -71,8 +71,11 @@ def extreme() -> dict:
     result["views"] = [{"name": name, "role": role} for name, role in names]
     for row in result["rows"]:
         pattern = row["by_view"][0]
-        row["by_view"] = [pattern | {"name": n, "role": r, "loss": 10.0**k} for k, (n, r) in enumerate(names)]
+        row["by_view"] = [pattern | {"view": n, "role": r, "loss": 10.0**k} for k, (n, r) in enumerate(names)]
         row["note"] = QUOTES + SCRIPT
+    result["transfer"]["columns"][0]["title"] = "column " + SCRIPT
+    for line in result["transfer"]["rows"]:
+        line |= {"label": "row " + QUOTES + SCRIPT, "kind": QUOTES}
     tuned = result["rows"][-1]
     tuned["label"] = ARABIC[:20] + SCRIPT
     tuned["train"]["scores"] |= {"pdi": 12345.6, "mas": -250.0, "lto": None}
@@ -137,7 +140,7 @@ def test_the_page_says_what_the_result_says(saudi: dict) -> None:
     assert len(outline.all("h1")) == 1
     assert saudi["verdict"]["headline"] in outline.said
     sections = [attrs["id"] for attrs in outline.all("section")]
-    assert sections == ["dimensions", "table", "search", "answers", "formats", "audit", "made", "limits"]
+    assert sections == ["dimensions", "table", "transfer", "search", "answers", "formats", "audit", "made", "limits"]
     for row in saudi["rows"]:
         assert row["label"] in outline.said
         for role in ("train", "heldout"):
@@ -195,7 +198,7 @@ def test_a_note_explains_losses_above_the_distance_of_mean_scores(saudi: dict) -
 def test_missing_parts_leave_no_empty_shells(sparse: dict) -> None:
     outline = Outline(render(sparse))
     sections = [attrs["id"] for attrs in outline.all("section")]
-    assert sections == ["dimensions", "table", "search", "answers", "formats", "made", "limits"]
+    assert sections == ["dimensions", "table", "transfer", "search", "answers", "formats", "made", "limits"]
     assert f"{sparse['target']['note']} A missing score is shown as – and takes no part" in outline.said
     sparse["target"]["note"] = None
     assert "The target has no score on Self-expression values. A missing" in Outline(render(sparse)).said
@@ -240,6 +243,30 @@ def test_the_audit_as_the_package_writes_it(saudi: dict) -> None:
     assert "between formats" not in outline.said and "Thresholds" not in outline.said
 
 
+def test_the_transfer_matrix_and_what_the_improvement_rests_on(saudi: dict) -> None:
+    said = Outline(render(saudi)).said
+    for column in saudi["transfer"]["columns"]:
+        assert column["title"] in said
+    for line in saudi["transfer"]["rows"]:
+        for cell in line["cells"]:
+            assert f"{cell['loss']:.1f}" in said
+            assert cell["interval"] is None or f"{cell['interval'][0]:.1f} to {cell['interval'][1]:.1f}" in said
+    for role in ("train", "heldout"):
+        record = saudi["items"]["by_role"][role]
+        assert f"loss falls by {record['improvement']:.1f} points" in said
+        assert f"{record['top'][0]['cost']:.1f} points higher without the move of" in said
+        assert f"Of the 3 items held out, {record['heldout_items']['towards']} moved" in said
+    assert "held out: not asked in the search" in said
+
+
+def test_a_result_from_before_there_were_these_parts_still_renders(saudi: dict) -> None:
+    for key in ("transfer", "items", "random_prompts"):
+        del saudi[key]
+    outline = Outline(render(saudi))
+    assert "transfer" not in [attrs["id"] for attrs in outline.all("section")]
+    assert "What the improvement rests on" not in outline.said and "Item by item" not in outline.said
+
+
 def test_a_search_without_a_curve_has_no_search_section(sparse: dict) -> None:
     sparse["search"]["curve"] = []
     assert 'id="search"' not in render(sparse)
@@ -259,7 +286,7 @@ def test_optional_figures_may_be_null_absent_or_not_numbers(saudi: dict) -> None
         row["heldout"]["loss"] = math.inf
         row["by_view"] = []
     saudi["target"].pop("note")
-    saudi["audit"] = None
+    saudi["audit"] = saudi["transfer"] = saudi["items"] = None
     page = render(saudi)
     said = Outline(page).said
     assert not re.search(r"\b(nan|inf|infinity|None)\b(?! were)", said)

@@ -58,6 +58,14 @@ def test_a_model_that_does_not_read_the_options_is_never_called_aligned():
     assert "do not read" in found["headline"]
 
 
+def test_the_best_random_prompt_is_a_rival_and_remarks_decide_nothing():
+    random = {"id": "best-random", "label": "Best random prompt", "train": {"loss": 90.0}, "heldout": {"loss": 41.0}}
+    found = verdict([*rows(5.0, 40.0), random], "Ruritania", None, ["A remark."])
+    assert found["kind"] == "partly" and "best random prompt" in found["headline"]
+    assert "A remark." in found["sentences"]
+    assert verdict(rows(5.0, 40.0), "Ruritania", None, ["A remark."])["kind"] == "aligned"
+
+
 def test_nothing_held_out_is_said():
     assert "held out" in verdict(rows(5.0, None), "Ruritania")["headline"]
 

@@ -153,7 +153,7 @@ def _default(parameter: inspect.Parameter, callback: Callable[..., Any]) -> str:
         return "required"
     if value is True:
         return "on"
-    if value is None or value is False or value == "":
+    if value is None or value is False or value in ("", ()):
         return "–"
     return f"`{value}`"
 

@@ -18,22 +18,28 @@ from jaxtyping import Float
 
 from acculturate.audit import Audit, asking, audit
 from acculturate.baselines import baseline_responses
-from acculturate.formats import Questionnaire, questionnaire
+from acculturate.chance import Chance, chance, sample_size
+from acculturate.datafile import nearest
+from acculturate.errors import UserError
+from acculturate.formats import Questionnaire, questionnaire, without
 from acculturate.instruments import Instrument, load_instrument
 from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
 from acculturate.loading import sha256_of
 from acculturate.methods import make_optimizer, method_name
-from acculturate.objective import Objective, survey_of
+from acculturate.objective import Objective, Unasked, survey_of
 from acculturate.optimizers import Optimizer
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
 from acculturate.respondent import Interview, Respondent
-from acculturate.results import LIMITS, Judge, search_record, verdict
+from acculturate.results import LIMITS, MATERIAL, Judge, search_record, verdict
+from acculturate.sampling import Sampling, sampled_responses
 from acculturate.scoring import Response, Survey
 from acculturate.search import Progress, Search
 from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec, to_json
-from acculturate.starts import earlier_prompt, starting_prompts
+from acculturate.starts import earlier_prompt, random_prompts, starting_prompts
 from acculturate.targets import Target, explain_missing, find_target
+from acculturate.transfer import columns, item_record, item_sentences, transfer_matrix
+from acculturate.validity import Scoring
 from acculturate.version import VERSION
 
 Watch = Callable[[str, Progress | None], None]
@@ -90,8 +96,8 @@ class Task:
 def prepare(spec: RunSpec) -> Task:
     """Look up all that a spec names; raises ``UserError`` before anything is loaded or written."""
     instrument = load_instrument(spec.instrument, wording=Path(spec.wording) if spec.wording else None)
-    target = find_target(spec.country, spec.targets)
-    target.vector(instrument.dimension_ids)
+    target = find_target(spec.country, spec.targets, instrument.dimension_ids)
+    _check_heldout_items(instrument, target.vector(instrument.dimension_ids), spec)
     asked = {
         role: questionnaire(instrument, spec.formats(role), balanced=spec.balanced) if spec.formats(role) else None
         for role in ("train", "validation", "heldout")
@@ -100,6 +106,22 @@ def prepare(spec: RunSpec) -> Task:
     task.optimizer()
     earlier_prompt(spec)
     return task
+
+
+def _check_heldout_items(instrument: Instrument, target: Float[np.ndarray, "dims"], spec: RunSpec) -> None:
+    ids = instrument.item_ids
+    for item in spec.heldout_items:
+        if item not in ids:
+            raise UserError(
+                f"Instrument '{instrument.id}' has no item '{item}'{nearest(item, ids)}; "
+                "hold out items by their ids, like --heldout-items m04,m12."
+            )
+    left = instrument.weights(mas25=spec.mas25)[:, ~np.isin(ids, spec.heldout_items)]
+    for dimension, weights, wanted in zip(instrument.dimension_ids, left, target, strict=True):
+        if not np.isnan(wanted) and not weights.any():
+            raise UserError(
+                f"With these items held out, no item of dimension '{dimension}' is left to search with; hold out fewer."
+            )
 
 
 def align(spec: RunSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
@@ -174,10 +196,9 @@ class Ready:
         population = starting_prompts(respondent, spec, task.target)
         self.space = space_of(respondent, spec, population)
         self.start = self.space.encode(population)
-        self._interview = interview(respondent, asked, spec)
-        self.search = Search(
-            Objective(self._interview, survey), self.space, optimizer, spec.budget, self._validation(task, respondent)
-        )
+        evaluate = objective(task, respondent, "train", survey)
+        self._interview = evaluate.interview
+        self.search = Search(evaluate, self.space, optimizer, spec.budget, self._validation(task, respondent))
         # A method that refuses this space (full CMA-ES) says so now.
         optimizer.init(self.start, spec.seed)
 
@@ -192,7 +213,7 @@ class Ready:
         if asked is None:
             return None
         survey = searched_survey(task, "validation", lambda: Interview(respondent, asked).ask())
-        evaluate = Objective(interview(respondent, asked, task.spec), survey)
+        evaluate = objective(task, respondent, "validation", survey)
         return lambda prompts: evaluate(prompts)[0].loss
 
     def prompt(self, progress: Progress) -> SoftPrompt:
@@ -227,6 +248,18 @@ def interview(respondent: Respondent, asked: Questionnaire, spec: RunSpec) -> In
     return Interview(respondent, asked, slot=spec.slot, n_tokens=spec.tokens, rows=spec.rows)
 
 
+def objective(task: Task, respondent: Respondent, role: str, survey: Survey) -> Objective:
+    """Evaluates prompts on one role's formats; the untuned model answers the items that are held out."""
+    spec, asked = task.spec, task.questionnaires[role]
+    assert asked is not None
+    if not spec.heldout_items:
+        return Objective(interview(respondent, asked, spec), survey)
+    ids = asked.instrument.item_ids
+    places = tuple(place for place, item in enumerate(ids) if item not in spec.heldout_items)
+    untuned = Unasked(Interview(respondent, asked).ask(), places)
+    return Objective(interview(respondent, without(asked, spec.heldout_items), spec), survey, untuned)
+
+
 def space_of(respondent: Respondent, spec: RunSpec, population: Float[np.ndarray, "n tokens hidden"]) -> Space:
     """Offsets around the text where there is one, else around zero (the full space) or the population's mean."""
     around = population[0] if spec.start == "text" or spec.warm_start else np.zeros_like(population[0])
@@ -257,8 +290,14 @@ def _result(
         judge.row(ident, label, "flat" if ident == "flat" else "baseline", response, note)
         for ident, label, response, note in baseline_responses(respondent, asked, judge.survey, task.target)
     ]
-    response = interview(respondent, asked, spec)(prompt.vectors[None])[0]
-    rows.append(judge.row("tuned", "Tuned prompt", "tuned", response))
+    rivals = _random_prompts(task, respondent, prompt)
+    ask = interview(respondent, asked, spec)
+    rows.append(judge.row("best-random", "Best random prompt", "baseline", ask(rivals.best[None])[0], rivals.note))
+    rows.append(judge.row("tuned", "Tuned prompt", "tuned", ask(prompt.vectors[None])[0]))
+    scoring = Scoring(judge.survey.weights, judge.survey.constants, judge.survey.target)
+    forms = [asked.formats[view[0]] for view in asked.views]
+    items = _item_records(task, {row["id"]: row for row in rows}, scoring)
+    remarks = [rivals.chance.sentence, *item_sentences(items)]
     return {
         "schema": 1,
         "acculturate": VERSION,
@@ -274,12 +313,69 @@ def _result(
         },
         "instrument": _described(task),
         "views": [{"name": n, "role": r} for n, r in zip(asked.view_names, task.roles, strict=True)],
-        "rows": rows,
+        "rows": rows + (_sampled_rows(task, respondent, prompt) if spec.sampled else []),
+        "transfer": transfer_matrix(rows, columns(forms, task.roles), scoring),
+        "items": {"heldout": list(spec.heldout_items), "by_role": items},
+        "random_prompts": rivals.chance.to_json(),
         "search": search,
-        "verdict": verdict(rows, task.target.country, found.warning),
+        "verdict": verdict(rows, task.target.country, found.warning, remarks),
         "audit": found.to_json(),
         "limits": list(LIMITS),
     }
+
+
+@dataclass(frozen=True, eq=False)
+class _Rivals:
+    """The best of some random prompts by its loss on the trained formats, and what they say about more of them."""
+
+    best: Float[np.ndarray, "tokens hidden"]
+    chance: Chance
+    note: str
+
+
+def _random_prompts(task: Task, respondent: Respondent, prompt: SoftPrompt) -> _Rivals:
+    """Ask random prompts and the tuned one on the trained formats; an anchor, which is no distance, is left out."""
+    spec, asked = task.spec, task.questionnaires["train"]
+    assert asked is not None
+    drawn = random_prompts(respondent, spec, task.target, sample_size(spec.budget))
+    evaluate = objective(task, respondent, "train", task.survey(asked))
+    *losses, tuned = (e.loss for e in evaluate(np.concatenate([drawn, prompt.vectors[None]])))
+    where = "the trained formats" + (" and items" if spec.heldout_items else "")
+    found = chance(np.array(losses), spec.budget, tuned, where)
+    note = f"The lowest loss on {where} among {found.n} random prompts (start: {spec.start})."
+    return _Rivals(drawn[int(np.argmin(losses))], found, note)
+
+
+def _item_records(task: Task, rows: Mapping[str, Any], scoring: Scoring) -> dict[str, dict[str, Any] | None]:
+    """What the tuned prompt's improvement rests on, item by item, on trained and on held-out formats."""
+    ids, out = task.instrument.item_ids, {}
+    for role in ("train", "heldout"):
+        naive, tuned = (
+            np.array([view["item_means"] for view in rows[name]["by_view"] if view["role"] == role])
+            for name in ("naive", "tuned")
+        )
+        out[role] = (
+            item_record(naive, tuned, scoring, ids, heldout=task.spec.heldout_items, material=MATERIAL)
+            if len(naive)
+            else None
+        )
+    return out
+
+
+def _sampled_rows(task: Task, respondent: Respondent, prompt: SoftPrompt) -> list[dict[str, Any]]:
+    """The untuned model and the tuned prompt asked as the paper does, by generated text, on the trained formats."""
+    asked, how = task.questionnaires["train"], Sampling()
+    assert asked is not None
+    judge = Judge(asked, task.survey(asked), ["train"] * len(asked.views))
+    rows = []
+    for ident, label, vectors in (
+        ("naive-sampled", "Untuned model, sampled", None),
+        ("tuned-sampled", "Tuned prompt, sampled", prompt.vectors),
+    ):
+        found = sampled_responses(respondent, asked, slot=task.spec.slot, prompt=vectors, sampling=how)
+        row = judge.row(ident, label, "sampled", found.response(), found.note(how))
+        rows.append(row | {"invalid_share": found.invalid_share})
+    return rows
 
 
 def _described(task: Task) -> dict[str, Any]:

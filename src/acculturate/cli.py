@@ -106,6 +106,15 @@ def align(
     ] = None,
     validation_formats: Annotated[str | None, typer.Option(help="Formats that choose the winner; '' for none.")] = None,
     heldout_formats: Annotated[str | None, typer.Option(help="Formats the result is judged on; '' for none.")] = None,
+    heldout_languages: Annotated[
+        str | None, typer.Option(help="Languages to be judged in too, like ar,zh: one held-out format each.")
+    ] = None,
+    heldout_items: Annotated[
+        str | None, typer.Option(help="Items that the search does not ask, like m04,m12; does the prompt move them?")
+    ] = None,
+    sampled: Annotated[
+        bool | None, typer.Option("--sampled", help="At the end also ask by generated text, as the paper does.")
+    ] = None,
     instrument: Annotated[
         str | None, typer.Option(help="Instrument id or file (acculturate list instruments).")
     ] = None,

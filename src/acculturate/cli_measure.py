@@ -27,6 +27,13 @@ def score(
     country: Annotated[str | None, typer.Option(help="Also print the distance to this country.")] = None,
     targets: Annotated[str, typer.Option(help="Target set for --country.")] = "hofstede-2015",
     system: Annotated[str | None, typer.Option(help="A system message for the model.")] = None,
+    answers: Annotated[
+        str,
+        typer.Option(
+            help="'probabilities' of the labels, 'sampled': text is generated and read, or 'cloze': likelihood of "
+            "the options' words."
+        ),
+    ] = "probabilities",
     mas25: Annotated[bool, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = False,
     constant: Annotated[float, typer.Option(help="Constant added to every dimension, in points.")] = 50.0,
     dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
@@ -50,7 +57,7 @@ def score(
     if country is not None:
         from acculturate.targets import find_target
 
-        target = find_target(country, targets)
+        target = find_target(country, targets, chosen.dimension_ids)
         target.vector(chosen.dimension_ids)
     if item_means is not None:
         if prompt is not None:
@@ -67,7 +74,7 @@ def score(
         assert model is not None
         choice = ModelChoice(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
         presentations = tuple(part.strip() for part in formats.split(",") if part.strip())
-        asking = Asking(presentations, not unbalanced, constant, mas25, system)
+        asking = Asking(presentations, not unbalanced, constant, mas25, system, answers)
         record = score_model(chosen, choice, asking, prompt=prompt)
     if target is not None:
         from acculturate.measure import with_distance
@@ -88,9 +95,12 @@ def _show_scores(record: dict[str, Any]) -> None:
         table.add_row(dimension.upper(), "missing" if value is None else f"{value:.1f}")
     console.print(table)
     if record.get("answer_mass") is not None:
-        console.print(
-            f"Answer mass {record['answer_mass']:.3f} (share of the next token's probability that is an option)"
-        )
+        meant = {
+            "probabilities": "share of the next token's probability that is an option",
+            "sampled": "share of the replies that could be read",
+            "cloze": "probability that a reply begins with an option's words",
+        }
+        console.print(f"Answer mass {record['answer_mass']:.3f} ({meant[record['answers']]})")
     if "distance" in record:
         gap = record["distance"]
         console.print(
@@ -106,6 +116,13 @@ def audit(
     instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
     short: Annotated[bool, typer.Option("--short", help="Fewer formats, as align runs it first.")] = False,
     personas: Annotated[bool, typer.Option(help="Also ask as people from several countries.")] = True,
+    answers: Annotated[
+        str,
+        typer.Option(
+            help="'probabilities' of the labels, 'sampled': text is generated and read, or 'cloze': likelihood of "
+            "the options' words."
+        ),
+    ] = "probabilities",
     dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     output: Json = "text",
@@ -116,15 +133,16 @@ def audit(
     nothing, and tuning would tune noise. Example: acculturate audit --model embedded
     """
     as_json = is_json(output)
-    from acculturate.audit import asking
     from acculturate.audit import audit as examine
     from acculturate.instruments import load_instrument
     from acculturate.loading import ModelChoice
+    from acculturate.measure import asking_by, checked_answers
     from acculturate.respondent import Respondent
 
     chosen = load_instrument(instrument)
+    checked_answers(answers)
     respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
-    found = examine(asking(respondent), chosen, targets=None if personas else (), short=short)
+    found = examine(asking_by(respondent, answers), chosen, targets=None if personas else (), short=short)
     if as_json:
         print_json(found.to_json())
         return

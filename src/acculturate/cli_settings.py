@@ -18,7 +18,7 @@ def spec_values(given: dict[str, Any], options: list[str], config: Path | None) 
     for key, value in given.items():
         if value is None or (key == "country" and not value):
             continue
-        if key.endswith("_formats"):
+        if key.endswith("_formats") or key in ("heldout_languages", "heldout_items"):
             value = [part.strip() for part in value.split(",") if part.strip()]
         values[key] = value
     if options:

@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 
 from acculturate.engine import PackedEngine, embedding_of, head_of
+from acculturate.formats import without
 from acculturate.machine import synchronize
 from acculturate.respondent import Interview, Respondent
 from acculturate.spec import RunSpec
@@ -80,6 +81,7 @@ def dry_run(spec: RunSpec) -> CostEstimate:
 
     asked = prepare(spec).questionnaires["train"]
     assert asked is not None
+    asked = without(asked, spec.heldout_items)
     interview = Interview(Respondent(spec.choice), asked, slot=spec.slot, n_tokens=spec.tokens, rows=spec.rows)
     return estimate([interview], budget=spec.budget, population=spec.population)
 

@@ -122,6 +122,12 @@ def questionnaire(instrument: Instrument, presentations: Sequence[Format], *, ba
     return Questionnaire(instrument, tuple(formats), tuple(views))
 
 
+def without(asked: Questionnaire, items: Sequence[str]) -> Questionnaire:
+    """The same formats with some of the instrument's items left out: for asking only, not for scoring."""
+    kept = tuple(item for item in asked.instrument.items if item.id not in set(items))
+    return replace(asked, instrument=replace(asked.instrument, items=kept))
+
+
 def option_labels(form: Format, count: int) -> tuple[str, ...]:
     """The labels of ``count`` options, first to last as shown."""
     labels = LABELS[form.labels]

@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from acculturate.audit import asking as by_probabilities
+from acculturate.cloze import cloze_from, cloze_response
 from acculturate.errors import UserError
-from acculturate.formats import parse_format, questionnaire
+from acculturate.formats import Questionnaire, parse_format, questionnaire
 from acculturate.instruments import Instrument, read_item_means, score_item_means
+from acculturate.journal import plain
 from acculturate.loading import ModelChoice
 from acculturate.prompts import SoftPrompt, check_fits, read_prompt
 from acculturate.respondent import Context, Interview, Respondent
-from acculturate.scoring import Survey
+from acculturate.sampling import Sampling, sampled_responses, sampling_from
+from acculturate.scoring import Response, Survey
 from acculturate.targets import Target
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How a questionnaire is put to a model. ``formats``: labels/layout/variant/language[/order]."""
+    """How a questionnaire is put to a model. ``formats``: labels/layout/variant/language[/order].
+
+    ``answers``: what an answer is, one of ``ANSWERS``.
+    """
 
     formats: tuple[str, ...] = ("letters/options-first/0/en",)
     balanced: bool = True
     constant: float = 50.0
     mas25: bool = False
     system: str | None = None
+    answers: str = "probabilities"
+
+
+ANSWERS = ("probabilities", "sampled", "cloze")
+"""Probabilities of the option labels; generated text that is read; likelihood of the options' own words."""
+
+
+def checked_answers(answers: str) -> str:
+    """The name itself, or ``UserError``."""
+    if answers not in ANSWERS:
+        raise UserError(f"--answers is '{answers}'; expected one of {', '.join(ANSWERS)}.")
+    return answers
+
+
+def asking_by(respondent: Respondent, answers: str) -> Callable[[Questionnaire, Context], Response]:
+    """A loaded model, asked in one of ``ANSWERS``, as something to audit (audit.Ask)."""
+    if checked_answers(answers) == "sampled":
+        return sampling_from(respondent)
+    return cloze_from(respondent) if answers == "cloze" else by_probabilities(respondent)
 
 
 def score_model(
@@ -36,35 +62,36 @@ def score_model(
     """Item means (option values), answer mass (0..1) and dimension scores (points), averaged over formats."""
     asked = questionnaire(instrument, [parse_format(f) for f in asking.formats], balanced=asking.balanced)
     soft = read_prompt(prompt) if prompt is not None else None
+    checked_answers(asking.answers)
     respondent = Respondent(choice)
     return score_respondent(respondent, asked, asking, soft)
 
 
-def score_respondent(respondent: Respondent, asked, asking: Asking, soft: SoftPrompt | None) -> dict[str, Any]:
+def score_respondent(
+    respondent: Respondent, asked: Questionnaire, asking: Asking, soft: SoftPrompt | None
+) -> dict[str, Any]:
     """The same for a respondent that is already there."""
     instrument, notes = asked.instrument, []
-    context = Context(system=asking.system)
-    if soft is None:
-        response = Interview(respondent, asked, context=context).ask()
-    else:
+    if soft is not None:
         warning = check_fits(soft, respondent.identity, respondent.hidden)
         notes += [warning] if warning else []
-        interview = Interview(respondent, asked, slot=soft.slot, n_tokens=len(soft.vectors), context=context)
-        response = interview(soft.vectors[None])[0]
+    response, remark = _response(respondent, asked, asking, soft)
+    notes += [remark] if remark else []
     target = np.full(len(instrument.dimensions), np.nan)
     weights = instrument.weights(mas25=asking.mas25)
     survey = Survey(instrument.values(), weights, instrument.constants(asking.constant), target, asked.views)
     scores = survey.scores(response.logprobs)
     means = survey.means(response.logprobs)
-    if response.mass.mean() < 0.1:
+    if asking.answers == "probabilities" and response.mass.mean() < 0.1:
         notes.append(
             f"Only {100 * response.mass.mean():.0f} % of the next token's probability is an option: it hardly answers."
         )
     dims = instrument.dimension_ids
-    return {
+    record = {
         "model": respondent.identity,
         "prompt": None if soft is None else {"tokens": len(soft.vectors), "slot": soft.slot},
         "instrument": instrument.id,
+        "answers": asking.answers,
         "constant": asking.constant,
         "scores": dict(zip(dims, scores.mean(axis=0).tolist(), strict=True)),
         "item_means": dict(zip(instrument.item_ids, means.mean(axis=0).tolist(), strict=True)),
@@ -80,6 +107,26 @@ def score_respondent(respondent: Respondent, asked, asking: Asking, soft: SoftPr
         ],
         "notes": notes,
     }
+    return plain(record)  # what was not answered is None
+
+
+def _response(
+    respondent: Respondent, asked: Questionnaire, asking: Asking, soft: SoftPrompt | None
+) -> tuple[Response, str | None]:
+    """The answers in the way asked for, and what is to be said about them."""
+    context = Context(system=asking.system)
+    if asking.answers == "probabilities":
+        if soft is None:
+            return Interview(respondent, asked, context=context).ask(), None
+        interview = Interview(respondent, asked, slot=soft.slot, n_tokens=len(soft.vectors), context=context)
+        return interview(soft.vectors[None])[0], None
+    slot, vectors = ("response_start", None) if soft is None else (soft.slot, soft.vectors)
+    if asking.answers == "sampled":
+        how = Sampling()
+        found = sampled_responses(respondent, asked, slot=slot, prompt=vectors, context=context, sampling=how)
+        return found.response(), found.note(how)
+    note = "Likelihood of the options' own words per token; labels, layout and option order play no part."
+    return cloze_response(respondent, asked, slot=slot, prompt=vectors, context=context), note
 
 
 def score_means_file(instrument: Instrument, path: Path, *, constant: float, mas25: bool) -> dict[str, Any]:

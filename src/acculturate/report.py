@@ -114,6 +114,8 @@ def _page(result: Mapping) -> str:
         intervals=any(_interval(row, role) for row in result["rows"] for role in panels),
         curve=_curve(result, before),
         answers=_answers(result, before, after),
+        transfer=result.get("transfer"),
+        rests=_rests(result),
         heat=_heat(result),
         audit=_audit(result.get("audit")),
         facts=_facts(result),
@@ -287,6 +289,26 @@ def _answers(result: Mapping, before: Row, after: Row) -> list[dict[str, object]
     return lines
 
 
+def _rests(result: Mapping) -> dict[str, object] | None:
+    """What the improvement rests on: per role the figures over items, and a line per item."""
+    items = result.get("items")
+    if not items:
+        return None
+    topics = {item["id"]: item["topic"] for item in result["instrument"]["items"]}
+    found = {role: items["by_role"].get(role) for role in ROLES if items["by_role"].get(role)}
+    by_item = {role: {one["id"]: one for one in record["items"]} for role, record in found.items()}
+    roles = []
+    for role, record in found.items():
+        top = [{"names": [topics[i] for i in one["items"]], **one} for one in record["top"]]
+        groups = [("asked in the search", record["trained_items"]), ("held out", record["heldout_items"])]
+        roles.append(record | {"title": _panels(result)[role], "top": top, "groups": [g for g in groups if g[1]]})
+    lines = [
+        {"topic": topic, "heldout": item in items["heldout"], "cells": [by_item[role].get(item, {}) for role in found]}
+        for item, topic in topics.items()
+    ]
+    return {"roles": roles, "lines": lines}
+
+
 def _options(item: Mapping) -> list[tuple[str, str]]:
     """Each option's value and words."""
     return [
@@ -309,7 +331,7 @@ def _item_mean(row: Row, role: str, place: int) -> float | None:
 def _heat(result: Mapping) -> list[dict[str, object]]:
     """Per role, the views with each row's loss there and how dark to shade it (0 lightest)."""
     losses = {
-        (row["id"], view.get("name")): number(view.get("loss"))
+        (row["id"], view.get("view")): number(view.get("loss"))
         for row in result["rows"]
         for view in row.get("by_view") or ()
     }

@@ -48,11 +48,11 @@ class Judge:
                 row["interval"][role] = self._interval(means[those])
         return {**row, "by_view": views, "note": note}
 
-    def _interval(self, means: Float[np.ndarray, "views items"]) -> list[float]:
-        """95 % bootstrap interval of the loss over formats and items, in points."""
+    def _interval(self, means: Float[np.ndarray, "views items"]) -> list[float] | None:
+        """95 % bootstrap interval of the loss over formats and items, in points; None where answers are missing."""
         scoring = Scoring(self.survey.weights, self.survey.constants, self.survey.target)
         found = loss_interval(means, scoring)
-        return [found.low, found.high]
+        return [found.low, found.high] if np.isfinite(found.estimate) else None
 
     def _figures(self, loss: float, scores: Float[np.ndarray, " dims"], mass: float) -> dict[str, Any]:
         present = int((~np.isnan(self.survey.target)).sum())
@@ -93,10 +93,16 @@ MATERIAL = 0.1
 CARRIED = 0.6
 
 
-def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None = None) -> dict[str, Any]:
+RIVALS = ("naive", "flat", "persona", "in-context", "best-random")
+
+
+def verdict(
+    rows: Sequence[Mapping[str, Any]], country: str, warning: str | None = None, remarks: Sequence[str] = ()
+) -> dict[str, Any]:
     """Did the prompt align the model, or fit it to a format? Judged on formats that the search never saw.
 
-    ``warning``: what the audit says against tuning this model at all.
+    ``warning``: what the audit says against tuning this model at all. ``remarks``: further sentences to say; they
+    decide nothing.
     """
     by_id = {row["id"]: row for row in rows}
     tuned, naive = by_id["tuned"], by_id["naive"]
@@ -105,6 +111,7 @@ def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None
         f"On the formats it was trained on, the prompt leaves {train:.1f} points of distance to {country} "
         f"(untuned {before:.1f}, flat answers {by_id['flat']['train']['loss']:.1f})."
     ]
+    sentences += remarks
     if warning is not None:
         sentences.append(warning)
     if (little := _hardly_answers(tuned, naive)) is not None:
@@ -115,7 +122,7 @@ def verdict(rows: Sequence[Mapping[str, Any]], country: str, warning: str | None
         headline = "Nothing was held out: this result cannot tell alignment from fitting a format."
         return {"kind": kind, "headline": headline, "sentences": sentences}
     held, held_before = tuned["heldout"]["loss"], naive["heldout"]["loss"]
-    rivals = [row for row in rows if row["id"] in ("naive", "flat", "persona", "in-context")]
+    rivals = [row for row in rows if row["id"] in RIVALS]
     rival = min(rivals, key=lambda row: row["heldout"]["loss"])
     sentences.append(
         f"On formats it never saw, {held:.1f} points remain (untuned {held_before:.1f}; best baseline: "

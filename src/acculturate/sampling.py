@@ -80,6 +80,18 @@ class SampledAnswers:
         """Share of all replies, 0..1, that could not be read."""
         return float(self.invalid.sum() / (self.invalid.sum() + self.counts.sum()))
 
+    def note(self, how: Sampling) -> str:
+        """How the answers were drawn, how many of them are none, and what that leaves without a score."""
+        silent = int((self.counts.sum(axis=-1) == 0).sum())
+        lost = (
+            f" No reply to {silent} of {self.invalid.size} questions could be read: they have no answer, and what "
+            "needs them has no score."
+        )
+        return (
+            f"Generated text: {len(how.seeds)} replies per question, temperature {how.temperature:g}, top-p "
+            f"{how.top_p:g}. {self.invalid_share:.0%} of the replies could not be read.{lost if silent else ''}"
+        )
+
     def response(self) -> Response:
         """Frequencies as a response: NaN where no reply could be read; the mass is the share that could."""
         valid = self.counts.sum(axis=-1)

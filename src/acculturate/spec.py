@@ -60,6 +60,9 @@ class RunSpec(BaseModel):
     train_formats: tuple[str, ...] | None = None
     validation_formats: tuple[str, ...] | None = None
     heldout_formats: tuple[str, ...] | None = None
+    heldout_languages: tuple[str, ...] = ()
+    heldout_items: tuple[str, ...] = ()
+    sampled: bool = False
 
     slot: Literal["before_bos", "system", "user_end", "response_start"] = "response_start"
     tokens: Annotated[int, Field(ge=1, le=512)] = 4
@@ -99,6 +102,10 @@ class RunSpec(BaseModel):
             raise ValueError(f"there is a text but start is '{self.start}'; give --start text or leave the text out")
         if not self.formats("train"):
             raise ValueError("there is no format to train on; name at least one with --train-formats")
+        known = {form.language for role in ("train", "validation") for form in self.formats(role)}
+        for language in self.heldout_languages:
+            if language in known:
+                raise ValueError(f"the language '{language}' is asked during the search; hold out another one")
         seen = set(self.formats("train"))
         for role in ("validation", "heldout"):
             if not seen.isdisjoint(self.formats(role)):
@@ -114,7 +121,11 @@ class RunSpec(BaseModel):
         """The formats of one role: train, validation or heldout."""
         named = getattr(self, f"{role}_formats")
         texts = PROTOCOLS[self.protocol][role] if named is None else named
-        formats = (parse_format(text) for text in texts)
+        formats = [parse_format(text) for text in texts]
+        if role == "heldout" and self.heldout_languages:
+            # The first trained format in another language: nothing but the language is new in it.
+            model = self.formats("train")[0]
+            formats += [replace(model, variant=0, language=language) for language in self.heldout_languages]
         # Balanced, both orders are asked whichever is named: two names of one presentation are the same format.
         return tuple(dict.fromkeys(replace(f, order="ascending") if self.balanced else f for f in formats))
 

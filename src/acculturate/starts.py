@@ -16,20 +16,23 @@ from acculturate.respondent import Respondent
 from acculturate.spec import RunSpec
 from acculturate.targets import Target
 
-# Generations count from 0, so this stream is never one of a search's own.
+# Generations count from 0, so these streams are never one of a search's own.
 _START_STREAM = 2**32 - 1
+_RANDOM_STREAM = 2**32 - 2
 
 
-def vocabulary_rows(respondent: Respondent, tokens: int, count: int, seed: int) -> Float[np.ndarray, "n tokens hidden"]:
+def vocabulary_rows(
+    respondent: Respondent, tokens: int, count: int, rng: np.random.Generator
+) -> Float[np.ndarray, "n tokens hidden"]:
     """Random ordinary tokens."""
-    rng = generator(seed, _START_STREAM)
     ids = rng.choice(respondent.vocabulary, size=count * tokens)
     return respondent.rows(ids).reshape(count, tokens, -1)
 
 
-def gaussian_noise(respondent: Respondent, tokens: int, count: int, seed: int) -> Float[np.ndarray, "n tokens hidden"]:
+def gaussian_noise(
+    respondent: Respondent, tokens: int, count: int, rng: np.random.Generator
+) -> Float[np.ndarray, "n tokens hidden"]:
     """Independent normal coordinates with the embeddings' standard deviation."""
-    rng = generator(seed, _START_STREAM)
     return (respondent.unit * rng.standard_normal((count, tokens, respondent.hidden))).astype(np.float32)
 
 
@@ -42,19 +45,18 @@ def text_rows(respondent: Respondent, text: str, tokens: int) -> Float[np.ndarra
 
 
 def around_text(
-    respondent: Respondent, text: str, tokens: int, count: int, *, seed: int, spread: float
+    respondent: Respondent, text: str, tokens: int, count: int, *, rng: np.random.Generator, spread: float
 ) -> Float[np.ndarray, "n tokens hidden"]:
     """The text itself, then copies with Gaussian offsets of ``spread`` embedding standard deviations."""
-    offsets = spread * gaussian_noise(respondent, tokens, count, seed)
+    offsets = spread * gaussian_noise(respondent, tokens, count, rng)
     offsets[0] = 0.0
     return text_rows(respondent, text, tokens) + offsets
 
 
 def text_windows(
-    respondent: Respondent, texts: list[str], tokens: int, count: int, seed: int
+    respondent: Respondent, texts: list[str], tokens: int, count: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "n tokens hidden"]:
     """Random windows of ``tokens`` tokens from many texts, each text as often as the others (give or take one)."""
-    rng = generator(seed, _START_STREAM)
     order = [texts[i] for i in rng.permutation(len(texts))]
     members = []
     for i in range(count):
@@ -66,18 +68,7 @@ def text_windows(
 
 def starting_prompts(respondent: Respondent, spec: RunSpec, target: Target) -> Float[np.ndarray, "pop tokens hidden"]:
     """The first population that a spec asks for; a warm start takes the place of its first member."""
-    size = spec.tokens, spec.population, spec.seed
-    if spec.start == "text":
-        assert spec.text is not None
-        population = around_text(
-            respondent, spec.text, spec.tokens, spec.population, seed=spec.seed, spread=spec.spread
-        )
-    elif spec.start == "noise":
-        population = gaussian_noise(respondent, *size)
-    elif spec.start == "culture":
-        population = text_windows(respondent, culture_texts(target), *size)
-    else:
-        population = vocabulary_rows(respondent, *size)
+    population = _drawn(respondent, spec, target, spec.population, generator(spec.seed, _START_STREAM))
     earlier = earlier_prompt(spec)
     if earlier is not None:
         if warning := check_fits(earlier, respondent.identity, respondent.hidden):
@@ -102,3 +93,24 @@ def earlier_prompt(spec: RunSpec) -> SoftPrompt | None:
             f"in this run's {spec.slot}; use --slot {earlier.slot}, or start from something else."
         )
     return earlier
+
+
+def random_prompts(
+    respondent: Respondent, spec: RunSpec, target: Target, count: int
+) -> Float[np.ndarray, "n tokens hidden"]:
+    """Prompts drawn as the first population is, from other random numbers, and none of them from an earlier run."""
+    return _drawn(respondent, spec, target, count, generator(spec.seed, _RANDOM_STREAM))
+
+
+def _drawn(
+    respondent: Respondent, spec: RunSpec, target: Target, count: int, rng: np.random.Generator
+) -> Float[np.ndarray, "n tokens hidden"]:
+    size = spec.tokens, count, rng
+    if spec.start == "text":
+        assert spec.text is not None
+        return around_text(respondent, spec.text, spec.tokens, count, rng=rng, spread=spec.spread)
+    if spec.start == "noise":
+        return gaussian_noise(respondent, *size)
+    if spec.start == "culture":
+        return text_windows(respondent, culture_texts(target), *size)
+    return vocabulary_rows(respondent, *size)

@@ -190,9 +190,20 @@ def load_target_set(
     )
 
 
-def find_target(country: str, target_set: str | Path = "hofstede-2015") -> Target:
-    """One country's scores in one set; see ``TargetSet.find`` and ``load_target_set``."""
-    return load_target_set(target_set).find(country)
+def find_target(
+    country: str, target_set: str | Path = "hofstede-2015", dimensions: Sequence[str] = VSM_DIMENSIONS
+) -> Target:
+    """One country's scores in one set; see ``TargetSet.find`` and ``load_target_set``.
+
+    A built-in set that has none of ``dimensions`` is refused before any country is looked up.
+    """
+    found = load_target_set(target_set, dimensions)
+    if str(target_set) in _catalogue() and not set(dimensions) & set(found.targets[0].scores):
+        raise UserError(
+            f"No published scores on {_listing(dimensions)} are built in; bring your own with --targets FILE, a CSV "
+            f"with the columns {', '.join(('country', *dimensions))} (docs/targets.md says where to find such scores)."
+        )
+    return found.find(country)
 
 
 def explain_missing(target: Target) -> str | None:
