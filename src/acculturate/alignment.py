@@ -73,10 +73,13 @@ class Task:
         return survey_of(asked, self.target, constant=self.spec.constant, mas25=self.spec.mas25)
 
 
-def prepare(spec: RunSpec) -> Task:
-    """Look up all that a spec names; raises ``UserError`` before anything is loaded or written."""
+def prepare(spec: RunSpec, target: Target | None = None) -> Task:
+    """Look up all that a spec names; raises ``UserError`` before anything is loaded or written.
+
+    ``target``: what to reach, in place of the country's scores.
+    """
     instrument = load_instrument(spec.instrument, wording=Path(spec.wording) if spec.wording else None)
-    target = find_target(spec.country, spec.targets)
+    target = target or find_target(spec.country, spec.targets)
     target.vector(instrument.dimension_ids)
     asked = {
         role: questionnaire(instrument, spec.formats(role), balanced=spec.balanced) if spec.formats(role) else None
@@ -152,33 +155,42 @@ class _Ready:
         self._slot, self._identity = spec.slot, respondent.identity
         asked = task.questionnaires["train"]
         assert asked is not None
-        survey = task.survey(asked)
-        if spec.anchor:
-            reference = Interview(respondent, asked).ask().logprobs
-            survey = replace(survey, anchor=spec.anchor, reference=reference)
+        survey = training_survey(task, respondent)
         optimizer = make_optimizer(spec.optimizer, spec.optimizer_options, survey=survey, budget=spec.budget)
         population = starting_prompts(respondent, spec, task.target)
         self.space = _space(respondent, spec, population)
         self.start = self.space.encode(population)
-        evaluate = Objective(_interview(respondent, asked, spec), survey)
-        self.search = Search(evaluate, self.space, optimizer, spec.budget, self._validation(task, respondent))
+        evaluate = Objective(interview(respondent, asked, spec), survey)
+        self.search = Search(evaluate, self.space, optimizer, spec.budget, validation(task, respondent))
         # A method that refuses this space (full CMA-ES) says so now.
         optimizer.init(self.start, spec.seed)
-
-    @staticmethod
-    def _validation(task: Task, respondent: Respondent) -> Callable[[np.ndarray], float] | None:
-        asked = task.questionnaires["validation"]
-        if asked is None:
-            return None
-        evaluate = Objective(_interview(respondent, asked, task.spec), task.survey(asked))
-        return lambda prompts: evaluate(prompts)[0].loss
 
     def prompt(self, progress: Progress) -> SoftPrompt:
         vectors = self.space.decode(progress.winner_x[None])[0].astype(np.float32)
         return SoftPrompt(vectors, self._slot, self._identity)
 
 
-def _interview(respondent: Respondent, asked: Questionnaire, spec: RunSpec) -> Interview:
+def training_survey(task: Task, respondent: Respondent) -> Survey:
+    """The arithmetic of the loss that a search minimises, its anchor included."""
+    asked = task.questionnaires["train"]
+    assert asked is not None
+    survey = task.survey(asked)
+    if not task.spec.anchor:
+        return survey
+    return replace(survey, anchor=task.spec.anchor, reference=Interview(respondent, asked).ask().logprobs)
+
+
+def validation(task: Task, respondent: Respondent) -> Callable[[np.ndarray], float] | None:
+    """The loss of a prompt on the formats that choose the winner; None where there are none."""
+    asked = task.questionnaires["validation"]
+    if asked is None:
+        return None
+    evaluate = Objective(interview(respondent, asked, task.spec), task.survey(asked))
+    return lambda prompts: evaluate(prompts)[0].loss
+
+
+def interview(respondent: Respondent, asked: Questionnaire, spec: RunSpec) -> Interview:
+    """The questionnaire, put with a soft prompt of the size and in the slot of this spec."""
     return Interview(respondent, asked, slot=spec.slot, n_tokens=spec.tokens, rows=spec.rows)
 
 
@@ -212,8 +224,8 @@ def _result(
         judge.row(ident, label, "flat" if ident == "flat" else "baseline", response, note)
         for ident, label, response, note in baseline_responses(respondent, asked, judge.survey, task.target)
     ]
-    interview = _interview(respondent, asked, spec)
-    rows.append(judge.row("tuned", "Tuned prompt", "tuned", interview(prompt.vectors[None])[0]))
+    response = interview(respondent, asked, spec)(prompt.vectors[None])[0]
+    rows.append(judge.row("tuned", "Tuned prompt", "tuned", response))
     return {
         "schema": 1,
         "acculturate": VERSION,

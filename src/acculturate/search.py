@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,8 @@ from acculturate.optimizers import Optimizer
 from acculturate.optimizers.checkpoint import pack, unpack
 from acculturate.scoring import Evaluation
 from acculturate.spaces import Space
+
+S = TypeVar("S")
 
 
 @runtime_checkable
@@ -59,8 +61,20 @@ class Search:
         watch: Callable[[Progress], None] = lambda progress: None,
     ) -> Progress:
         """Search until the budget is spent; goes on from the directory's checkpoint where there is one."""
-        state, progress = self._begin(start, seed, directory)
+        begun = self._begin(start, seed, directory)
+        progress = begun[1]
         watch(progress)
+        for state, progress, line in self.generations(*begun):
+            directory.append(line)
+            self._save(directory, state, progress)
+            watch(progress)
+        return progress
+
+    def generations(self, state: Any, progress: Progress) -> Iterator[tuple[Any, Progress, dict[str, Any]]]:
+        """The optimizer's state, the progress and the journal's line after every generation until the budget is spent.
+
+        Writes nothing itself; ``run`` keeps what it yields in a directory.
+        """
         while progress.evaluations < self.budget:
             asked = self.optimizer.ask(state)
             x = asked[: self.budget - progress.evaluations]
@@ -69,10 +83,7 @@ class Search:
             # A last generation cut short by the budget is counted but cannot be told: row order is the contract.
             if len(x) == len(asked):
                 state = self.optimizer.tell(state, x, seen)
-            directory.append(line)
-            self._save(directory, state, progress)
-            watch(progress)
-        return progress
+            yield state, progress, line
 
     def _prompts(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
         return self.space.decode(x).astype(np.float32)
@@ -82,15 +93,7 @@ class Search:
         stored = directory.restore()
         if stored is None:
             return fresh, Progress(seed, 0, 0, start[0], np.inf, start[0], np.inf, 0)
-        arrays, scalars = stored
-
-        def part(name: str, values: dict[str, Any]) -> dict[str, Any]:
-            return {key.removeprefix(name): value for key, value in values.items() if key.startswith(name)}
-
-        return (
-            unpack(type(fresh), part("optimizer.", arrays), part("optimizer.", scalars)),
-            unpack(Progress, part("search.", arrays), part("search.", scalars)),
-        )
+        return unpack_search(type(fresh), *stored)
 
     def _save(self, directory: RunDirectory, state: Any, progress: Progress) -> None:
         arrays: dict[str, np.ndarray] = {}
@@ -127,3 +130,15 @@ class Search:
             "scores": [e.scores for e in seen],
         }
         return after, line
+
+
+def unpack_search(kind: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Any]) -> tuple[S, Progress]:
+    """The optimizer's state, of this kind, and the progress that a checkpoint holds; ``UserError`` if it does not."""
+
+    def part(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {key.removeprefix(name): value for key, value in values.items() if key.startswith(name)}
+
+    return (
+        unpack(kind, part("optimizer.", arrays), part("optimizer.", scalars)),
+        unpack(Progress, part("search.", arrays), part("search.", scalars)),
+    )

@@ -124,9 +124,16 @@ class DFGN:
         older = told.slopes if len(told.slopes) else np.zeros((0, *gap.shape[1:]))
         directions = np.concatenate([fresh, told.directions])[: self.memory]
         slopes = np.concatenate([gap, older])[: self.memory]
-        damping = told.mu * 4.0 ** (np.arange(self.trials) - self.trials // 2)
-        moves = np.stack([minimise(self.survey, told.center_logprobs, slopes, mu) for mu in damping])
-        return replace(told, phase=TRIAL, directions=directions, slopes=slopes, coefficients=moves)
+        return self.solve(replace(told, directions=directions, slopes=slopes))
+
+    def solve(self, state: DFGNState) -> DFGNState:
+        """The state that asks the damped minimisers of the loss of its model around its center, whatever the survey.
+
+        The slopes are of log-probabilities, so a model found for one target serves any other.
+        """
+        damping = state.mu * 4.0 ** (np.arange(self.trials) - self.trials // 2)
+        moves = np.stack([minimise(self.survey, state.center_logprobs, state.slopes, mu) for mu in damping])
+        return replace(state, phase=TRIAL, coefficients=moves)
 
     def _learned(self, told: DFGNState, x: Float[np.ndarray, "k dim"], seen: Sequence[Evaluation]) -> DFGNState:
         """Correct the model with the move that did best, and let the damping follow it."""
@@ -202,14 +209,12 @@ def _linearised(
     moved = moved - np.logaddexp.reduce(moved, axis=-1, keepdims=True)
     p = np.exp(moved)
     means = (p * survey.values).sum(axis=-1)
-    # d mean / d logit_o = p_o (value_o - mean); the slopes say how logits move with c.
-    d_means = np.einsum("fio,hfio->fih", p * (survey.values - means[..., None]), slopes)
     present = ~np.isnan(survey.target)
     weights = survey.weights[present]
     views = [list(view) for view in survey.views]
     gaps = survey.constants[present] - survey.target[present]
     residuals = np.concatenate([weights @ means[v].mean(axis=0) + gaps for v in views])
-    jacobian = np.concatenate([weights @ d_means[v].mean(axis=0) for v in views])
+    jacobian = np.concatenate(list(score_slopes(survey, moved, slopes)[:, present]))
     share = 1.0 / len(views)
     value = share * float(np.abs(residuals).sum())
     pull, curvature = np.zeros(len(c)), np.zeros((len(c), len(c)))
@@ -221,3 +226,16 @@ def _linearised(
         centred = slopes - (p * slopes).sum(axis=-1, keepdims=True)
         curvature = rate * np.einsum("fio,hfio,gfio->hg", p, centred, centred, optimize=True)
     return value, residuals, jacobian, share / np.maximum(np.abs(residuals), 0.25), pull, curvature
+
+
+def score_slopes(
+    survey: Survey,
+    logprobs: Float[np.ndarray, "formats items options"],
+    slopes: Float[np.ndarray, "h formats items options"],
+) -> Float[np.ndarray, "views dims h"]:
+    """Change of every score, in points, per unit of every direction, at these answers."""
+    p = np.exp(logprobs)
+    means = (p * survey.values).sum(axis=-1)
+    # d mean / d logit_o = p_o (value_o - mean); the slopes say how logits move.
+    d_means = np.einsum("fio,hfio->fih", p * (survey.values - means[..., None]), slopes)
+    return np.stack([survey.weights @ d_means[list(view)].mean(axis=0) for view in survey.views])
