@@ -48,6 +48,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "search",
         "spec",
         "starts",
+        "steering",
     ),
     "faces": (
         "__init__",
@@ -56,6 +57,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cli",
         "cli_lists",
         "cli_measure",
+        "cli_steer",
         "doctor",
         "printing",
         "report",

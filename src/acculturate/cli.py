@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from acculturate import cli_lists, cli_measure
+from acculturate import cli_lists, cli_measure, cli_steer
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
 
@@ -231,7 +231,7 @@ def _show_result(result: dict[str, Any], page: Path) -> None:
     console.print(f"Report: {page}", markup=False, soft_wrap=True)
 
 
-for verb in (cli_measure.score, cli_measure.audit, cli_measure.compare, cli_measure.bench):
+for verb in (cli_steer.steer, cli_measure.score, cli_measure.audit, cli_measure.compare, cli_measure.bench):
     app.command()(verb)
 app.add_typer(cli_lists.lists, name="list")
 instruments.command()(cli_measure.fit)

@@ -78,10 +78,11 @@ class DFGN:
             raise UserError(f"DFGN needs scale and mu above 0, not {self.scale} and {self.mu}.")
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> DFGNState:
-        none = np.zeros((0, 0, 0))
+        formats = 1 + max(f for view in self.survey.views for f in view)
+        none = np.full((formats, *self.survey.values.shape), np.nan)
         return DFGNState(
             seed, 0, START, start, start[0], np.inf, none, start[0], np.inf, none, self.mu,
-            np.zeros((0, start.shape[1])), np.zeros((0, 0, 0, 0)), np.zeros((0, 0)),
+            np.zeros((0, start.shape[1])), np.zeros((0, *none.shape)), np.zeros((0, 0)),
         )  # fmt: skip
 
     def ask(self, state: DFGNState) -> Float[np.ndarray, "n dim"]:
@@ -106,7 +107,7 @@ class DFGN:
             center=told.x,
             center_loss=told.loss,
             center_logprobs=told.logprobs,
-            coefficients=np.zeros((0, 0)),
+            coefficients=np.zeros((0, len(told.directions))),
         )
 
     def _fresh(self, state: DFGNState) -> Float[np.ndarray, "h dim"]:
@@ -121,10 +122,10 @@ class DFGN:
         with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
             gap = logprobs[:h] - logprobs[h:] if self.central else logprobs - told.center_logprobs
         gap = np.nan_to_num(gap, nan=0.0, posinf=0.0, neginf=0.0) / (2 * self.scale if self.central else self.scale)
-        older = told.slopes if len(told.slopes) else np.zeros((0, *gap.shape[1:]))
         directions = np.concatenate([fresh, told.directions])[: self.memory]
-        slopes = np.concatenate([gap, older])[: self.memory]
-        return self.solve(replace(told, directions=directions, slopes=slopes))
+        slopes = np.concatenate([gap, told.slopes])[: self.memory]
+        none = np.zeros((0, len(directions)))
+        return self.solve(replace(told, directions=directions, slopes=slopes, coefficients=none))
 
     def solve(self, state: DFGNState) -> DFGNState:
         """The state that asks the damped minimisers of the loss of its model around its center, whatever the survey.
@@ -141,16 +142,22 @@ class DFGN:
         best = int(np.argmin(losses))
         if not np.isfinite(losses[best]):
             return replace(told, mu=min(16.0 * told.mu, 1e6))
-        c = told.coefficients[best]
-        with np.errstate(invalid="ignore"):
-            change = np.nan_to_num(seen[best].response.logprobs - told.center_logprobs)
-        missed = change - np.tensordot(c, told.slopes, axes=1)
-        length = float(c @ c)
-        slopes = told.slopes + np.multiply.outer(c / length, missed) if length > 0 else told.slopes
+        slopes = corrected(told, told.coefficients[best][None], seen[best : best + 1]).slopes
         mu = told.mu * 4.0 ** (best - self.trials // 2)
         if losses[best] >= told.center_loss:
             mu = max(mu, told.mu) * 4.0
         return replace(told, slopes=slopes, mu=float(np.clip(mu, 1e-6, 1e6)))
+
+
+def corrected(state: DFGNState, coefficients: Float[np.ndarray, "k m"], seen: Sequence[Evaluation]) -> DFGNState:
+    """The state whose model reproduces what these moves from its center really did, changed as little as that takes.
+
+    Broyden's (1965) rank-one update, for several moves at once; ``coefficients`` are in units of the directions.
+    """
+    with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
+        change = np.nan_to_num(np.stack([e.response.logprobs for e in seen]) - state.center_logprobs)
+    missed = change - np.tensordot(coefficients, state.slopes, axes=1)
+    return replace(state, slopes=state.slopes + np.tensordot(np.linalg.pinv(coefficients), missed, axes=1))
 
 
 def _losses(seen: Sequence[Evaluation]) -> Float[np.ndarray, " n"]:
