@@ -66,6 +66,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "search",
         "spec",
         "starts",
+        "steering",
     ),
     "faces": (
         "__init__",
@@ -77,6 +78,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cli_measure",
         "cli_multitask",
         "cli_settings",
+        "cli_steer",
         "doctor",
         "front_page",
         "printing",

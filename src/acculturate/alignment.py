@@ -93,10 +93,13 @@ class Task:
         return made
 
 
-def prepare(spec: RunSpec) -> Task:
-    """Look up all that a spec names; raises ``UserError`` before anything is loaded or written."""
+def prepare(spec: RunSpec, target: Target | None = None) -> Task:
+    """Look up all that a spec names; raises ``UserError`` before anything is loaded or written.
+
+    ``target``: what to reach, in place of the country's scores.
+    """
     instrument = load_instrument(spec.instrument, wording=Path(spec.wording) if spec.wording else None)
-    target = find_target(spec.country, spec.targets, instrument.dimension_ids)
+    target = target or find_target(spec.country, spec.targets, instrument.dimension_ids)
     _check_heldout_items(instrument, target.vector(instrument.dimension_ids), spec)
     asked = {
         role: questionnaire(instrument, spec.formats(role), balanced=spec.balanced) if spec.formats(role) else None
@@ -198,7 +201,7 @@ class Ready:
         self.start = self.space.encode(population)
         evaluate = objective(task, respondent, "train", survey)
         self._interview = evaluate.interview
-        self.search = Search(evaluate, self.space, optimizer, spec.budget, self._validation(task, respondent))
+        self.search = Search(evaluate, self.space, optimizer, spec.budget, validation(task, respondent))
         # A method that refuses this space (full CMA-ES) says so now.
         optimizer.init(self.start, spec.seed)
 
@@ -206,15 +209,6 @@ class Ready:
     def rows(self) -> int:
         """Candidates per forward pass, as many as memory turned out to hold."""
         return self._interview.rows
-
-    @staticmethod
-    def _validation(task: Task, respondent: Respondent) -> Callable[[np.ndarray], float] | None:
-        asked = task.questionnaires["validation"]
-        if asked is None:
-            return None
-        survey = searched_survey(task, "validation", lambda: Interview(respondent, asked).ask())
-        evaluate = objective(task, respondent, "validation", survey)
-        return lambda prompts: evaluate(prompts)[0].loss
 
     def prompt(self, progress: Progress) -> SoftPrompt:
         vectors = self.space.decode(progress.winner_x[None])[0].astype(np.float32)
@@ -241,6 +235,16 @@ def searched_survey(task: Task, role: str, untuned: Callable[[], Response]) -> S
         mass_penalty=spec.lost_mass_penalty,
         reference_mass=answers.mass,
     )
+
+
+def validation(task: Task, respondent: Respondent) -> Callable[[np.ndarray], float] | None:
+    """The loss of a prompt on the formats that choose the winner; None where there are none."""
+    asked = task.questionnaires["validation"]
+    if asked is None:
+        return None
+    survey = searched_survey(task, "validation", lambda: Interview(respondent, asked).ask())
+    evaluate = objective(task, respondent, "validation", survey)
+    return lambda prompts: evaluate(prompts)[0].loss
 
 
 def interview(respondent: Respondent, asked: Questionnaire, spec: RunSpec) -> Interview:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from acculturate import cli_front, cli_lists, cli_measure
+from acculturate import cli_front, cli_lists, cli_measure, cli_steer
 from acculturate.cli_multitask import multitask
 from acculturate.cli_settings import spec_values
 from acculturate.errors import UserError
@@ -212,6 +212,7 @@ def _show_result(result: dict[str, Any], page: Path) -> None:
 
 for verb in (
     multitask,
+    cli_steer.steer,
     cli_front.pareto,
     cli_front.pick,
     cli_measure.score,

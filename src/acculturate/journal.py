@@ -135,8 +135,26 @@ class RunDirectory:
         for old in self._stored()[:-KEPT_CHECKPOINTS]:
             old.unlink()
 
+    def newest(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """Arrays and scalars of the newest readable checkpoint; None where there is none. Changes nothing."""
+        found = self._newest()
+        return None if found is None else (found[1], found[2]["scalars"])
+
     def restore(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """The newest readable checkpoint, with the journal cut back to it; None when the run is to start."""
+        found = self._newest()
+        for path in self._stored():
+            # A damaged one left there would count as one of the newest and push out the ones to come.
+            if found is None or path > found[0]:
+                path.unlink()
+        if found is None:
+            self.journal.unlink(missing_ok=True)
+            return None
+        os.truncate(self.journal, found[2]["journal"])
+        return found[1], found[2]["scalars"]
+
+    def _newest(self) -> tuple[Path, dict[str, np.ndarray], dict[str, Any]] | None:
+        """Path, arrays and header of the newest checkpoint that is whole."""
         for path in reversed(self._stored()):
             try:
                 with safe_open(path, framework="np") as file:
@@ -146,12 +164,8 @@ class RunDirectory:
                 if not self.journal.is_file() or self.journal.stat().st_size < header["journal"]:
                     raise KeyError("journal")
             except (SafetensorError, KeyError, TypeError, json.JSONDecodeError):
-                # Left there, it would count as one of the newest and push out the ones to come.
-                path.unlink()
                 continue
-            os.truncate(self.journal, header["journal"])
-            return arrays, header["scalars"]
-        self.journal.unlink(missing_ok=True)
+            return path, arrays, header
         return None
 
     def _stored(self) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -66,18 +66,27 @@ class Search:
         watch: Callable[[Progress], None] = lambda progress: None,
     ) -> Progress:
         """Search until the budget is spent; goes on from the directory's checkpoint where there is one."""
-        state, progress = self._begin(start, seed, directory)
+        begun = self._begin(start, seed, directory)
+        progress = begun[1]
         watch(progress)
+        for state, progress, line in self.generations(*begun):
+            directory.append(line)
+            self._save(directory, state, progress)
+            watch(progress)
+        return progress
+
+    def generations(self, state: Any, progress: Progress) -> Iterator[tuple[Any, Progress, dict[str, Any]]]:
+        """The optimizer's state, the progress and the journal's line after every generation until the budget is spent.
+
+        Writes nothing itself; ``run`` keeps what it yields in a directory.
+        """
         while progress.evaluations < self.budget:
             asked = self.optimizer.ask(state)
             progress, seen, line = self.spend(progress, asked)
             # A last generation cut short by the budget is counted but cannot be told: row order is the contract.
             if len(seen) == len(asked):
                 state = self.optimizer.tell(state, asked, seen)
-            directory.append(line)
-            self._save(directory, state, progress)
-            watch(progress)
-        return progress
+            yield state, progress, line
 
     def spend(
         self, progress: Progress, asked: Float[np.ndarray, "n dim"]

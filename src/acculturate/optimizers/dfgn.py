@@ -171,9 +171,17 @@ class DFGN:
         memory = self.memory * len(fresh) // h  # as many rounds, however many directions a probe gave
         directions = np.concatenate([fresh, told.directions])[:memory]
         slopes = np.concatenate([gap, told.slopes])[:memory]
-        damping = told.mu * 4.0 ** (np.arange(self.trials) - self.trials // 2)
-        moves = np.stack([minimise(self.survey, told.center_answers, slopes, mu) for mu in damping])
-        return replace(told, phase=TRIAL, directions=directions, slopes=slopes, coefficients=moves)
+        none = np.zeros((0, len(directions)))
+        return self.solve(replace(told, directions=directions, slopes=slopes, coefficients=none))
+
+    def solve(self, state: DFGNState) -> DFGNState:
+        """The state that asks the damped minimisers of the loss of its model around its center, whatever the survey.
+
+        The slopes are of answers, so a model found for one target serves any other.
+        """
+        damping = state.mu * 4.0 ** (np.arange(self.trials) - self.trials // 2)
+        moves = np.stack([minimise(self.survey, state.center_answers, state.slopes, mu) for mu in damping])
+        return replace(state, phase=TRIAL, coefficients=moves)
 
     def _learned(self, told: DFGNState, x: Float[np.ndarray, "k dim"], seen: Sequence[Evaluation]) -> DFGNState:
         """Correct the model with the move that did best, and let the damping follow it."""
@@ -181,16 +189,22 @@ class DFGN:
         best = int(np.argmin(losses))
         if not np.isfinite(losses[best]):
             return replace(told, mu=min(16.0 * told.mu, 1e6))
-        c = told.coefficients[best]
-        with np.errstate(invalid="ignore"):
-            change = np.nan_to_num(structured(seen[best].response) - told.center_answers)
-        missed = change - np.tensordot(c, told.slopes, axes=1)
-        length = float(c @ c)
-        slopes = told.slopes + np.multiply.outer(c / length, missed) if length > 0 else told.slopes
+        slopes = corrected(told, told.coefficients[best][None], seen[best : best + 1]).slopes
         mu = told.mu * 4.0 ** (best - self.trials // 2)
         if losses[best] >= told.center_loss:
             mu = max(mu, told.mu) * 4.0
         return replace(told, slopes=slopes, mu=float(np.clip(mu, 1e-6, 1e6)))
+
+
+def corrected(state: DFGNState, coefficients: Float[np.ndarray, "k m"], seen: Sequence[Evaluation]) -> DFGNState:
+    """The state whose model reproduces what these moves from its center really did, changed as little as that takes.
+
+    Broyden's (1965) rank-one update, for several moves at once; ``coefficients`` are in units of the directions.
+    """
+    with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
+        change = np.nan_to_num(np.stack([structured(e.response) for e in seen]) - state.center_answers)
+    missed = change - np.tensordot(coefficients, state.slopes, axes=1)
+    return replace(state, slopes=state.slopes + np.tensordot(np.linalg.pinv(coefficients), missed, axes=1))
 
 
 def _losses(seen: Sequence[Evaluation]) -> Float[np.ndarray, " n"]:
@@ -270,14 +284,13 @@ def _linearised(
     logprobs = logprobs - np.logaddexp.reduce(logprobs, axis=-1, keepdims=True)
     p = np.exp(logprobs)
     means = (p * survey.values).sum(axis=-1)
-    # d mean / d logit_o = p_o (value_o - mean); the slopes say how logits move with c.
-    d_means = np.einsum("fio,hfio->fih", p * (survey.values - means[..., None]), slopes)
+    by_view = score_slopes(survey, logprobs, slopes)
     off, slope = [], []
-    for view, target in zip(survey.views, survey.targets, strict=True):
+    for view, target, change in zip(survey.views, survey.targets, by_view, strict=True):
         present = ~np.isnan(target)
-        weights = survey.weights[present]
-        off.append(weights @ means[list(view)].mean(axis=0) + (survey.constants[present] - target[present]))
-        slope.append(weights @ d_means[list(view)].mean(axis=0))
+        gap = survey.constants[present] - target[present]
+        off.append(survey.weights[present] @ means[list(view)].mean(axis=0) + gap)
+        slope.append(change[present])
     residuals, jacobian = np.concatenate(off), np.concatenate(slope)
     share = 1.0 / len(survey.views)
     loss = share * float(np.abs(residuals).sum())
@@ -300,3 +313,16 @@ def _linearised(
             "fi,hfi,gfi->hg", none * np.exp(log_mass), odds_slopes, odds_slopes, optimize=True
         )
     return _Model(loss, residuals, jacobian, share / np.maximum(np.abs(residuals), 0.25), pull, curvature)
+
+
+def score_slopes(
+    survey: Survey,
+    logprobs: Float[np.ndarray, "formats items options"],
+    slopes: Float[np.ndarray, "h formats items options"],
+) -> Float[np.ndarray, "views dims h"]:
+    """Change of every score, in points, per unit of every direction, at these answers."""
+    p = np.exp(logprobs)
+    means = (p * survey.values).sum(axis=-1)
+    # d mean / d logit_o = p_o (value_o - mean); the slopes say how logits move.
+    d_means = np.einsum("fio,hfio->fih", p * (survey.values - means[..., None]), slopes)
+    return np.stack([survey.weights @ d_means[list(view)].mean(axis=0) for view in survey.views])
