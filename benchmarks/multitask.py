@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from acculturate import alignment, multitask
-from acculturate.alignment import Task, _interview
 from acculturate.journal import RunDirectory
 from acculturate.multitask import MultitaskSpec, multitask_spec, prepare_all
 from acculturate.prompts import SoftPrompt
 from acculturate.respondent import Interview, Respondent
 from acculturate.search import Progress
+from acculturate.task import Task, interview
 
 ROLES = ("train", "heldout")
 Losses = dict[str, dict[str, float]]
@@ -30,7 +30,7 @@ Losses = dict[str, dict[str, float]]
 
 def together(spec: MultitaskSpec, tasks: Mapping[str, Task], respondent: Respondent) -> dict[str, SoftPrompt]:
     """The prompts that one joint search finds."""
-    ready = multitask._Ready(spec, tasks, respondent)
+    ready = multitask.Ready(spec, tasks, respondent)
     return ready.prompts(_run(ready, spec.settings.seed))
 
 
@@ -38,12 +38,12 @@ def apart(tasks: Mapping[str, Task], respondent: Respondent) -> dict[str, SoftPr
     """The prompts that a search for each country finds, each with its share of the budget."""
     found = {}
     for code, task in tasks.items():
-        ready = alignment._Ready(task, respondent)
+        ready = alignment.Ready(task, respondent)
         found[code] = ready.prompt(_run(ready, task.spec.seed))
     return found
 
 
-def _run(ready: alignment._Ready | multitask._Ready, seed: int) -> Progress:
+def _run(ready: alignment.Ready | multitask.Ready, seed: int) -> Progress:
     with tempfile.TemporaryDirectory() as folder:
         return ready.search.run(ready.start, seed, RunDirectory(Path(folder)))
 
@@ -56,7 +56,7 @@ def losses(tasks: Mapping[str, Task], prompts: Mapping[str, SoftPrompt] | None, 
         if prompts is None:
             response = Interview(respondent, asked).ask()
         else:
-            response = _interview(respondent, asked, spec)(prompts[code].vectors[None])[0]
+            response = interview(respondent, asked, spec)(prompts[code].vectors[None])[0]
         survey = task.survey(asked)
         each = survey.losses(survey.scores(response.logprobs))
         found[code] = {role: float(each[[r == role for r in task.roles]].mean()) for role in ROLES}

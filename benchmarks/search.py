@@ -34,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from acculturate.alignment import Ready, Task, prepare
+from acculturate.alignment import Ready
 from acculturate.errors import UserError
 from acculturate.journal import RunDirectory, plain
 from acculturate.methods import method_name
@@ -42,6 +42,7 @@ from acculturate.objective import Objective
 from acculturate.respondent import Interview, Respondent
 from acculturate.search import Progress, Search
 from acculturate.spec import RunSpec, make_spec
+from acculturate.task import Task, prepare
 from acculturate.version import VERSION
 
 # What matters most first: the table is filled from the top.

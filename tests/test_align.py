@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from acculturate import cli
-from acculturate.alignment import align, objective, prepare
+from acculturate.alignment import align
 from acculturate.baselines import DEMONSTRATIONS, in_context, target_answers
 from acculturate.errors import UserError
 from acculturate.formats import Questionnaire, parse_format, questionnaire
@@ -29,6 +29,7 @@ from acculturate.report import render
 from acculturate.respondent import Context, Interview, Respondent
 from acculturate.spec import RunSpec, make_spec
 from acculturate.starts import random_prompts, starting_prompts
+from acculturate.task import objective, prepare
 
 FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json")
 ROLES = (("train", "letters"), ("validation", "digits"))

@@ -63,9 +63,11 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "multitask",
         "prompts",
         "results",
+        "record",
         "search",
         "spec",
         "starts",
+        "task",
         "steering",
     ),
     "faces": (

@@ -227,7 +227,7 @@ def test_interrupted_run_ends_like_an_uninterrupted_one(tiny, tmp_path, changes)
 def test_an_anchored_joint_loss_has_the_untuned_answers_for_every_country(tiny):
     spec = multitask_spec(settings(tiny, anchor=3.0))
     tasks = prepare_all(spec)
-    ready = multitask._Ready(spec, tasks, Respondent(spec.settings.choice))
+    ready = multitask.Ready(spec, tasks, Respondent(spec.settings.choice))
     evaluate = ready.search.evaluate
     seen = evaluate(ready.space.decode(ready.start[:1]).astype(np.float32))[0]
     assert isinstance(ready.search.optimizer, DFGN)

@@ -17,12 +17,13 @@ from acculturate.errors import UserError
 from acculturate.formats import parse_format, questionnaire
 from acculturate.front import pick
 from acculturate.front_page import render_front
-from acculturate.pareto import TwoObjectives, pareto, prepare
+from acculturate.pareto import TwoObjectives, pareto
 from acculturate.prompts import read_prompt, read_prompts
 from acculturate.questions import read_questions
 from acculturate.respondent import Respondent
 from acculturate.scoring import Response
 from acculturate.spec import make_spec
+from acculturate.task import prepare
 
 FILES = ("spec.json", "journal.jsonl", "front.json", "front.safetensors")
 SEED = 1  # whose front has several points

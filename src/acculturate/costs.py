@@ -77,7 +77,7 @@ class CostEstimate:
 
 def dry_run(spec: RunSpec) -> CostEstimate:
     """The cost of the search that ``spec`` describes, with one candidate measured; writes nothing."""
-    from acculturate.alignment import prepare  # all of the search comes with it, which a benchmark does without
+    from acculturate.task import prepare  # all of the search comes with it, which a benchmark does without
 
     asked = prepare(spec).questionnaires["train"]
     assert asked is not None

@@ -17,11 +17,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.alignment import (
+from acculturate.audit import Audit, asking, audit
+from acculturate.errors import UserError
+from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
+from acculturate.methods import make_optimizer, method_name
+from acculturate.optimizers.dfgn import Parts
+from acculturate.prompts import FILE, SoftPrompt, write_prompt
+from acculturate.record import result_of, write_evaluations
+from acculturate.respondent import Interview, Respondent
+from acculturate.results import ROLES, search_record
+from acculturate.scoring import Evaluation, Response, Survey, stacked
+from acculturate.search import Progress, Search, Watch, silent
+from acculturate.spec import RunSpec, make_spec, to_json
+from acculturate.starts import starting_prompts
+from acculturate.task import (
     Task,
-    Watch,
-    _result,
-    _silent,
     in_float32,
     interview,
     made_with,
@@ -29,20 +39,7 @@ from acculturate.alignment import (
     prepare,
     searched_survey,
     space_of,
-    write_evaluations,
 )
-from acculturate.audit import Audit, asking, audit
-from acculturate.errors import UserError
-from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
-from acculturate.methods import make_optimizer, method_name
-from acculturate.optimizers.dfgn import Parts
-from acculturate.prompts import FILE, SoftPrompt, write_prompt
-from acculturate.respondent import Interview, Respondent
-from acculturate.results import ROLES, search_record
-from acculturate.scoring import Evaluation, Response, Survey, stacked
-from acculturate.search import Progress, Search
-from acculturate.spec import RunSpec, make_spec, to_json
-from acculturate.starts import starting_prompts
 from acculturate.version import VERSION
 
 RECORD = "multitask.json"
@@ -158,7 +155,7 @@ class JointObjective:
         return Evaluation(whole, scores, float(np.mean(losses)), dict(zip(self.surveys, losses, strict=True)))
 
 
-class _Ready:
+class Ready:
     """The tasks with their model: everything the search loop needs."""
 
     def __init__(self, spec: MultitaskSpec, tasks: Mapping[str, Task], respondent: Respondent) -> None:
@@ -206,7 +203,7 @@ class _Ready:
         return {code: SoftPrompt(one, slot, identity) for code, one in zip(self._tasks, each, strict=True)}
 
 
-def multitask(spec: MultitaskSpec, out: Path, watch: Watch = _silent) -> dict[str, Any]:
+def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
     """Run, or go on with, one search for several countries in ``out``; returns what multitask.json holds.
 
     Every country gets a directory by its code with its prompt and a result like that of ``align``. A finished run is
@@ -222,7 +219,7 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = _silent) -> dict[st
     watch("loading the model", None)
     respondent = Respondent(first.choice)
     watch("laying out the questionnaire", None)
-    ready = _Ready(spec, tasks, respondent)
+    ready = Ready(spec, tasks, respondent)
     watch("auditing the model", None)
     found = _audited(respondent, tasks)
     watch(f"audit: {found.verdict}", None)
@@ -244,7 +241,7 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = _silent) -> dict[st
         results = {}
         for code, task in tasks.items():
             search = _country_search(directory.lines(), code, spec, tuple(tasks), dtype=dtype, rows=rows)
-            results[code] = _result(task, respondent, prompts[code], search=search, found=found)
+            results[code] = result_of(task, respondent, prompts[code], search=search, found=found)
             (out / code).mkdir(exist_ok=True)
             write_prompt(out / code / FILE, prompts[code])
             write_whole(out / code / "result.json", dump_json(results[code]))

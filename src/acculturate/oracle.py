@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from acculturate.alignment import Task, prepare, searched_survey
 from acculturate.errors import UserError
 from acculturate.gradient import Slope
 from acculturate.journal import read_json
@@ -24,6 +23,7 @@ from acculturate.objective import Objective
 from acculturate.respondent import Interview, Respondent
 from acculturate.spec import RunSpec
 from acculturate.starts import starting_prompts
+from acculturate.task import Task, prepare, searched_survey
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None
     spec = RunSpec.model_validate(result["spec"])
     if spec.quantize != "none":
         raise UserError("This run's model is quantised and has no gradients to go by; the oracle cannot be asked.")
+    if spec.heldout_items:
+        raise UserError("This run held items out of its search; the oracle would see them, so it cannot be asked.")
     task = prepare(spec)
     watch("loading the model")
     respondent = Respondent(replace(spec.choice, dtype="float32"))

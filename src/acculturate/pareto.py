@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from acculturate.alignment import Task, Watch, in_float32, interview, made_with, named_files, prepare, space_of
 from acculturate.audit import asking, audit
 from acculturate.baselines import flat_response
 from acculturate.errors import UserError
@@ -32,10 +31,11 @@ from acculturate.questions import read_questions
 from acculturate.respondent import Interview, Respondent
 from acculturate.results import LIMITS, ROLES
 from acculturate.scoring import Evaluation, Response, Survey, departure
-from acculturate.search import Search, unpack_search
+from acculturate.search import Search, Watch, unpack_search
 from acculturate.spaces import Space
 from acculturate.spec import RunSpec, to_json
 from acculturate.starts import starting_prompts
+from acculturate.task import Task, in_float32, interview, made_with, named_files, prepare, space_of
 from acculturate.version import VERSION
 
 UNTUNED = "untuned"

@@ -44,6 +44,14 @@ class Progress:
         return cls(seed, 0, 0, start[0], np.inf, start[0], np.inf, 0)
 
 
+Watch = Callable[[str, Progress | None], None]
+"""Called with what is going on and, during the search, how far it is."""
+
+
+def silent(stage: str, progress: Progress | None) -> None:
+    """Watches nothing."""
+
+
 @dataclass(frozen=True)
 class Search:
     """One search: what to minimise, where, how and for how many candidate evaluations.

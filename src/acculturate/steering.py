@@ -17,17 +17,6 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import save
 
-from acculturate.alignment import (
-    Task,
-    Watch,
-    interview,
-    made_with,
-    named_files,
-    objective,
-    prepare,
-    searched_survey,
-    validation,
-)
 from acculturate.datafile import nearest
 from acculturate.errors import UserError
 from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
@@ -38,10 +27,20 @@ from acculturate.prompts import FILE, SoftPrompt, read_prompt, write_prompt
 from acculturate.respondent import Interview, Respondent
 from acculturate.results import Judge
 from acculturate.scoring import Survey
-from acculturate.search import Progress, Search, unpack_search
+from acculturate.search import Progress, Search, Watch, unpack_search
 from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec, make_spec
 from acculturate.targets import Target
+from acculturate.task import (
+    Task,
+    interview,
+    made_with,
+    named_files,
+    objective,
+    prepare,
+    searched_survey,
+    validation,
+)
 from acculturate.version import VERSION
 
 STEP = 5.0

@@ -1,0 +1,174 @@
+"""What a finished run leaves: its prompt and the rivals measured on every format, put together as result.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float
+
+from acculturate.audit import Audit
+from acculturate.baselines import baseline_responses
+from acculturate.chance import Chance, chance, sample_size
+from acculturate.journal import RunDirectory, write_whole
+from acculturate.prompts import SoftPrompt
+from acculturate.respondent import Respondent
+from acculturate.results import LIMITS, MATERIAL, Judge, verdict
+from acculturate.sampling import Sampling, sampled_responses
+from acculturate.spec import to_json
+from acculturate.starts import random_prompts
+from acculturate.targets import explain_missing
+from acculturate.task import (
+    Task,
+    interview,
+    objective,
+)
+from acculturate.transfer import columns, item_record, item_sentences, transfer_matrix
+from acculturate.validity import Scoring
+from acculturate.version import VERSION
+
+
+def result_of(
+    task: Task, respondent: Respondent, prompt: SoftPrompt, *, search: dict[str, Any], found: Audit
+) -> dict[str, Any]:
+    """Measure the prompt and its rivals on every format and put the record together."""
+    spec, asked = task.spec, task.everything
+    judge = Judge(asked, task.survey(asked), task.roles)
+    rows = [
+        judge.row(ident, label, "flat" if ident == "flat" else "baseline", response, note)
+        for ident, label, response, note in baseline_responses(respondent, asked, judge.survey, task.target)
+    ]
+    rivals = _random_prompts(task, respondent, prompt)
+    ask = interview(respondent, asked, spec)
+    rows.append(judge.row("best-random", "Best random prompt", "baseline", ask(rivals.best[None])[0], rivals.note))
+    rows.append(judge.row("tuned", "Tuned prompt", "tuned", ask(prompt.vectors[None])[0]))
+    scoring = Scoring(judge.survey.weights, judge.survey.constants, judge.survey.target)
+    forms = [asked.formats[view[0]] for view in asked.views]
+    items = _item_records(task, {row["id"]: row for row in rows}, scoring)
+    remarks = [rivals.chance.sentence, *item_sentences(items)]
+    return {
+        "schema": 1,
+        "acculturate": VERSION,
+        "spec": to_json(spec),
+        "model": respondent.identity,
+        "target": {
+            "country": task.target.country,
+            "code": task.target.code,
+            "target_set": task.target.target_set,
+            "provenance": task.target.provenance,
+            "scores": {d: task.target.scores.get(d) for d in task.instrument.dimension_ids},
+            "note": explain_missing(task.target),
+        },
+        "instrument": _described(task),
+        "views": [{"name": n, "role": r} for n, r in zip(asked.view_names, task.roles, strict=True)],
+        "rows": rows + (_sampled_rows(task, respondent, prompt) if spec.sampled else []),
+        "transfer": transfer_matrix(rows, columns(forms, task.roles), scoring),
+        "items": {"heldout": list(spec.heldout_items), "by_role": items},
+        "random_prompts": rivals.chance.to_json(),
+        "search": search,
+        "verdict": verdict(rows, task.target.country, found.warning, remarks),
+        "audit": found.to_json(),
+        "limits": list(LIMITS),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Rivals:
+    """The best of some random prompts by its loss on the trained formats, and what they say about more of them."""
+
+    best: Float[np.ndarray, "tokens hidden"]
+    chance: Chance
+    note: str
+
+
+def _random_prompts(task: Task, respondent: Respondent, prompt: SoftPrompt) -> _Rivals:
+    """Ask random prompts and the tuned one on the trained formats; an anchor, which is no distance, is left out."""
+    spec, asked = task.spec, task.questionnaires["train"]
+    assert asked is not None
+    drawn = random_prompts(respondent, spec, task.target, sample_size(spec.budget))
+    evaluate = objective(task, respondent, "train", task.survey(asked))
+    *losses, tuned = (e.loss for e in evaluate(np.concatenate([drawn, prompt.vectors[None]])))
+    where = "the trained formats" + (" and items" if spec.heldout_items else "")
+    found = chance(np.array(losses), spec.budget, tuned, where)
+    note = f"The lowest loss on {where} among {found.n} random prompts (start: {spec.start})."
+    return _Rivals(drawn[int(np.argmin(losses))], found, note)
+
+
+def _item_records(task: Task, rows: Mapping[str, Any], scoring: Scoring) -> dict[str, dict[str, Any] | None]:
+    """What the tuned prompt's improvement rests on, item by item, on trained and on held-out formats."""
+    ids, out = task.instrument.item_ids, {}
+    for role in ("train", "heldout"):
+        naive, tuned = (
+            np.array([view["item_means"] for view in rows[name]["by_view"] if view["role"] == role])
+            for name in ("naive", "tuned")
+        )
+        out[role] = (
+            item_record(naive, tuned, scoring, ids, heldout=task.spec.heldout_items, material=MATERIAL)
+            if len(naive)
+            else None
+        )
+    return out
+
+
+def _sampled_rows(task: Task, respondent: Respondent, prompt: SoftPrompt) -> list[dict[str, Any]]:
+    """The untuned model and the tuned prompt asked as the paper does, by generated text, on the trained formats."""
+    asked, how = task.questionnaires["train"], Sampling()
+    assert asked is not None
+    judge = Judge(asked, task.survey(asked), ["train"] * len(asked.views))
+    rows = []
+    for ident, label, vectors in (
+        ("naive-sampled", "Untuned model, sampled", None),
+        ("tuned-sampled", "Tuned prompt, sampled", prompt.vectors),
+    ):
+        found = sampled_responses(respondent, asked, slot=task.spec.slot, prompt=vectors, sampling=how)
+        row = judge.row(ident, label, "sampled", found.response(), found.note(how))
+        rows.append(row | {"invalid_share": found.invalid_share})
+    return rows
+
+
+def _described(task: Task) -> dict[str, Any]:
+    """The instrument as a report needs it."""
+    instrument, spec = task.instrument, task.spec
+    languages = dict.fromkeys(form.language for form in task.everything.formats)
+    language = next(iter(languages))
+    wordings = [instrument.wording(one) for one in languages]
+    return {
+        "id": instrument.id,
+        "name": instrument.name,
+        "version": instrument.version,
+        "citation": instrument.citation,
+        "constant": spec.constant,
+        "mas25": spec.mas25,
+        "wordings": [
+            {"language": w.language, "name": w.name, "official": w.official, "source": w.source} for w in wordings
+        ],
+        "dimensions": [
+            {"id": d.id, "name": d.name, "low": d.low, "high": d.high, "about": d.about} for d in instrument.dimensions
+        ],
+        "items": [
+            {
+                "id": item.id,
+                "topic": item.topic,
+                "question": instrument.question(item.id, language=language),
+                "options": list(instrument.options(item.id, language=language)),
+                "values": list(instrument.scales[item.scale].values),
+            }
+            for item in instrument.items
+        ],
+    }
+
+
+def write_evaluations(directory: RunDirectory) -> None:
+    """evaluations.parquet: one row per candidate that was evaluated, in order, from the journal."""
+    columns: dict[str, list[Any]] = {"generation": [], "index": [], "loss": [], "mass": [], "scores": []}
+    for line in directory.lines():
+        for index, (loss, mass, scores) in enumerate(zip(line["losses"], line["mass"], line["scores"], strict=True)):
+            for name, value in zip(columns, (line["generation"], index, loss, mass, scores), strict=True):
+                columns[name].append(value)
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink)
+    write_whole(directory.path / "evaluations.parquet", sink.getvalue().to_pybytes())

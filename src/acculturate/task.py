@@ -1,0 +1,200 @@
+"""A run's settings with everything they name looked up, and what a search, a measurement or an oracle makes of it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from jaxtyping import Float
+
+from acculturate.datafile import nearest
+from acculturate.errors import UserError
+from acculturate.formats import Questionnaire, questionnaire, without
+from acculturate.instruments import Instrument, load_instrument
+from acculturate.loading import sha256_of
+from acculturate.methods import make_optimizer, method_name
+from acculturate.objective import Objective, Unasked, survey_of
+from acculturate.optimizers import Optimizer
+from acculturate.prompts import FILE
+from acculturate.respondent import Interview, Respondent
+from acculturate.scoring import Response, Survey
+from acculturate.spaces import Full, Projection, Space
+from acculturate.spec import RunSpec
+from acculturate.starts import earlier_prompt
+from acculturate.targets import Target, find_target
+from acculturate.version import VERSION
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A validated spec with everything it names looked up: nothing has been loaded or written yet."""
+
+    spec: RunSpec
+    instrument: Instrument
+    target: Target
+    questionnaires: Mapping[str, Questionnaire | None]
+
+    @cached_property
+    def everything(self) -> Questionnaire:
+        """All formats of all roles, for the final measurement."""
+        forms = [form for role in ("train", "validation", "heldout") for form in self.spec.formats(role)]
+        return questionnaire(self.instrument, forms, balanced=self.spec.balanced)
+
+    @property
+    def roles(self) -> list[str]:
+        """The role of every view of ``everything``."""
+        return [
+            role
+            for role in ("train", "validation", "heldout")
+            for asked in [self.questionnaires[role]]
+            if asked is not None
+            for _ in asked.views
+        ]
+
+    def survey(self, asked: Questionnaire) -> Survey:
+        return survey_of(asked, self.target, constant=self.spec.constant, mas25=self.spec.mas25)
+
+    def optimizer(self, survey: Survey | None = None) -> Optimizer[Any]:
+        """The search method with its options checked; ``survey``: the arithmetic of the search (None: without anchor).
+
+        The size of the first population is checked too, on a start of any two coordinates: the model that gives
+        the real one need not be there.
+        """
+        spec, asked = self.spec, self.questionnaires["train"]
+        assert asked is not None
+        survey = survey or self.survey(asked)
+        made = make_optimizer(spec.optimizer, spec.optimizer_options, survey=survey, budget=spec.budget)
+        made.init(np.random.default_rng(0).standard_normal((spec.population, 2)), spec.seed)
+        return made
+
+
+def prepare(spec: RunSpec, target: Target | None = None) -> Task:
+    """Look up all that a spec names; raises ``UserError`` before anything is loaded or written.
+
+    ``target``: what to reach, in place of the country's scores.
+    """
+    instrument = load_instrument(spec.instrument, wording=Path(spec.wording) if spec.wording else None)
+    target = target or find_target(spec.country, spec.targets, instrument.dimension_ids)
+    _check_heldout_items(instrument, target.vector(instrument.dimension_ids), spec)
+    asked = {
+        role: questionnaire(instrument, spec.formats(role), balanced=spec.balanced) if spec.formats(role) else None
+        for role in ("train", "validation", "heldout")
+    }
+    task = Task(spec, instrument, target, asked)
+    task.optimizer()
+    earlier_prompt(spec)
+    return task
+
+
+def _check_heldout_items(instrument: Instrument, target: Float[np.ndarray, "dims"], spec: RunSpec) -> None:
+    ids = instrument.item_ids
+    for item in spec.heldout_items:
+        if item not in ids:
+            raise UserError(
+                f"Instrument '{instrument.id}' has no item '{item}'{nearest(item, ids)}; "
+                "hold out items by their ids, like --heldout-items m04,m12."
+            )
+    left = instrument.weights(mas25=spec.mas25)[:, ~np.isin(ids, spec.heldout_items)]
+    for dimension, weights, wanted in zip(instrument.dimension_ids, left, target, strict=True):
+        if not np.isnan(wanted) and not weights.any():
+            raise UserError(
+                f"With these items held out, no item of dimension '{dimension}' is left to search with; hold out fewer."
+            )
+
+
+def named_files(spec: RunSpec) -> dict[str, str]:
+    """The sha256 of every file that the spec names, by the setting that names it."""
+    names = {"instrument": spec.instrument, "wording": spec.wording, "targets": spec.targets}
+    paths = {key: Path(name).expanduser() for key, name in names.items() if name is not None}
+    if spec.warm_start is not None:
+        given = Path(spec.warm_start).expanduser()
+        paths["warm_start"] = given / FILE if given.is_dir() else given
+    return {key: sha256_of(path) for key, path in paths.items() if path.is_file()}
+
+
+def made_with(spec: RunSpec, respondent: Respondent) -> dict[str, Any]:
+    """Everything besides the settings that decides the numbers: a run may only go on with the same."""
+    return {
+        "acculturate": VERSION,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "method": method_name(spec.optimizer),
+        "model_identity": respondent.identity,
+        "files": named_files(spec),
+    }
+
+
+def searched_survey(task: Task, role: str, untuned: Callable[[], Response]) -> Survey:
+    """What a search minimises on the trained formats, and what chooses the winner on the validation formats.
+
+    The survey's loss and the penalty on lost answer mass; training adds the anchor, which is no distance but a help
+    on the way. ``untuned``: the answers without a prompt, asked for where a term needs them.
+    """
+    asked, spec = task.questionnaires[role], task.spec
+    assert asked is not None
+    survey = task.survey(asked)
+    anchor = spec.anchor if role == "train" else 0.0
+    if not (anchor or spec.lost_mass_penalty):
+        return survey
+    answers = untuned()
+    return replace(
+        survey,
+        anchor=anchor,
+        reference=answers.logprobs,
+        mass_penalty=spec.lost_mass_penalty,
+        reference_mass=answers.mass,
+    )
+
+
+def validation(task: Task, respondent: Respondent) -> Callable[[np.ndarray], float] | None:
+    """The loss of a prompt on the formats that choose the winner; None where there are none."""
+    asked = task.questionnaires["validation"]
+    if asked is None:
+        return None
+    survey = searched_survey(task, "validation", lambda: Interview(respondent, asked).ask())
+    evaluate = objective(task, respondent, "validation", survey)
+    return lambda prompts: evaluate(prompts)[0].loss
+
+
+def interview(respondent: Respondent, asked: Questionnaire, spec: RunSpec) -> Interview:
+    """The questionnaire, put with a soft prompt of the size and in the slot of this spec."""
+    return Interview(respondent, asked, slot=spec.slot, n_tokens=spec.tokens, rows=spec.rows)
+
+
+def objective(task: Task, respondent: Respondent, role: str, survey: Survey) -> Objective:
+    """Evaluates prompts on one role's formats; the untuned model answers the items that are held out."""
+    spec, asked = task.spec, task.questionnaires[role]
+    assert asked is not None
+    if not spec.heldout_items:
+        return Objective(interview(respondent, asked, spec), survey)
+    ids = asked.instrument.item_ids
+    places = tuple(place for place, item in enumerate(ids) if item not in spec.heldout_items)
+    untuned = Unasked(Interview(respondent, asked).ask(), places)
+    return Objective(interview(respondent, without(asked, spec.heldout_items), spec), survey, untuned)
+
+
+def space_of(respondent: Respondent, spec: RunSpec, population: Float[np.ndarray, "n tokens hidden"]) -> Space:
+    """Offsets around the text where there is one, else around zero (the full space) or the population's mean."""
+    around = population[0] if spec.start == "text" or spec.warm_start else np.zeros_like(population[0])
+    if spec.space == "full":
+        return Full(around, respondent.unit)
+    if spec.start != "text" and not spec.warm_start:
+        around = population.mean(axis=0)
+    return Projection(around, respondent.unit, spec.projection_dim, spec.seed)
+
+
+def in_float32(respondent: Respondent) -> Respondent:
+    """The same model in float32, in which everything reported is measured (a quantised one stays as it is)."""
+    if respondent.model.dtype == torch.float32 or respondent.choice.quantize != "none":
+        return respondent
+    choice = replace(respondent.choice, dtype="float32")
+    del respondent
+    gc.collect()
+    return Respondent(choice)
