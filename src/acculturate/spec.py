@@ -16,7 +16,8 @@ from acculturate.formats import Format, parse_format
 from acculturate.loading import ModelChoice
 
 # What each protocol asks where the user names no formats. The paper's: one format in one order. The balanced
-# one: several presentations in both orders to train on, one to select the winner by, others to judge by.
+# one: many different presentations in both orders to train on, since variety is what carries over (docs/validity.md),
+# one to select the winner by, others to judge by.
 PROTOCOLS: dict[str, dict[str, tuple[str, ...]]] = {
     "paper": {
         "train": ("digits/question-first/0/en/ascending",),
@@ -24,7 +25,14 @@ PROTOCOLS: dict[str, dict[str, tuple[str, ...]]] = {
         "heldout": ("letters/question-first/1/en/ascending", "digits/options-first/2/en/descending"),
     },
     "balanced": {
-        "train": ("letters/options-first/0/en", "digits/question-first/1/en", "lower/question-first/0/en"),
+        "train": (
+            "letters/options-first/0/en",
+            "digits/question-first/1/en",
+            "letters/question-first/1/en",
+            "digits/options-first/0/en",
+            "lower/one-line/0/en",
+            "symbols/options-first/1/en",
+        ),
         "validation": ("digits/options-first/1/en",),
         "heldout": ("letters/question-first/2/en", "digits/options-first/2/en"),
     },
@@ -65,7 +73,7 @@ class RunSpec(BaseModel):
     sampled: bool = False
 
     slot: Literal["before_bos", "system", "user_end", "response_start"] = "response_start"
-    tokens: Annotated[int, Field(ge=1, le=512)] = 4
+    tokens: Annotated[int, Field(ge=1, le=512)] = 2
     start: str = "vocabulary"
     text: str | None = None
     warm_start: str | None = None
