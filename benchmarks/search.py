@@ -1,6 +1,8 @@
 """Every search method on the real task at equal budgets: training loss and held-out loss, medians and ranges.
 
 Run: python benchmarks/search.py [--results FILE] [--methods dfgn,de,de@culture] [--seeds 5] [--budget 1000] ...
+The trained loss is the search's own: in the balanced protocol it has the price of lost answer mass in it, and the
+held-out loss, a distance alone, is that of the winner on the validation format.
 The default task is the paper's protocol (one format, one order) on the embedded model, float32, slot response_start,
 3 tokens. `--model FILE.gguf --protocol balanced --train-formats A,B` makes another; tasks may share a results file.
 METHOD@START begins from another start than vocabulary rows (align's --start).

@@ -251,6 +251,9 @@ class TestMistakes:
         assert "not 'de'" in fails(*base, "--config", tmp_path / "r.toml")
         assert "at least 4 candidates" in fails(*base, "--population", 3)
         assert "option 'h'" in fails(*base, "--option", "h=3")
+        assert "F is 9" in fails(*base, "--option", "F=9.0")
+        (tmp_path / "r.toml").write_text('heldout_items = ["m04"]\n')
+        assert "'heldout_items' is a setting" in fails(*base, "--config", tmp_path / "r.toml")
         assert not (tmp_path / "o").exists()
 
     def test_another_objective_is_another_run(self, fails, run, csv, tiny):

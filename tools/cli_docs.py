@@ -32,7 +32,7 @@ HEAD = """\
 | 0 | done |
 | 1 | `doctor` found something missing that is needed |
 | 2 | a mistake in what was asked, said in one sentence; nothing half-written is left |
-| 130 | interrupted; the same `align` command goes on from where it stopped |
+| 130 | interrupted; the same `align`, `multitask` or `pareto` command goes on from where it stopped |
 """
 
 TYPES = {str: "text", int: "whole number", float: "number", Path: "path", bool: "switch"}
@@ -81,20 +81,19 @@ def _section(name: str, callback: Callable[..., Any]) -> str:
 
 def _only_in_files(flags: dict[str, Any]) -> list[str]:
     """The settings of a run that have no flag of their own."""
-    there = ["These can stand in the `--config` file, and in calls from Python, only:", ""]
-    there += ["| key | default |", "|---|---|"]
-    return (
-        there
-        + [
-            f"| `{name}` | `{field.default}` |"
-            for name, field in RunSpec.model_fields.items()
-            if name not in flags and name != "optimizer_options"
-        ]
-        + [
-            "",
-            "In a file, what `--option` sets is the table `optimizer_options` ([search.md](search.md) has the names).",
-        ]
-    )
+    rows = [
+        f"| `{name}` | `{field.default}` |"
+        for name, field in RunSpec.model_fields.items()
+        if name not in flags and name != "optimizer_options"
+    ]
+    there = [
+        "These can stand in the `--config` file, and in calls from Python, only:",
+        "",
+        "| key | default |",
+        "|---|---|",
+    ]
+    said = "In a file, what `--option` sets is the table `optimizer_options` ([search.md](search.md) has the names)."
+    return [*(there + rows + [""] if rows else []), said]
 
 
 def _paragraphs(callback: Callable[..., Any]) -> list[str]:

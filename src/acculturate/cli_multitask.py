@@ -56,7 +56,7 @@ def multitask(
 
     Example: acculturate multitask --country USA --country CHN --country IND --budget 900 --out runs/many
 
-    Each country gets a directory under --out with its prompt, result and report, as score, compare and chat take them.
+    Each country gets a directory under --out with its prompt, result and report, as score and compare take them.
     The mean of the countries' losses is minimised, and a budget of 900 is 300 joint candidates for three countries.
     """
     given = {key: value for key, value in locals().items() if key not in ("out", "option", "config", "output")}

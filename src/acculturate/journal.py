@@ -87,7 +87,7 @@ class RunDirectory:
     def check(self, spec: Mapping[str, object]) -> None:
         """Refuse a directory that holds something else than a run with these settings; writes nothing.
 
-        ``spec`` may be the settings alone, or with what the run is made with (``alignment.made_with``).
+        ``spec`` may be the settings alone, or with what the run is made with (``task.made_with``).
         """
         there = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):

@@ -87,6 +87,8 @@ def multitask_spec(values: Mapping[str, object], source: str = "the command line
     if isinstance(shared, bool) or not isinstance(shared, int) or shared < 0:
         raise UserError(f"Bad value for 'shared_tokens' in {source} (given: {shared!r}): expected 0 or more tokens.")
     spec = MultitaskSpec(countries, shared, make_spec({**rest, "country": countries[0]}, source))
+    if spec.settings.heldout_items:
+        raise UserError("A multitask run asks every item; leave 'heldout_items' out, or use acculturate align.")
     if not spec.candidates:
         raise UserError(
             f"A budget of {spec.settings.budget} does not pay for one candidate, which costs an evaluation for each of "

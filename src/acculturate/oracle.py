@@ -21,9 +21,9 @@ from acculturate.gradient import Slope
 from acculturate.journal import read_json
 from acculturate.objective import Objective
 from acculturate.respondent import Interview, Respondent
-from acculturate.spec import RunSpec
+from acculturate.spec import make_spec
 from acculturate.starts import starting_prompts
-from acculturate.task import Task, prepare, searched_survey
+from acculturate.task import Task, named_files, prepare, searched_survey
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None
     if not (run / "result.json").is_file():
         raise UserError(f"There is no finished run in '{run}'; give the directory of one (acculturate align).")
     result = read_json(run / "result.json")
-    spec = RunSpec.model_validate(result["spec"])
+    if "together_with" in result.get("search", {}):
+        raise UserError("This prompt was found in a run for several countries; the oracle follows runs of align only.")
+    spec = make_spec(result.get("spec", {}), f"'{run / 'result.json'}'")
     if spec.quantize != "none":
         raise UserError("This run's model is quantised and has no gradients to go by; the oracle cannot be asked.")
     if spec.heldout_items:
@@ -87,6 +89,8 @@ def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None
     task = prepare(spec)
     watch("loading the model")
     respondent = Respondent(replace(spec.choice, dtype="float32"))
+    if respondent.identity != result["model"] or named_files(spec) != read_json(run / "spec.json").get("files"):
+        raise UserError(f"The model or a file of the run in '{run}' has changed since; restore it, or make a new run.")
     curve = _descend(task, respondent, descent, watch)
     rows = {row["id"]: row for row in result["rows"]}
     untuned, tuned = (

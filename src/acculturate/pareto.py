@@ -25,6 +25,7 @@ from acculturate.instruments import Instrument
 from acculturate.journal import RunDirectory, read_json
 from acculturate.loading import sha256_of
 from acculturate.methods import Method, configured
+from acculturate.optimizers import Optimizer
 from acculturate.optimizers.gde3 import GDE3, GDE3State, first_front
 from acculturate.prompts import SoftPrompt
 from acculturate.questions import read_questions
@@ -84,6 +85,9 @@ def second_objective(against: str) -> Second:
     if Path(against).suffix.lower() != ".csv":
         raise UserError(f"--against is '{against}'; expected '{UNTUNED}' or a CSV of questions, like questions.csv.")
     return Second(against, read_questions(Path(against).expanduser()))
+
+
+SUPPLIED = {"objectives": GDE3.objectives}
 
 
 class TwoObjectives:
@@ -146,10 +150,10 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = lambda stage, 
     Raises ``UserError`` for every mistake in the spec, the second objective or the directory.
     """
     second = second_objective(against)
-    budget = _checked(spec)
-    task = prepare(spec)
+    budget, optimizer = _checked(spec), configured(NAME, METHOD, spec.optimizer_options, SUPPLIED)
+    task = prepare(spec, check_method=False)
     files = named_files(spec) | ({"against": sha256_of(second.file)} if second.file is not None else {})
-    record = to_json(spec) | {"against": against, "files": files}
+    record = _settings(spec) | {"against": against, "files": files}
     directory = RunDirectory(out)
     directory.check(record)
     if (out / FRONT).exists():
@@ -157,11 +161,11 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = lambda stage, 
     watch("loading the model", None)
     respondent = Respondent(spec.choice)
     watch("laying out the questionnaire", None)
-    search, start = _ready(task, respondent, second, budget)
+    search, start = _ready(task, respondent, second, optimizer, budget)
     watch("auditing the model", None)
     found = audit(asking(respondent), task.instrument, targets=(), short=True)
     watch(f"audit: {found.verdict}", None)
-    made = made_with(spec, respondent) | {"method": NAME}
+    made = made_with(spec, respondent, NAME)
     with directory.claimed(made | record):
         watch("searching", None)
         progress = search.run(start, spec.seed, directory, lambda p: watch("searching", p))
@@ -183,12 +187,20 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = lambda stage, 
         return read_json(out / FRONT)
 
 
+def _settings(spec: RunSpec) -> dict[str, object]:
+    """The settings on record; a front has no price on lost mass whatever the protocol."""
+    return to_json(spec) | {"mass_penalty": 0.0}
+
+
 def _checked(spec: RunSpec) -> int:
     """The evaluations of the whole generations that the budget pays for; refuses what has no place in this search."""
     if spec.optimizer not in ("auto", NAME):
         raise UserError(f"A front is searched with {NAME}, not '{spec.optimizer}'; leave the optimizer out.")
     if spec.anchor:
         raise UserError("A front has no use for an anchor: that is what --against untuned does; leave it out.")
+    for setting in ("heldout_items", "sampled", "mass_penalty"):
+        if getattr(spec, setting):
+            raise UserError(f"'{setting}' is a setting of acculturate align that a front does not know; leave it out.")
     if spec.budget < spec.population:
         raise UserError(
             f"A budget of {spec.budget} evaluations does not pay for one generation of {spec.population}; "
@@ -198,10 +210,9 @@ def _checked(spec: RunSpec) -> int:
 
 
 def _ready(
-    task: Task, respondent: Respondent, second: Second, budget: int
+    task: Task, respondent: Respondent, second: Second, optimizer: Optimizer[Any], budget: int
 ) -> tuple[Search, Float[np.ndarray, "pop dim"]]:
     spec = task.spec
-    optimizer = configured(NAME, METHOD, spec.optimizer_options, {"objectives": GDE3.objectives})
     population = starting_prompts(respondent, spec, task.target)
     space = space_of(respondent, spec, population)
     start = space.encode(population)
@@ -255,7 +266,7 @@ def _described(task: Task, respondent: Respondent, second: Second) -> dict[str, 
     return {
         "schema": 1,
         "acculturate": VERSION,
-        "spec": to_json(task.spec),
+        "spec": _settings(task.spec),
         "model": respondent.identity,
         "target": {
             "country": target.country,

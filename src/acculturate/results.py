@@ -190,7 +190,7 @@ def plain_tables(result: Mapping[str, Any], width: int = 80) -> list[list[list[s
     for row in rows:
         train, held = row["train"], row["heldout"]
         mass = "–" if row["kind"] == "flat" else f"{train['mass']:.2f}"
-        shown = [train["loss"], None if held is None else held["loss"], (held or train)["mae"]]
+        shown = [train["loss"], *((held["loss"], held["mae"]) if held is not None else (None, None))]
         losses.append([row["label"], *map(_number, shown), mass])
     room = width - max(len(row["label"]) for row in rows)
     tables, scores = [losses], [["Score, trained"], ["Target"], *([row["label"]] for row in rows)]

@@ -172,4 +172,9 @@ def read_spec_file(path: Path) -> dict[str, object]:
 
 
 def to_json(spec: RunSpec) -> dict[str, object]:
-    return json.loads(spec.model_dump_json())
+    """The settings as a record keeps them, with what the protocol gives: a later version may give something else."""
+    given = json.loads(spec.model_dump_json())
+    for role in ("train", "validation", "heldout"):
+        forms = spec.formats(role)
+        given[f"{role}_formats"] = [form.presentation if spec.balanced else form.name for form in forms]
+    return given | {"mass_penalty": spec.lost_mass_penalty}

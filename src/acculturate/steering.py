@@ -86,6 +86,8 @@ def read_run(path: Path) -> FinishedRun:
     if record.get("method") != "dfgn":
         used = record.get("method", "another search")
         raise UserError(f"The run at '{path}' was made with {used}; steering needs the model of a run with dfgn.")
+    if isinstance(record.get("country"), list):
+        raise UserError(f"'{path}' holds a run for several countries; steering takes runs of acculturate align.")
     if not (path / "result.json").is_file():
         raise UserError(f"The run at '{path}' is not finished; give its acculturate align command again to finish it.")
     spec = make_spec({key: record[key] for key in RunSpec.model_fields if key in record}, f"'{path / 'spec.json'}'")
@@ -118,7 +120,8 @@ def steering_task(run: FinishedRun, wanted: Mapping[str, float], free: bool) -> 
     named = _named(run, wanted)
     kept = dict.fromkeys(run.scores) if free else run.scores
     target = Target("the wanted scores", "steered", "steering", {**kept, **named}, "named by the user")
-    task = prepare(run.spec, target)
+    # What the run was started from is not asked for again: it may be gone.
+    task = prepare(run.spec.model_copy(update={"warm_start": None}), target)
     for ident, low, high in zip(task.instrument.dimension_ids, *_attainable(task), strict=True):
         if ident in named and not low <= named[ident] <= high:
             raise UserError(

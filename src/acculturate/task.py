@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -75,10 +75,10 @@ class Task:
         return made
 
 
-def prepare(spec: RunSpec, target: Target | None = None) -> Task:
+def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool = True) -> Task:
     """Look up all that a spec names; raises ``UserError`` before anything is loaded or written.
 
-    ``target``: what to reach, in place of the country's scores.
+    ``target``: what to reach, in place of the country's scores. ``check_method`` off: the optimizer is not align's.
     """
     instrument = load_instrument(spec.instrument, wording=Path(spec.wording) if spec.wording else None)
     target = target or find_target(spec.country, spec.targets, instrument.dimension_ids)
@@ -88,7 +88,8 @@ def prepare(spec: RunSpec, target: Target | None = None) -> Task:
         for role in ("train", "validation", "heldout")
     }
     task = Task(spec, instrument, target, asked)
-    task.optimizer()
+    if check_method:
+        task.optimizer()
     earlier_prompt(spec)
     return task
 
@@ -119,13 +120,13 @@ def named_files(spec: RunSpec) -> dict[str, str]:
     return {key: sha256_of(path) for key, path in paths.items() if path.is_file()}
 
 
-def made_with(spec: RunSpec, respondent: Respondent) -> dict[str, Any]:
+def made_with(spec: RunSpec, respondent: Respondent, method: str | None = None) -> dict[str, Any]:
     """Everything besides the settings that decides the numbers: a run may only go on with the same."""
     return {
         "acculturate": VERSION,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "method": method_name(spec.optimizer),
+        "method": method or method_name(spec.optimizer),
         "model_identity": respondent.identity,
         "files": named_files(spec),
     }
@@ -194,7 +195,7 @@ def in_float32(respondent: Respondent) -> Respondent:
     """The same model in float32, in which everything reported is measured (a quantised one stays as it is)."""
     if respondent.model.dtype == torch.float32 or respondent.choice.quantize != "none":
         return respondent
-    choice = replace(respondent.choice, dtype="float32")
-    del respondent
+    # Whoever still holds the old one holds no memory with it: both together may not fit.
+    cast(Any, respondent.model).to("meta")
     gc.collect()
-    return Respondent(choice)
+    return Respondent(replace(respondent.choice, dtype="float32"))

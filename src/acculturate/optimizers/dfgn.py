@@ -114,6 +114,8 @@ class DFGN:
     def __post_init__(self) -> None:
         if self.h < 1 or self.trials < 1:
             raise UserError(f"DFGN needs h and trials of at least 1, not {self.h} and {self.trials}.")
+        if self.parts is not None and self.parts.shared and self.h < 2:
+            raise UserError("DFGN needs h of at least 2 where a prompt has shared tokens and own ones.")
         if self.memory < self.h:
             raise UserError(f"DFGN needs a memory of at least h directions, not {self.memory} with h = {self.h}.")
         if not (self.scale > 0 and self.mu > 0):
