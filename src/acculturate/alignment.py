@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from acculturate.audit import asking, audit
+from acculturate.audit import short_audit
 from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
 from acculturate.methods import method_name
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
 from acculturate.record import result_of, write_evaluations
-from acculturate.respondent import Interview, Respondent
+from acculturate.respondent import Respondent
 from acculturate.results import search_record
 from acculturate.search import Progress, Search, Watch, silent
 from acculturate.spec import RunSpec, to_json
@@ -22,9 +22,8 @@ from acculturate.task import (
     in_float32,
     made_with,
     named_files,
-    objective,
     prepare,
-    searched_survey,
+    searched,
     space_of,
     validation,
 )
@@ -47,7 +46,7 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
     watch("laying out the questionnaire", None)
     ready = Ready(task, respondent)
     watch("auditing the model", None)
-    found = audit(asking(respondent), task.instrument, targets=(), short=True)
+    found = short_audit(respondent, task.instrument)
     watch(f"audit: {found.verdict}", None)
     with directory.claimed(record | made_with(spec, respondent)):
         watch("searching", None)
@@ -58,7 +57,7 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
         watch("measuring in float32", None)
         searched, respondent = respondent.model.dtype, in_float32(respondent)
         if respondent.model.dtype != searched:  # what is reported is measured in float32, the audit included
-            found = audit(asking(respondent), task.instrument, targets=(), short=True)
+            found = short_audit(respondent, task.instrument)
         search = search_record(directory.lines(), optimizer=method_name(spec.optimizer), dtype=dtype, rows=rows)
         result = result_of(task, respondent, prompt, search=search, found=found)
         write_evaluations(directory)
@@ -73,14 +72,11 @@ class Ready:
     def __init__(self, task: Task, respondent: Respondent) -> None:
         spec = task.spec
         self._slot, self._identity = spec.slot, respondent.identity
-        asked = task.questionnaires["train"]
-        assert asked is not None
-        survey = searched_survey(task, "train", lambda: Interview(respondent, asked).ask())
-        optimizer = task.optimizer(survey)
+        evaluate = searched(task, respondent, "train")
+        optimizer = task.optimizer(evaluate.survey)
         population = starting_prompts(respondent, spec, task.target)
         self.space = space_of(respondent, spec, population)
         self.start = self.space.encode(population)
-        evaluate = objective(task, respondent, "train", survey)
         self._interview = evaluate.interview
         self.search = Search(evaluate, self.space, optimizer, spec.budget, validation(task, respondent))
         # A method that refuses this space (full CMA-ES) says so now.

@@ -264,6 +264,11 @@ def audit(
     return replace(figures, sentences=(*sentences, *([warning] if warning else ())))
 
 
+def short_audit(respondent: Respondent, instrument: Instrument) -> Audit:
+    """What every run begins with: few presentations, no personas."""
+    return audit(asking(respondent), instrument, targets=(), short=True)
+
+
 def _shares(instrument: Instrument, response: Response) -> Float[np.ndarray, "formats items"]:
     values, mask = instrument.values(), instrument.option_mask()
     # A missing answer is a row of NaN, which padding must neither hide nor spread.

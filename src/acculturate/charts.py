@@ -231,6 +231,23 @@ class Series:
 Reference = tuple[str, Number]
 
 
+def _rungs(up: Axis, level: Callable[[Number], float]) -> list[Markup]:
+    """The ticks of the upright axis: a line across and its label."""
+    drawn = []
+    for tick in up.ticks:
+        drawn.append(_line("grid", "0%", level(tick), "100%", level(tick)))
+        drawn.append(element("text", {"x": -8, "y": level(tick) + 4, "text_anchor": "end"}, up.label(tick)))
+    return drawn
+
+
+def _frame(top: float, tall: float) -> Attributes:
+    """Where strokes are drawn, in thousandths of the plane's width and height."""
+    return {
+        "x": 0, "y": top, "width": "100%", "height": tall,
+        "viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "overflow": "visible",
+    }  # fmt: skip
+
+
 def curves(series: Sequence[Series], references: Mapping[str, Reference], label: str) -> Markup:
     """Curves over evaluations; ``references``: horizontal lines by class, with their words and heights."""
     height, top, bottom = 300, 16.0, 26.0
@@ -242,20 +259,14 @@ def curves(series: Sequence[Series], references: Mapping[str, Reference], label:
     def level(value: Number) -> float:
         return top + tall * (1 - up.part(value))
 
-    drawn = []
-    for tick in up.ticks:
-        drawn.append(_line("grid", "0%", level(tick), "100%", level(tick)))
-        drawn.append(element("text", {"x": -8, "y": level(tick) + 4, "text_anchor": "end"}, up.label(tick)))
+    drawn = _rungs(up, level)
     for tick in right.ticks:
         if tick <= right.high:
             place: Attributes = {"x": right.across(tick), "y": height - 6, "text_anchor": "middle"}
             drawn.append(element("text", place, right.label(tick)))
     for kind, (_, value) in references.items():
         drawn.append(_line(f"line {kind}", "0%", level(value), "100%", level(value)))
-    frame: Attributes = {
-        "x": 0, "y": top, "width": "100%", "height": tall,
-        "viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "overflow": "visible",
-    }  # fmt: skip
+    frame = _frame(top, tall)
     strokes = [stroke for line in series for stroke in _strokes(line, right, up)]
     drawn.append(element("svg", frame, *strokes))
     for line in series:
@@ -341,18 +352,12 @@ def scatter(
     def level(value: Number) -> float:
         return top + tall * (1 - up.part(value))
 
-    drawn = []
-    for tick in up.ticks:
-        drawn.append(_line("grid", "0%", level(tick), "100%", level(tick)))
-        drawn.append(element("text", {"x": -8, "y": level(tick) + 4, "text_anchor": "end"}, up.label(tick)))
+    drawn = _rungs(up, level)
     for tick in right.ticks:
         drawn.append(_line("grid", right.across(tick), top, right.across(tick), top + tall))
         at: Attributes = {"x": right.across(tick), "y": height - 6, "text_anchor": "middle"}
         drawn.append(element("text", at, right.label(tick)))
-    frame: Attributes = {
-        "x": 0, "y": top, "width": "100%", "height": tall,
-        "viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "overflow": "visible",
-    }  # fmt: skip
+    frame = _frame(top, tall)
     drawn.append(element("svg", frame, *_strokes(Series("front", line), right, up)))
     for one in marks:
         place = right.across(one.x), level(one.y)

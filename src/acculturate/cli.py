@@ -14,7 +14,23 @@ from rich.text import Text
 
 from acculturate import cli_front, cli_lists, cli_measure, cli_steer
 from acculturate.cli_multitask import multitask
-from acculturate.cli_settings import spec_values
+from acculturate.cli_settings import (
+    Country,
+    Device,
+    Dtype,
+    Model,
+    Optimizer,
+    Options,
+    Out,
+    Protocol,
+    Seed,
+    Slot,
+    Start,
+    Targets,
+    Tokens,
+    WarmStart,
+    spec_values,
+)
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
 
@@ -55,44 +71,26 @@ def main() -> None:
 
 @app.command()
 def align(
-    country: Annotated[str, typer.Option(help="Whose scores to reach: ISO code, name or common alias.")] = "",
-    out: Annotated[Path | None, typer.Option(help="Directory of the run; the same command goes on with it.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")
-    ] = None,
-    targets: Annotated[
-        str | None, typer.Option(help="Target set, or a CSV of your own (acculturate list targets).")
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="'balanced': several formats, both option orders. 'paper': one format, one order."),
-    ] = None,
-    slot: Annotated[
-        str | None,
-        typer.Option(help="Where the prompt goes: before_bos, system, user_end or response_start."),
-    ] = None,
-    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of the soft prompt.")] = None,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(help="Search method (acculturate list optimizers); 'auto' picks by evidence."),
-    ] = None,
+    country: Country = "",
+    out: Out = None,
+    model: Model = None,
+    targets: Targets = None,
+    protocol: Protocol = None,
+    slot: Slot = None,
+    tokens: Tokens = None,
+    optimizer: Optimizer = None,
     budget: Annotated[int | None, typer.Option(help="Candidate evaluations to spend.")] = None,
     population: Annotated[
         int | None, typer.Option(help="Candidates to begin with, and per generation of a population method.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="All randomness follows from it.")] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(help="Begin from vocabulary rows, a text, culture (texts on the country), or noise."),
-    ] = None,
+    seed: Seed = None,
+    start: Start = None,
     text: Annotated[str | None, typer.Option(help="The text for --start text.")] = None,
     spread: Annotated[
         float | None,
         typer.Option(help="Spread of the first population around the text, in standard deviations of the embeddings."),
     ] = None,
-    warm_start: Annotated[
-        str | None, typer.Option(help="Begin from an earlier run's prompt: its directory or file.")
-    ] = None,
+    warm_start: WarmStart = None,
     space: Annotated[str | None, typer.Option(help="Search all coordinates ('full') or a random 'projection'.")] = None,
     projection_dim: Annotated[int | None, typer.Option(help="Dimensions of --space projection.")] = None,
     anchor: Annotated[
@@ -123,10 +121,8 @@ def align(
     ] = None,
     constant: Annotated[float | None, typer.Option(help="Constant added to every dimension, in points.")] = None,
     mas25: Annotated[bool | None, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Precision of the search: auto, float32, bfloat16, float16.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    dtype: Dtype = None,
+    device: Device = None,
     quantize: Annotated[
         str | None, typer.Option(help="none, 8bit or 4bit loading (needs acculturate[quantized]).")
     ] = None,
@@ -135,9 +131,7 @@ def align(
         bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
     ] = None,
     rows: Annotated[int | None, typer.Option(help="Candidates per forward pass.")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option(help="Option of the optimizer, NAME=VALUE; repeat for more.")
-    ] = None,
+    option: Options = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML or YAML file with any of these settings; flags win over it.")
     ] = None,

@@ -9,7 +9,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from acculturate.cli_settings import spec_values
+from acculturate.cli_settings import (
+    Country,
+    Device,
+    Dtype,
+    Model,
+    Out,
+    Protocol,
+    Seed,
+    Slot,
+    Start,
+    Targets,
+    Tokens,
+    WarmStart,
+    spec_values,
+)
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
 
@@ -18,41 +32,24 @@ SHOWN = 20
 
 
 def pareto(
-    country: Annotated[str, typer.Option(help="Whose scores to reach: ISO code, name or common alias.")] = "",
+    country: Country = "",
     against: Annotated[
         str,
         typer.Option(help="Second objective: 'untuned' (stay near its answers) or a CSV of questions to get right."),
     ] = "untuned",
-    out: Annotated[Path | None, typer.Option(help="Directory of the run; the same command goes on with it.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")
-    ] = None,
-    targets: Annotated[
-        str | None, typer.Option(help="Target set, or a CSV of your own (acculturate list targets).")
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="'balanced': several formats, both option orders. 'paper': one format, one order."),
-    ] = None,
-    slot: Annotated[
-        str | None,
-        typer.Option(help="Where the prompt goes: before_bos, system, user_end or response_start."),
-    ] = None,
-    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of the soft prompt.")] = None,
+    out: Out = None,
+    model: Model = None,
+    targets: Targets = None,
+    protocol: Protocol = None,
+    slot: Slot = None,
+    tokens: Tokens = None,
     budget: Annotated[int | None, typer.Option(help="Candidate evaluations; only whole generations are run.")] = None,
     population: Annotated[int | None, typer.Option(help="Candidates per generation, at least 4.")] = None,
-    seed: Annotated[int | None, typer.Option(help="All randomness follows from it.")] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(help="Begin from vocabulary rows, a text, culture (texts on the country), or noise."),
-    ] = None,
-    warm_start: Annotated[
-        str | None, typer.Option(help="Begin from an earlier run's prompt: its directory or file.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Precision of the search: auto, float32, bfloat16, float16.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    seed: Seed = None,
+    start: Start = None,
+    warm_start: WarmStart = None,
+    dtype: Dtype = None,
+    device: Device = None,
     option: Annotated[list[str] | None, typer.Option(help="F, CR or archive as NAME=VALUE; repeat for more.")] = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML or YAML file with any setting of align; flags win over it.")

@@ -13,6 +13,14 @@ from rich.table import Table
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
 
+Answers = Annotated[
+    str,
+    typer.Option(
+        help="'probabilities' of the labels, 'sampled': text is generated and read, or 'cloze': likelihood of "
+        "the options' words."
+    ),
+]
+
 
 def score(
     model: Annotated[str | None, typer.Option(help="Put the questionnaire to this model.")] = None,
@@ -27,13 +35,7 @@ def score(
     country: Annotated[str | None, typer.Option(help="Also print the distance to this country.")] = None,
     targets: Annotated[str, typer.Option(help="Target set for --country.")] = "hofstede-2015",
     system: Annotated[str | None, typer.Option(help="A system message for the model.")] = None,
-    answers: Annotated[
-        str,
-        typer.Option(
-            help="'probabilities' of the labels, 'sampled': text is generated and read, or 'cloze': likelihood of "
-            "the options' words."
-        ),
-    ] = "probabilities",
+    answers: Answers = "probabilities",
     mas25: Annotated[bool, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = False,
     constant: Annotated[float, typer.Option(help="Constant added to every dimension, in points.")] = 50.0,
     dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
@@ -116,13 +118,7 @@ def audit(
     instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
     short: Annotated[bool, typer.Option("--short", help="Fewer formats, as align runs it first.")] = False,
     personas: Annotated[bool, typer.Option(help="Also ask as people from several countries.")] = True,
-    answers: Annotated[
-        str,
-        typer.Option(
-            help="'probabilities' of the labels, 'sampled': text is generated and read, or 'cloze': likelihood of "
-            "the options' words."
-        ),
-    ] = "probabilities",
+    answers: Answers = "probabilities",
     dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     output: Json = "text",

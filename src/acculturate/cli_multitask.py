@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from acculturate.cli_settings import spec_values
+from acculturate.cli_settings import Model, Optimizer, Options, Out, Protocol, Seed, Targets, spec_values
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
 
@@ -19,7 +19,7 @@ def multitask(
     country: Annotated[
         list[str] | None, typer.Option(help="Whose scores to reach; once for each of two or more countries.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Directory of the run; the same command goes on with it.")] = None,
+    out: Out = None,
     shared_tokens: Annotated[
         int | None, typer.Option(help="Virtual tokens that all countries share, before their own (2 if not given).")
     ] = None,
@@ -28,25 +28,13 @@ def multitask(
         int | None,
         typer.Option(help="Evaluations of one country's questionnaire; a joint candidate costs one for each country."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")
-    ] = None,
-    targets: Annotated[
-        str | None, typer.Option(help="Target set, or a CSV of your own (acculturate list targets).")
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="'balanced': several formats, both option orders. 'paper': one format, one order."),
-    ] = None,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(help="Search method (acculturate list optimizers); 'auto' picks by evidence."),
-    ] = None,
+    model: Model = None,
+    targets: Targets = None,
+    protocol: Protocol = None,
+    optimizer: Optimizer = None,
     population: Annotated[int | None, typer.Option(help="Joint candidates to begin with.")] = None,
-    seed: Annotated[int | None, typer.Option(help="All randomness follows from it.")] = None,
-    option: Annotated[
-        list[str] | None, typer.Option(help="Option of the optimizer, NAME=VALUE; repeat for more.")
-    ] = None,
+    seed: Seed = None,
+    option: Options = None,
     config: Annotated[
         Path | None, typer.Option(help="TOML or YAML file with these and any other settings of align; flags win.")
     ] = None,

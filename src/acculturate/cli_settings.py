@@ -1,11 +1,41 @@
-"""From flags and a configuration file to the settings of a run, still to be validated together."""
+"""The settings of a run on the command line: flags that several verbs take, and what they and a file come to.
+
+A flag that was not given is None: the default is ``spec.RunSpec``'s, or the file's.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from acculturate.errors import UserError
+
+Out = Annotated[Path | None, typer.Option(help="Directory of the run; the same command goes on with it.")]
+Country = Annotated[str, typer.Option(help="Whose scores to reach: ISO code, name or common alias.")]
+Model = Annotated[str | None, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")]
+Targets = Annotated[str | None, typer.Option(help="Target set, or a CSV of your own (acculturate list targets).")]
+Protocol = Annotated[
+    str | None,
+    typer.Option(help="'balanced': several formats, both option orders. 'paper': one format, one order."),
+]
+Slot = Annotated[
+    str | None, typer.Option(help="Where the prompt goes: before_bos, system, user_end or response_start.")
+]
+Tokens = Annotated[int | None, typer.Option(help="Virtual tokens of the soft prompt.")]
+Optimizer = Annotated[
+    str | None, typer.Option(help="Search method (acculturate list optimizers); 'auto' picks by evidence.")
+]
+Seed = Annotated[int | None, typer.Option(help="All randomness follows from it.")]
+Start = Annotated[
+    str | None,
+    typer.Option(help="Begin from vocabulary rows, a text, culture (texts on the country), or noise."),
+]
+WarmStart = Annotated[str | None, typer.Option(help="Begin from an earlier run's prompt: its directory or file.")]
+Dtype = Annotated[str | None, typer.Option(help="Precision of the search: auto, float32, bfloat16, float16.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
+Options = Annotated[list[str] | None, typer.Option(help="Option of the optimizer, NAME=VALUE; repeat for more.")]
 
 
 def spec_values(given: dict[str, Any], options: list[str], config: Path | None) -> dict[str, object]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.audit import Audit, asking, audit
+from acculturate.audit import short_audit
 from acculturate.errors import UserError
 from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
 from acculturate.methods import make_optimizer, method_name
@@ -213,6 +213,7 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
     """
     tasks = prepare_all(spec)
     first, n = spec.runs[0], len(tasks)
+    instrument = next(iter(tasks.values())).instrument
     record = spec.to_json()
     directory = RunDirectory(out)
     directory.check(record | {"files": named_files(first)})
@@ -223,7 +224,7 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
     watch("laying out the questionnaire", None)
     ready = Ready(spec, tasks, respondent)
     watch("auditing the model", None)
-    found = _audited(respondent, tasks)
+    found = short_audit(respondent, instrument)
     watch(f"audit: {found.verdict}", None)
     with directory.claimed(record | made_with(first, respondent)):
         watch("searching", None)
@@ -238,7 +239,7 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
         watch("measuring in float32", None)
         searched, respondent = respondent.model.dtype, in_float32(respondent)
         if respondent.model.dtype != searched:
-            found = _audited(respondent, tasks)
+            found = short_audit(respondent, instrument)
         dtype = str(searched).removeprefix("torch.")
         results = {}
         for code, task in tasks.items():
@@ -250,11 +251,6 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
         write_evaluations(directory)
         write_whole(out / RECORD, dump_json(_record(spec, results, directory.lines())))
         return read_json(out / RECORD)
-
-
-def _audited(respondent: Respondent, tasks: Mapping[str, Task]) -> Audit:
-    instrument = next(iter(tasks.values())).instrument
-    return audit(asking(respondent), instrument, targets=(), short=True)
 
 
 def _country_search(

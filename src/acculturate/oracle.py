@@ -20,10 +20,10 @@ from acculturate.errors import UserError
 from acculturate.gradient import Slope
 from acculturate.journal import read_json
 from acculturate.objective import Objective
-from acculturate.respondent import Interview, Respondent
+from acculturate.respondent import Respondent
 from acculturate.spec import make_spec
 from acculturate.starts import starting_prompts
-from acculturate.task import Task, named_files, prepare, searched_survey
+from acculturate.task import Task, interview, named_files, prepare, searched
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,11 @@ def _descend(task: Task, respondent: Respondent, how: Descent, watch: Callable[[
     spec = task.spec
     asked, held = task.questionnaires["train"], task.questionnaires["heldout"]
     assert asked is not None
-
-    def interview(questions) -> Interview:
-        return Interview(respondent, questions, slot=spec.slot, n_tokens=spec.tokens)
-
-    trained = interview(asked)
-    slope = Slope(trained, searched_survey(task, "train", lambda: Interview(respondent, asked).ask()))
-    judges = [Objective(trained, task.survey(asked))]
+    search = searched(task, respondent, "train")
+    slope = Slope(search.interview, search.survey)
+    judges = [Objective(search.interview, task.survey(asked))]
     if held is not None:
-        judges.append(Objective(interview(held), task.survey(held)))
+        judges.append(Objective(interview(respondent, held, spec), task.survey(held)))
     watch("choosing the search's own start")
     population = starting_prompts(respondent, spec, task.target)
     first = population[int(np.argmin([one.loss for one in judges[0](population)]))]

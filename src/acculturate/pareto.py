@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from acculturate.audit import asking, audit
+from acculturate.audit import short_audit
 from acculturate.baselines import flat_response
 from acculturate.errors import UserError
 from acculturate.formats import parse_format, questionnaire
@@ -32,7 +32,7 @@ from acculturate.questions import read_questions
 from acculturate.respondent import Interview, Respondent
 from acculturate.results import LIMITS, ROLES
 from acculturate.scoring import Evaluation, Response, Survey, departure
-from acculturate.search import Search, Watch, unpack_search
+from acculturate.search import Search, Watch, silent, unpack_search
 from acculturate.spaces import Space
 from acculturate.spec import RunSpec, to_json
 from acculturate.starts import starting_prompts
@@ -143,7 +143,7 @@ def _wrong(accuracy: Survey, response: Response) -> float:
     return float(accuracy.losses(accuracy.scores(response.logprobs)).mean())
 
 
-def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = lambda stage, progress: None) -> dict[str, Any]:
+def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dict[str, Any]:
     """Run, or go on with, the search for a front in directory ``out``; returns what front.json holds.
 
     Only whole generations are run: the budget is spent down to less than one. A finished run is returned as it is.
@@ -163,7 +163,7 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = lambda stage, 
     watch("laying out the questionnaire", None)
     search, start = _ready(task, respondent, second, optimizer, budget)
     watch("auditing the model", None)
-    found = audit(asking(respondent), task.instrument, targets=(), short=True)
+    found = short_audit(respondent, task.instrument)
     watch(f"audit: {found.verdict}", None)
     made = made_with(spec, respondent, NAME)
     with directory.claimed(made | record):
@@ -180,7 +180,7 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = lambda stage, 
         watch("measuring in float32", None)
         respondent = in_float32(respondent)
         if searched["dtype"] != str(torch.float32).removeprefix("torch."):
-            found = audit(asking(respondent), task.instrument, targets=(), short=True)
+            found = short_audit(respondent, task.instrument)
         measured, kept = _measured(task, respondent, second, prompts)
         front = _described(task, respondent, second) | measured | {"search": searched, "audit": found.to_json()}
         write_front(out, front, [SoftPrompt(prompts[i], spec.slot, respondent.identity) for i in kept])

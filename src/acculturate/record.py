@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from acculturate.baselines import baseline_responses
 from acculturate.chance import Chance, chance, sample_size
 from acculturate.journal import RunDirectory, write_whole
 from acculturate.prompts import SoftPrompt
-from acculturate.respondent import Interview, Respondent
+from acculturate.respondent import Respondent
 from acculturate.results import LIMITS, MATERIAL, Judge, verdict
 from acculturate.sampling import Sampling, sampled_responses
 from acculturate.spec import to_json
@@ -25,8 +25,7 @@ from acculturate.targets import explain_missing
 from acculturate.task import (
     Task,
     interview,
-    objective,
-    searched_survey,
+    searched,
 )
 from acculturate.transfer import columns, item_record, item_sentences, transfer_matrix
 from acculturate.validity import Scoring
@@ -91,16 +90,14 @@ def _random_prompts(task: Task, respondent: Respondent, prompt: SoftPrompt) -> _
 
     The best has the lowest loss of the search, without an anchor, which is no distance; what is said is distances.
     """
-    spec, asked = task.spec, task.questionnaires["train"]
-    assert asked is not None
+    spec = task.spec
     drawn = random_prompts(respondent, spec, task.target, sample_size(spec.budget))
-    survey = replace(searched_survey(task, "train", lambda: Interview(respondent, asked).ask()), anchor=0.0)
-    seen = objective(task, respondent, "train", survey)(np.concatenate([drawn, prompt.vectors[None]]))
+    seen = searched(task, respondent, "train")(np.concatenate([drawn, prompt.vectors[None]]))
     *losses, tuned = (e.terms["survey"] for e in seen)
     where = "the trained formats" + (" and items" if spec.heldout_items else "")
     found = chance(np.array(losses), spec.budget, tuned, where)
     note = f"The lowest loss on {where} among {found.n} random prompts (start: {spec.start})."
-    return _Rivals(drawn[int(np.argmin([e.loss for e in seen[:-1]]))], found, note)
+    return _Rivals(drawn[int(np.argmin([e.loss - e.terms.get("anchor", 0.0) for e in seen[:-1]]))], found, note)
 
 
 def _item_records(task: Task, rows: Mapping[str, Any], scoring: Scoring) -> dict[str, dict[str, Any] | None]:

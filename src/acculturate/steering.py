@@ -24,10 +24,10 @@ from acculturate.loading import sha256_of
 from acculturate.methods import make_optimizer
 from acculturate.optimizers.dfgn import DFGN, DFGNState, corrected, score_slopes, structured
 from acculturate.prompts import FILE, SoftPrompt, read_prompt, write_prompt
-from acculturate.respondent import Interview, Respondent
+from acculturate.respondent import Respondent
 from acculturate.results import Judge
 from acculturate.scoring import Survey
-from acculturate.search import Progress, Search, Watch, unpack_search
+from acculturate.search import Progress, Search, Watch, silent, unpack_search
 from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec, make_spec
 from acculturate.targets import Target
@@ -36,9 +36,8 @@ from acculturate.task import (
     interview,
     made_with,
     named_files,
-    objective,
     prepare,
-    searched_survey,
+    searched,
     validation,
 )
 from acculturate.version import VERSION
@@ -175,12 +174,11 @@ class Steering:
 
     def __init__(self, run: FinishedRun, task: Task, respondent: Respondent) -> None:
         self.run, self.task = run, task
-        spec, asked = run.spec, task.questionnaires["train"]
-        assert asked is not None
+        spec = run.spec
         self.judge = Judge(task.everything, task.survey(task.everything), task.roles)
         self.ask = interview(respondent, task.everything, spec)
-        self.survey = searched_survey(task, "train", lambda: Interview(respondent, asked).ask())
-        self.evaluate = objective(task, respondent, "train", self.survey)
+        self.evaluate = searched(task, respondent, "train")
+        self.survey = self.evaluate.survey
         self.validate = validation(task, respondent)
         self.space = _around(run.prompt, respondent.unit, spec)
 
@@ -251,7 +249,7 @@ def steer(
     *,
     free: bool = False,
     budget: int = 100,
-    watch: Watch = lambda stage, progress: None,
+    watch: Watch = silent,
 ) -> dict[str, Any]:
     """Propose a soft prompt for the ``wanted`` scores (dimension to points); returns what steer.json holds.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -154,13 +154,20 @@ def searched_survey(task: Task, role: str, untuned: Callable[[], Response]) -> S
     )
 
 
+def searched(task: Task, respondent: Respondent, role: str) -> Objective:
+    """What a search minimises on the formats of a role; the untuned model is asked once, where anything needs it."""
+    asked = task.questionnaires[role]
+    assert asked is not None
+    untuned = cache(lambda: Interview(respondent, asked).ask())
+    return objective(task, respondent, role, searched_survey(task, role, untuned), untuned)
+
+
 def validation(task: Task, respondent: Respondent) -> Callable[[np.ndarray], float] | None:
     """The loss of a prompt on the formats that choose the winner; None where there are none."""
     asked = task.questionnaires["validation"]
     if asked is None:
         return None
-    survey = searched_survey(task, "validation", lambda: Interview(respondent, asked).ask())
-    evaluate = objective(task, respondent, "validation", survey)
+    evaluate = searched(task, respondent, "validation")
     return lambda prompts: evaluate(prompts)[0].loss
 
 
@@ -169,16 +176,21 @@ def interview(respondent: Respondent, asked: Questionnaire, spec: RunSpec) -> In
     return Interview(respondent, asked, slot=spec.slot, n_tokens=spec.tokens, rows=spec.rows)
 
 
-def objective(task: Task, respondent: Respondent, role: str, survey: Survey) -> Objective:
-    """Evaluates prompts on one role's formats; the untuned model answers the items that are held out."""
+def objective(
+    task: Task, respondent: Respondent, role: str, survey: Survey, untuned: Callable[[], Response] | None = None
+) -> Objective:
+    """Evaluates prompts on one role's formats; the untuned model answers the items that are held out.
+
+    ``untuned``: its answers on these formats, where they are at hand.
+    """
     spec, asked = task.spec, task.questionnaires[role]
     assert asked is not None
     if not spec.heldout_items:
         return Objective(interview(respondent, asked, spec), survey)
     ids = asked.instrument.item_ids
     places = tuple(place for place, item in enumerate(ids) if item not in spec.heldout_items)
-    untuned = Unasked(Interview(respondent, asked).ask(), places)
-    return Objective(interview(respondent, without(asked, spec.heldout_items), spec), survey, untuned)
+    answers = untuned() if untuned is not None else Interview(respondent, asked).ask()
+    return Objective(interview(respondent, without(asked, spec.heldout_items), spec), survey, Unasked(answers, places))
 
 
 def space_of(respondent: Respondent, spec: RunSpec, population: Float[np.ndarray, "n tokens hidden"]) -> Space:
