@@ -28,7 +28,7 @@ from acculturate.objective import survey_of
 from acculturate.oracle import Descent, descent
 from acculturate.respondent import Interview, Respondent
 from acculturate.scoring import Response
-from acculturate.starts import vocabulary_rows
+from acculturate.starts import BLANK, text_rows, vocabulary_rows
 from acculturate.targets import find_target
 
 ONE = ("letters/options-first/0/en",)
@@ -53,13 +53,15 @@ NEW_COMBINATION = ("roman/question-first/0/en", "digits/one-line/0/en", "letters
 
 @dataclass(frozen=True)
 class Regime:
-    """One row. ``mass_penalty`` and ``anchor`` as in ``scoring.Survey``."""
+    """One row. ``mass_penalty`` and ``anchor`` as in ``scoring.Survey``; ``start``: "blank" (line breaks) or
+    "vocabulary" (random tokens, by the seed)."""
 
     formats: tuple[str, ...] = SIX
     slot: str = "response_start"
     tokens: int = 2
     mass_penalty: float = 20.0
     anchor: float = 0.0
+    start: str = "blank"
     seed: int = 0
 
 
@@ -67,13 +69,15 @@ REGIMES = {
     "six": Regime(),
     "two": Regime(TWO),
     "one": Regime(ONE),
-    "eight": Regime(EIGHT),
-    "six, no price on mass": Regime(mass_penalty=0.0),
     "six, 1 token": Regime(tokens=1),
-    "six, 8 tokens": Regime(tokens=8),
-    "six, anchor 20": Regime(anchor=20.0),
     "six, user_end": Regime(slot="user_end"),
-    "six, seed 1": Regime(seed=1),
+    "six, random tokens": Regime(start="vocabulary"),
+    "two, random tokens": Regime(TWO, start="vocabulary"),
+    "one, random tokens": Regime(ONE, start="vocabulary"),
+    "six, anchor 20": Regime(anchor=20.0),
+    "six, no price on mass": Regime(mass_penalty=0.0),
+    "six, 8 tokens": Regime(tokens=8),
+    "eight": Regime(EIGHT),
 }
 
 
@@ -90,7 +94,10 @@ class Bench:
         """Losses per format, trained and not, of the untuned model and of the prompt at the end."""
         respondent = self._respondent
         slopes = [Slope(self._interview(form, regime), self._survey(form, regime)) for form in regime.formats]
-        first = vocabulary_rows(respondent, regime.tokens, 1, np.random.default_rng(regime.seed))[0]
+        if regime.start == "blank":
+            first = text_rows(respondent, BLANK, regime.tokens)
+        else:
+            first = vocabulary_rows(respondent, regime.tokens, 1, np.random.default_rng(regime.seed))[0]
         curve = []
         prompt = first
         for step, prompt in descent(first, respondent.unit, slopes, how):

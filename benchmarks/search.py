@@ -5,7 +5,7 @@ The trained loss is the search's own: in the balanced protocol it has the price 
 held-out loss, a distance alone, is that of the winner on the validation format.
 The default task is the paper's protocol (one format, one order) on the embedded model, float32, slot response_start,
 3 tokens. `--model FILE.gguf --protocol balanced --train-formats A,B` makes another; tasks may share a results file.
-METHOD@START begins from another start than vocabulary rows (align's --start).
+METHOD@START begins from another start than the protocol's (align's --start).
 
 A cell is one search: a task, a method, a start and a seed. Each is appended to the results file as one JSON line when
 it is finished, and one that is there is skipped: the table, hours on two cores, can be filled in many sittings, and by
@@ -114,22 +114,17 @@ class Counted:
         return losses
 
 
-def searched(ready: Ready, method: str, seed: int) -> tuple[Progress, list[float]]:
-    """Where one search ends, and the best training loss after every tenth of its budget."""
-    search, points = ready.search, []
-
-    def watch(progress: Progress) -> None:
-        points.append((progress.evaluations, progress.best_loss))
-
+def searched(ready: Ready, method: str, seed: int) -> list[Progress]:
+    """How far one search is after every tenth of its budget; the last is its end."""
+    search = ready.search
+    seen = [Progress.before(ready.start, seed)]
     if method in PEERS:
-        counted = Counted(search, Progress.before(ready.start, seed), watch)
-        PEERS[method](counted, ready.start, seed, search.budget)
-        end = counted.progress
+        PEERS[method](Counted(search, seen[0], seen.append), ready.start, seed, search.budget)
     else:
         with TemporaryDirectory() as folder:
-            end = search.run(ready.start, seed, RunDirectory(Path(folder)), watch)
-    tenths = [k * search.budget / 10 for k in range(1, 11)]
-    return end, [min((best for n, best in points if n <= tenth), default=np.inf) for tenth in tenths]
+            search.run(ready.start, seed, RunDirectory(Path(folder)), seen.append)
+    tenths = [k * search.budget / 10 for k in range(1, 10)]
+    return [[progress for progress in seen if progress.evaluations <= tenth][-1] for tenth in tenths] + seen[-1:]
 
 
 class Bench:
@@ -137,23 +132,32 @@ class Bench:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
-        task = prepare(spec_of(settings, "random", "vocabulary", seed=0))
+        task = prepare(spec_of(settings, "random", None, seed=0))
         self._respondent = Respondent(task.spec.choice)
         self.task = described(task, self._respondent.identity)
         self._untuned = {role: self._loss(task, role, None) for role in ("train", "heldout")}
+
+    def start(self, given: str | None) -> str:
+        """The start by its name: the protocol's where none is given."""
+        return given or spec_of(self._settings, "random", None, seed=0).begins
 
     def cell(self, method: str, start: str, seed: int) -> Cell:
         """Run one search; what is found beside its key."""
         begun = time.perf_counter()
         task = prepare(spec_of(self._settings, method, start, seed))
         ready = Ready(task, self._respondent)
-        end, curve = searched(ready, method, seed)
+        tenths = searched(ready, method, seed)
+        end = tenths[-1]
+        # The winners on the way, held out: whether a search should have stopped earlier. Most tenths share a winner.
+        asked = {progress.winner_at: progress for progress in tenths}
+        heldout = {at: self._loss(task, "heldout", ready.prompt(progress).vectors) for at, progress in asked.items()}
         return {
             "evaluations": end.evaluations,
             "loss": end.best_loss,
-            "curve": curve,
+            "curve": [progress.best_loss for progress in tenths],
             "winner_at": end.winner_at,
-            "heldout": self._loss(task, "heldout", ready.prompt(end).vectors),
+            "heldout": heldout[end.winner_at],
+            "heldout_curve": [heldout[progress.winner_at] for progress in tenths],
             "untuned": self._untuned,
             "seconds": round(time.perf_counter() - begun, 1),
             "acculturate": VERSION,
@@ -170,7 +174,7 @@ class Bench:
         return Objective(interview, task.survey(asked))(prompt[None])[0].loss
 
 
-def spec_of(settings: Mapping[str, Any], method: str, start: str, seed: int) -> RunSpec:
+def spec_of(settings: Mapping[str, Any], method: str, start: str | None, seed: int) -> RunSpec:
     """The settings of one cell; a peer takes the place of the optimizer named here."""
     values = {**settings, "dtype": "float32", "start": start, "seed": seed}
     values["optimizer"] = "random" if method in PEERS else method
@@ -249,19 +253,19 @@ def fill(bench: Bench, results: Results, rows: Sequence[str], seeds: int, say: C
             say(f"{method} is not installed")
             continue
         for seed in range(seeds):
-            key = {"task": bench.task, "method": method, "start": start, "seed": seed}
+            key = {"task": bench.task, "method": method, "start": bench.start(start), "seed": seed}
             with results.claimed(key) as mine:
                 if not mine:
                     continue
-                cell = key | bench.cell(method, start, seed)
+                cell = key | bench.cell(method, key["start"], seed)
                 results.append(cell)
             say(f"{row}, seed {seed}: {cell['loss']:.2f} in {cell['seconds']:.0f} s")
 
 
-def parsed(row: str) -> tuple[str, str, str]:
-    """The row as it is written, its method and its start."""
+def parsed(row: str) -> tuple[str, str, str | None]:
+    """The row as it is written, its method and its start where it names one."""
     name, _, start = row.partition("@")
-    return row, name if name in PEERS else method_name(name), start or "vocabulary"
+    return row, name if name in PEERS else method_name(name), start or None
 
 
 def tables(cells: Sequence[Cell]) -> str:

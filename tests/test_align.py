@@ -27,9 +27,9 @@ from acculturate.measure import ANSWERS, Asking, asking_by, score_respondent
 from acculturate.prompts import SoftPrompt, read_prompt
 from acculturate.report import render
 from acculturate.respondent import Context, Interview, Respondent
-from acculturate.spec import RunSpec, make_spec
+from acculturate.spec import RunSpec, make_spec, to_json
 from acculturate.starts import random_prompts, starting_prompts
-from acculturate.task import objective, prepare
+from acculturate.task import objective, prepare, space_of
 
 FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json")
 ROLES = (("train", "letters"), ("validation", "digits"))
@@ -132,7 +132,7 @@ class TestRecord:
         target = prepare(spec).target
         drawn = random_prompts(respondent, spec, target, 5)
         assert np.array_equal(drawn, random_prompts(respondent, spec, target, 5))
-        assert not np.array_equal(drawn, starting_prompts(respondent, spec, target))
+        assert not any(np.array_equal(a, b) for a in drawn for b in starting_prompts(respondent, spec, target))
         assert not np.array_equal(drawn, random_prompts(respondent, spec.model_copy(update={"seed": 1}), target, 5))
 
     def test_evaluations_hold_every_candidate(self, run):
@@ -257,6 +257,28 @@ def test_reloaded_prompt_scores_the_same_in_a_new_process(run, tiny):
     assert list(record["scores"].values()) == pytest.approx(list(tuned["scores"].values()), abs=1e-3)
     assert record["answer_mass"] == pytest.approx(tuned["mass"], abs=1e-5)
     assert len(record["item_means"]) == 24
+
+
+class TestStarts:
+    def test_a_balanced_run_begins_with_line_breaks_the_papers_with_random_tokens(self, tiny):
+        for changes, begins in (({}, "vocabulary"), ({"protocol": "balanced"}, "blank"), ({"start": "noise"}, "noise")):
+            spec = make_spec(settings(tiny, **changes))
+            assert spec.begins == to_json(spec)["start"] == begins
+
+    def test_blank_is_line_breaks_and_offsets_of_the_spread(self, tiny):
+        spec = prepare(make_spec(settings(tiny, start="blank", spread=0.5, population=50))).spec
+        respondent, target = Respondent(spec.choice), prepare(spec).target
+        population = starting_prompts(respondent, spec, target)
+        (line_break,) = respondent.chat.plain("\n")
+        assert np.array_equal(population[0], respondent.rows([line_break, line_break]))
+        offsets = (population[1:] - population[0]) / respondent.unit
+        assert np.std(offsets) == pytest.approx(0.5, rel=0.05)
+        # The space begins there too: what samples around its origin samples around line breaks.
+        assert np.abs(space_of(respondent, spec, population).encode(population)[0]).max() < 1e-6
+
+    def test_a_text_needs_its_start(self, tiny):
+        with pytest.raises(UserError, match="there is a text but start is 'blank'"):
+            make_spec(settings(tiny, protocol="balanced", text="Be kind."))
 
 
 @pytest.mark.parametrize("optimizer", ["de", "dfgn"])

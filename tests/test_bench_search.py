@@ -87,12 +87,14 @@ def test_every_method_begins_with_the_same_population(paper, trained):
 
 def test_the_numbers_are_those_of_align(tiny, tmp_path):
     settings = {**BALANCED, "model": tiny}
-    cell = bench.Bench(settings).cell("dfgn", "vocabulary", 1)
+    benchmark = bench.Bench(settings)
+    cell = benchmark.cell("dfgn", benchmark.start(None), 1)
     spec = make_spec({**settings, "optimizer": "dfgn", "seed": 1, "dtype": "float32"})
     result = align(spec, tmp_path / "run")
     rows = {row["id"]: row for row in result["rows"]}
-    assert cell["loss"] == result["search"]["search_loss"]
-    assert cell["heldout"] == pytest.approx(rows["tuned"]["heldout"]["loss"], abs=1e-3)
+    assert cell["loss"] == cell["curve"][-1] == result["search"]["search_loss"]
+    assert len(cell["curve"]) == len(cell["heldout_curve"]) == 10
+    assert cell["heldout"] == cell["heldout_curve"][-1] == pytest.approx(rows["tuned"]["heldout"]["loss"], abs=1e-3)
     assert cell["untuned"]["train"] == pytest.approx(rows["naive"]["train"]["loss"], abs=1e-3)
     assert cell["untuned"]["heldout"] == pytest.approx(rows["naive"]["heldout"]["loss"], abs=1e-3)
 

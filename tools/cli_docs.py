@@ -41,7 +41,11 @@ VARYING = {
     "train_formats": "the protocol's",
     "validation_formats": "the protocol's",
     "heldout_formats": "the protocol's",
+    "mass_penalty": "the protocol's",
+    "start": "the protocol's",
 }
+# The verbs that make a run have the defaults of its settings.
+RUNS = ("align", "multitask", "pareto")
 
 
 def page() -> str:
@@ -141,9 +145,9 @@ def _plain(kind: Any) -> tuple[type, bool]:
 
 
 def _default(parameter: inspect.Parameter, callback: Callable[..., Any]) -> str:
-    """What holds where nothing is given; ``align`` takes its defaults from ``RunSpec``."""
+    """What holds where nothing is given; the verbs that make a run take their defaults from ``RunSpec``."""
     value = parameter.default
-    if callback is cli.align and parameter.name in RunSpec.model_fields:
+    if callback.__name__ in RUNS and parameter.name in RunSpec.model_fields:
         field = RunSpec.model_fields[parameter.name]
         value = inspect.Parameter.empty if field.is_required() else field.default
         if parameter.name in VARYING:

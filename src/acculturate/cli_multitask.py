@@ -23,7 +23,7 @@ def multitask(
     shared_tokens: Annotated[
         int | None, typer.Option(help="Virtual tokens that all countries share, before their own (2 if not given).")
     ] = None,
-    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of each country's own (2 if not given).")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of each country's own.")] = None,
     budget: Annotated[
         int | None,
         typer.Option(help="Evaluations of one country's questionnaire; a joint candidate costs one for each country."),

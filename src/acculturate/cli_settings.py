@@ -30,7 +30,7 @@ Optimizer = Annotated[
 Seed = Annotated[int | None, typer.Option(help="All randomness follows from it.")]
 Start = Annotated[
     str | None,
-    typer.Option(help="Begin from vocabulary rows, a text, culture (texts on the country), or noise."),
+    typer.Option(help="Begin from blank (line breaks), vocabulary, text, culture (texts on the country) or noise."),
 ]
 WarmStart = Annotated[str | None, typer.Option(help="Begin from an earlier run's prompt: its directory or file.")]
 Dtype = Annotated[str | None, typer.Option(help="Precision of the search: auto, float32, bfloat16, float16.")]

@@ -96,7 +96,7 @@ def _random_prompts(task: Task, respondent: Respondent, prompt: SoftPrompt) -> _
     *losses, tuned = (e.terms["survey"] for e in seen)
     where = "the trained formats" + (" and items" if spec.heldout_items else "")
     found = chance(np.array(losses), spec.budget, tuned, where)
-    note = f"The lowest loss on {where} among {found.n} random prompts (start: {spec.start})."
+    note = f"The lowest loss on {where} among {found.n} random prompts (start: {spec.begins})."
     return _Rivals(drawn[int(np.argmin([e.loss - e.terms.get("anchor", 0.0) for e in seen[:-1]]))], found, note)
 
 

@@ -42,6 +42,8 @@ PROTOCOLS: dict[str, dict[str, tuple[str, ...]]] = {
 # every score while an answer has become all but impossible (docs/validity.md).
 MASS_PENALTY = 20.0
 
+STARTS = ("blank", "vocabulary", "text", "culture", "noise")
+
 Scalar = str | int | float | bool
 
 
@@ -74,7 +76,7 @@ class RunSpec(BaseModel):
 
     slot: Literal["before_bos", "system", "user_end", "response_start"] = "response_start"
     tokens: Annotated[int, Field(ge=1, le=512)] = 2
-    start: str = "vocabulary"
+    start: str | None = None
     text: str | None = None
     warm_start: str | None = None
     spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
@@ -102,12 +104,12 @@ class RunSpec(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> RunSpec:
-        if self.start not in ("vocabulary", "text", "culture", "noise"):
-            raise ValueError(f"start is '{self.start}'; expected vocabulary, text, culture or noise")
+        if self.start is not None and self.start not in STARTS:
+            raise ValueError(f"start is '{self.start}'; expected {', '.join(STARTS[:-1])} or {STARTS[-1]}")
         if self.start == "text" and not (self.text or "").strip():
             raise ValueError("start is 'text' but there is no text; give one with --text")
         if self.start != "text" and self.text is not None:
-            raise ValueError(f"there is a text but start is '{self.start}'; give --start text or leave the text out")
+            raise ValueError(f"there is a text but start is '{self.begins}'; give --start text or leave the text out")
         if not self.formats("train"):
             raise ValueError("there is no format to train on; name at least one with --train-formats")
         known = {form.language for role in ("train", "validation") for form in self.formats(role)}
@@ -145,6 +147,15 @@ class RunSpec(BaseModel):
         return MASS_PENALTY if self.balanced else 0.0
 
     @property
+    def begins(self) -> str:
+        """What the first population is made of: as given, else the protocol's. Random tokens say something, mostly at
+        the price of the answers (docs/search.md); the paper's method begins with such, and its loss has no such price.
+        """
+        if self.start is not None:
+            return self.start
+        return "blank" if self.balanced else "vocabulary"
+
+    @property
     def choice(self) -> ModelChoice:
         return ModelChoice(self.model, self.revision, self.dtype, self.device, self.quantize, self.trust_remote_code)
 
@@ -177,4 +188,4 @@ def to_json(spec: RunSpec) -> dict[str, object]:
     for role in ("train", "validation", "heldout"):
         forms = spec.formats(role)
         given[f"{role}_formats"] = [form.presentation if spec.balanced else form.name for form in forms]
-    return given | {"mass_penalty": spec.lost_mass_penalty}
+    return given | {"start": spec.begins, "mass_penalty": spec.lost_mass_penalty}

@@ -20,6 +20,9 @@ from acculturate.targets import Target
 _START_STREAM = 2**32 - 1
 _RANDOM_STREAM = 2**32 - 2
 
+# Line breaks say nothing: a model answers after them as if they were not there, from where a search can lead it.
+BLANK = "\n"
+
 
 def vocabulary_rows(
     respondent: Respondent, tokens: int, count: int, rng: np.random.Generator
@@ -99,18 +102,23 @@ def random_prompts(
     respondent: Respondent, spec: RunSpec, target: Target, count: int
 ) -> Float[np.ndarray, "n tokens hidden"]:
     """Prompts drawn as the first population is, from other random numbers, and none of them from an earlier run."""
-    return _drawn(respondent, spec, target, count, generator(spec.seed, _RANDOM_STREAM))
+    # One more than asked for: the first member around a text is the text itself, which is not random.
+    return _drawn(respondent, spec, target, count + 1, generator(spec.seed, _RANDOM_STREAM))[1:]
 
 
 def _drawn(
     respondent: Respondent, spec: RunSpec, target: Target, count: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "n tokens hidden"]:
     size = spec.tokens, count, rng
-    if spec.start == "text":
-        assert spec.text is not None
-        return around_text(respondent, spec.text, spec.tokens, count, rng=rng, spread=spec.spread)
-    if spec.start == "noise":
-        return gaussian_noise(respondent, *size)
-    if spec.start == "culture":
-        return text_windows(respondent, culture_texts(target), *size)
-    return vocabulary_rows(respondent, *size)
+    match spec.begins:
+        case "text":
+            assert spec.text is not None
+            return around_text(respondent, spec.text, spec.tokens, count, rng=rng, spread=spec.spread)
+        case "blank":
+            return around_text(respondent, BLANK, spec.tokens, count, rng=rng, spread=spec.spread)
+        case "noise":
+            return gaussian_noise(respondent, *size)
+        case "culture":
+            return text_windows(respondent, culture_texts(target), *size)
+        case _:
+            return vocabulary_rows(respondent, *size)

@@ -195,10 +195,11 @@ def objective(
 
 def space_of(respondent: Respondent, spec: RunSpec, population: Float[np.ndarray, "n tokens hidden"]) -> Space:
     """Offsets around the text where there is one, else around zero (the full space) or the population's mean."""
-    around = population[0] if spec.start == "text" or spec.warm_start else np.zeros_like(population[0])
+    of_text = spec.begins in ("text", "blank") or spec.warm_start is not None
+    around = population[0] if of_text else np.zeros_like(population[0])
     if spec.space == "full":
         return Full(around, respondent.unit)
-    if spec.start != "text" and not spec.warm_start:
+    if not of_text:
         around = population.mean(axis=0)
     return Projection(around, respondent.unit, spec.projection_dim, spec.seed)
 
