@@ -45,6 +45,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "objective",
         "respondent",
         "sampling",
+        "sensitivity",
     ),
     "work": (
         "alignment",

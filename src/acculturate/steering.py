@@ -28,7 +28,6 @@ from acculturate.respondent import Respondent
 from acculturate.results import Judge
 from acculturate.scoring import Survey
 from acculturate.search import Progress, Search, Watch, silent, unpack_search
-from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec, make_spec
 from acculturate.targets import Target
 from acculturate.task import (
@@ -38,6 +37,7 @@ from acculturate.task import (
     named_files,
     prepare,
     searched,
+    space_around,
     validation,
 )
 from acculturate.version import VERSION
@@ -180,7 +180,7 @@ class Steering:
         self.evaluate = searched(task, respondent, "train")
         self.survey = self.evaluate.survey
         self.validate = validation(task, respondent)
-        self.space = _around(run.prompt, respondent.unit, spec)
+        self.space = space_around(respondent, spec, run.prompt.vectors)
 
     @property
     def state(self) -> DFGNState:
@@ -233,13 +233,6 @@ class Steering:
                 watch("searching", progress)
         vectors = self.space.decode(progress.winner_x[None])[0].astype(np.float32)
         return SoftPrompt(vectors, spec.slot, self.run.prompt.identity), progress
-
-
-def _around(prompt: SoftPrompt, unit: float, spec: RunSpec) -> Space:
-    """The run's space with the run's prompt at zero: an anchor does not change what a direction means."""
-    if spec.space == "full":
-        return Full(prompt.vectors, unit)
-    return Projection(prompt.vectors, unit, spec.projection_dim, spec.seed)
 
 
 def steer(

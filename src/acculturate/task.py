@@ -25,7 +25,8 @@ from acculturate.optimizers import Optimizer
 from acculturate.prompts import FILE
 from acculturate.respondent import Interview, Respondent
 from acculturate.scoring import Response, Survey
-from acculturate.spaces import Full, Projection, Space
+from acculturate.sensitivity import first_layer_shape
+from acculturate.spaces import Full, Projection, Shaped, Space
 from acculturate.spec import RunSpec
 from acculturate.starts import earlier_prompt
 from acculturate.targets import Target, find_target
@@ -194,14 +195,23 @@ def objective(
 
 
 def space_of(respondent: Respondent, spec: RunSpec, population: Float[np.ndarray, "n tokens hidden"]) -> Space:
-    """Offsets around the text where there is one, else around zero (the full space) or the population's mean."""
-    of_text = spec.begins in ("text", "blank") or spec.warm_start is not None
-    around = population[0] if of_text else np.zeros_like(population[0])
-    if spec.space == "full":
-        return Full(around, respondent.unit)
-    if not of_text:
-        around = population.mean(axis=0)
-    return Projection(around, respondent.unit, spec.projection_dim, spec.seed)
+    """Offsets around the text where there is one, else around zero or, in a projection, the population's mean."""
+    if spec.begins in ("text", "blank") or spec.warm_start:
+        anchor = population[0]
+    else:
+        anchor = population.mean(axis=0) if spec.space == "projection" else np.zeros_like(population[0])
+    return space_around(respondent, spec, anchor)
+
+
+def space_around(respondent: Respondent, spec: RunSpec, anchor: Float[np.ndarray, "tokens hidden"]) -> Space:
+    """The space of a run; what a direction in it means does not depend on the anchor."""
+    match spec.space:
+        case "full":
+            return Full(anchor, respondent.unit)
+        case "sensitive":
+            return Shaped(anchor, respondent.unit, first_layer_shape(respondent.model))
+        case "projection":
+            return Projection(anchor, respondent.unit, spec.projection_dim, spec.seed)
 
 
 def in_float32(respondent: Respondent) -> Respondent:
