@@ -109,7 +109,9 @@ def test_a_label_is_no_markup(monkeypatch, capsys):
     ],
 )
 def test_a_prompt_under_which_the_model_hardly_answers_is_said(held, mass, said):
-    sentences = verdict(rows(5.0, held, mass=mass), "Ruritania")["sentences"]
-    found = [sentence for sentence in sentences if "hardly ever answer with an option" in sentence]
+    judged = verdict(rows(5.0, held, mass=mass), "Ruritania")
+    found = [sentence for sentence in judged["sentences"] if "hardly ever answer with an option" in sentence]
     assert len(found) == (0 if said is None else 1)
+    assert judged["kind"] == ("aligned" if said is None else "fitted-to-format")
+    assert ("hardly answers any more" in judged["headline"]) == (said is not None and held is not None)
     assert said is None or said in found[0]

@@ -114,7 +114,8 @@ def verdict(
     sentences += remarks
     if warning is not None:
         sentences.append(warning)
-    if (little := _hardly_answers(tuned, naive)) is not None:
+    little = _hardly_answers(tuned, naive)
+    if little is not None:
         sentences.append(little)
     if tuned["heldout"] is None:
         kind = "fitted-to-format" if train < (1 - MATERIAL) * before else "not-better"
@@ -141,6 +142,12 @@ def verdict(
             "fitted-to-format",
             "The scores moved on unseen formats too, but this model does not clearly read the options: do not read "
             "this as alignment.",
+        )
+    elif little is not None:
+        kind, headline = (
+            "fitted-to-format",
+            "The scores moved on unseen formats too, but with the prompt the model hardly answers any more: do not "
+            "read this as alignment.",
         )
     elif held >= (1 - MATERIAL) * rival["heldout"]["loss"]:
         kind, headline = (
