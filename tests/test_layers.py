@@ -45,7 +45,6 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "objective",
         "respondent",
         "sampling",
-        "sensitivity",
     ),
     "work": (
         "alignment",

@@ -91,9 +91,7 @@ def align(
         typer.Option(help="Spread of the first population around the text, in standard deviations of the embeddings."),
     ] = None,
     warm_start: WarmStart = None,
-    space: Annotated[
-        str | None, typer.Option(help="Where to search: full, sensitive (what the first layer reads) or projection.")
-    ] = None,
+    space: Annotated[str | None, typer.Option(help="Search all coordinates ('full') or a random 'projection'.")] = None,
     projection_dim: Annotated[int | None, typer.Option(help="Dimensions of --space projection.")] = None,
     anchor: Annotated[
         float | None, typer.Option(help="Points of loss per nat of distance from the untuned answers.")

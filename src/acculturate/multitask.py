@@ -172,7 +172,7 @@ class Ready:
         self.space = space_of(respondent, first, population)
         self.start = self.space.encode(population)
         # In a projection every coordinate moves every token.
-        parts = Parts(self._shared * respondent.hidden, len(tasks)) if first.space != "projection" else None
+        parts = Parts(self._shared * respondent.hidden, len(tasks)) if first.space == "full" else None
         optimizer = make_optimizer(
             first.optimizer, first.optimizer_options, survey=evaluate.survey, budget=budget, parts=parts
         )

@@ -80,26 +80,3 @@ class Projection:
     def encode(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> Float[np.ndarray, "n dim"]:
         offsets = ((prompts - self.anchor) / self.unit).reshape(len(prompts), -1)
         return np.linalg.lstsq(self._matrix.T, offsets.T, rcond=None)[0].T  # type: ignore[attr-defined]
-
-
-@dataclass(frozen=True, eq=False)
-class Shaped:
-    """Every coordinate of every token, stretched: ``prompt = anchor + unit * x R``, R symmetric and of full rank.
-
-    With a mean square of 1 over the eigenvalues of R, a standard normal x moves a coordinate by ``unit`` on average.
-    """
-
-    anchor: Float[np.ndarray, "tokens hidden"]
-    unit: float
-    shape: Float[np.ndarray, "hidden hidden"]
-
-    @property
-    def dim(self) -> int:
-        return self.anchor.size
-
-    def decode(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
-        return self.anchor + self.unit * (x.reshape(len(x), *self.anchor.shape) @ self.shape)
-
-    def encode(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> Float[np.ndarray, "n dim"]:
-        offsets = (prompts - self.anchor) / self.unit
-        return np.linalg.solve(self.shape, offsets.reshape(-1, len(self.shape)).T).T.reshape(len(prompts), -1)

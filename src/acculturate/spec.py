@@ -80,7 +80,7 @@ class RunSpec(BaseModel):
     text: str | None = None
     warm_start: str | None = None
     spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    space: Literal["full", "sensitive", "projection"] = "full"
+    space: Literal["full", "projection"] = "full"
     projection_dim: Annotated[int, Field(ge=1)] = 500
 
     optimizer: str = "auto"

@@ -25,8 +25,7 @@ from acculturate.optimizers import Optimizer
 from acculturate.prompts import FILE
 from acculturate.respondent import Interview, Respondent
 from acculturate.scoring import Response, Survey
-from acculturate.sensitivity import first_layer_shape
-from acculturate.spaces import Full, Projection, Shaped, Space
+from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec
 from acculturate.starts import earlier_prompt
 from acculturate.targets import Target, find_target
@@ -205,13 +204,9 @@ def space_of(respondent: Respondent, spec: RunSpec, population: Float[np.ndarray
 
 def space_around(respondent: Respondent, spec: RunSpec, anchor: Float[np.ndarray, "tokens hidden"]) -> Space:
     """The space of a run; what a direction in it means does not depend on the anchor."""
-    match spec.space:
-        case "full":
-            return Full(anchor, respondent.unit)
-        case "sensitive":
-            return Shaped(anchor, respondent.unit, first_layer_shape(respondent.model))
-        case "projection":
-            return Projection(anchor, respondent.unit, spec.projection_dim, spec.seed)
+    if spec.space == "full":
+        return Full(anchor, respondent.unit)
+    return Projection(anchor, respondent.unit, spec.projection_dim, spec.seed)
 
 
 def in_float32(respondent: Respondent) -> Respondent:
