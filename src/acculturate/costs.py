@@ -62,7 +62,8 @@ class CostEstimate:
             lines += [
                 f"Seconds                {self.seconds:.3g} per candidate (measured here), "
                 f"{self.seconds * self.population:.3g} per generation of {self.population}",
-                f"Total                  {readable_time(self.seconds * self.budget)} for {self.budget:,} candidates",
+                f"Search                 {readable_time(self.seconds * self.budget)} for {self.budget:,} candidates; "
+                "audit, baselines and random prompts come on top",
             ]
         return "\n".join(lines)
 
