@@ -135,7 +135,7 @@ class Bench:
         task = prepare(spec_of(settings, "random", None, seed=0))
         self._respondent = Respondent(task.spec.choice)
         self.task = described(task, self._respondent.identity)
-        self._untuned = {role: self._loss(task, role, None) for role in ("train", "heldout")}
+        self._untuned = {role: self._untuned_loss(task, role) for role in ("train", "heldout")}
 
     def start(self, given: str | None) -> str:
         """The start by its name: the protocol's where none is given."""
@@ -149,8 +149,8 @@ class Bench:
         tenths = searched(ready, method, seed)
         end = tenths[-1]
         # The winners on the way, held out: whether a search should have stopped earlier. Most tenths share a winner.
-        asked = {progress.winner_at: progress for progress in tenths}
-        heldout = {at: self._loss(task, "heldout", ready.prompt(progress).vectors) for at, progress in asked.items()}
+        winners = {progress.winner_at: ready.prompt(progress).vectors for progress in tenths}
+        heldout = dict(zip(winners, self._heldout(task, np.stack(list(winners.values()))), strict=True))
         return {
             "evaluations": end.evaluations,
             "loss": end.best_loss,
@@ -163,15 +163,18 @@ class Bench:
             "acculturate": VERSION,
         }
 
-    def _loss(self, task: Task, role: str, prompt: np.ndarray | None) -> float | None:
-        """Loss of one prompt (None: the untuned model) on the formats of a role; None where it has none."""
-        asked, spec = task.questionnaires[role], task.spec
+    def _untuned_loss(self, task: Task, role: str) -> float | None:
+        """Loss of the untuned model on the formats of a role; None where it has none."""
+        asked = task.questionnaires[role]
+        return None if asked is None else task.survey(asked).evaluate(Interview(self._respondent, asked).ask()).loss
+
+    def _heldout(self, task: Task, prompts: np.ndarray) -> list[float | None]:
+        """Loss of every prompt on the held-out formats; None where there are none."""
+        asked, spec = task.questionnaires["heldout"], task.spec
         if asked is None:
-            return None
-        if prompt is None:
-            return task.survey(asked).evaluate(Interview(self._respondent, asked).ask()).loss
+            return [None] * len(prompts)
         interview = Interview(self._respondent, asked, slot=spec.slot, n_tokens=spec.tokens)
-        return Objective(interview, task.survey(asked))(prompt[None])[0].loss
+        return [seen.loss for seen in Objective(interview, task.survey(asked))(prompts)]
 
 
 def spec_of(settings: Mapping[str, Any], method: str, start: str | None, seed: int) -> RunSpec:
