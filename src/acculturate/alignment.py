@@ -55,8 +55,8 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
         dtype, rows = str(respondent.model.dtype).removeprefix("torch."), ready.rows
         del ready
         watch("measuring in float32", None)
-        searched, respondent = respondent.model.dtype, in_float32(respondent)
-        if respondent.model.dtype != searched:  # what is reported is measured in float32, the audit included
+        before, respondent = respondent.model.dtype, in_float32(respondent)
+        if respondent.model.dtype != before:  # what is reported is measured in float32, the audit included
             found = short_audit(respondent, task.instrument)
         search = search_record(directory.lines(), optimizer=method_name(spec.optimizer), dtype=dtype, rows=rows)
         result = result_of(task, respondent, prompt, search=search, found=found)

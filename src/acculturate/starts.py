@@ -111,11 +111,8 @@ def _drawn(
 ) -> Float[np.ndarray, "n tokens hidden"]:
     size = spec.tokens, count, rng
     match spec.begins:
-        case "text":
-            assert spec.text is not None
-            return around_text(respondent, spec.text, spec.tokens, count, rng=rng, spread=spec.spread)
-        case "blank":
-            return around_text(respondent, BLANK, spec.tokens, count, rng=rng, spread=spec.spread)
+        case "text" | "blank":  # only a start of text has one (spec)
+            return around_text(respondent, spec.text or BLANK, spec.tokens, count, rng=rng, spread=spec.spread)
         case "noise":
             return gaussian_noise(respondent, *size)
         case "culture":
