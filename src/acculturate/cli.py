@@ -29,6 +29,8 @@ from acculturate.cli_settings import (
     Targets,
     Tokens,
     WarmStart,
+    directory,
+    source,
     spec_values,
 )
 from acculturate.errors import UserError
@@ -153,18 +155,17 @@ def align(
     from acculturate.alignment import align as run
     from acculturate.spec import make_spec
 
-    spec = make_spec(values, "the command line" if config is None else f"the command line or {config}")
+    spec = make_spec(values, source(config))
     if dry_run:
         _dry_run(spec, as_json)
         return
-    if out is None:
-        raise UserError("There is no directory for the run; name one with --out.")
+    folder = directory(out)
     from acculturate.report import write_report
     from acculturate.watching import watching
 
     with watching(err, spec.budget) as watch:
-        result = run(spec, out, watch)
-        page = write_report(out, result)
+        result = run(spec, folder, watch)
+        page = write_report(folder, result)
     if as_json:
         print_json(result)
     else:

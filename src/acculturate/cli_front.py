@@ -22,9 +22,10 @@ from acculturate.cli_settings import (
     Targets,
     Tokens,
     WarmStart,
+    directory,
+    source,
     spec_values,
 )
-from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
 
 SHOWN = 20
@@ -68,20 +69,19 @@ def pareto(
     as_json = is_json(output)
     from acculturate.spec import make_spec
 
-    spec = make_spec(values, "the command line" if config is None else f"the command line or {config}")
-    if out is None:
-        raise UserError("There is no directory for the run; name one with --out.")
+    spec = make_spec(values, source(config))
+    folder = directory(out)
     from acculturate.front_page import write_front_page
     from acculturate.pareto import pareto as run
     from acculturate.watching import watching
 
     with watching(Console(stderr=True, highlight=False), spec.budget) as watch:
-        front = run(spec, against, out, watch)
-        page = write_front_page(out, front)
+        front = run(spec, against, folder, watch)
+        page = write_front_page(folder, front)
     if as_json:
         print_json(front)
     else:
-        _show_front(front, out, page)
+        _show_front(front, folder, page)
 
 
 def pick(

@@ -10,8 +10,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from acculturate.cli_settings import Model, Optimizer, Options, Out, Protocol, Seed, Targets, spec_values
-from acculturate.errors import UserError
+from acculturate.cli_settings import (
+    Model,
+    Optimizer,
+    Options,
+    Out,
+    Protocol,
+    Seed,
+    Targets,
+    directory,
+    source,
+    spec_values,
+)
 from acculturate.printing import Json, is_json, print_json
 
 
@@ -53,21 +63,20 @@ def multitask(
     from acculturate.multitask import multitask as run
     from acculturate.multitask import multitask_spec
 
-    spec = multitask_spec(values, "the command line" if config is None else f"the command line or {config}")
-    if out is None:
-        raise UserError("There is no directory for the run; name one with --out.")
+    spec = multitask_spec(values, source(config))
+    folder = directory(out)
     from acculturate.journal import read_json
     from acculturate.report import write_report
     from acculturate.watching import watching
 
     with watching(Console(stderr=True, highlight=False), spec.candidates * len(spec.countries)) as watch:
-        record = run(spec, out, watch)
+        record = run(spec, folder, watch)
         for one in record["countries"]:
-            write_report(out / one["code"], read_json(out / one["code"] / "result.json"))
+            write_report(folder / one["code"], read_json(folder / one["code"] / "result.json"))
     if as_json:
         print_json(record)
     else:
-        _show(record, out)
+        _show(record, folder)
 
 
 def _show(record: Mapping[str, Any], out: Path) -> None:

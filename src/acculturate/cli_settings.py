@@ -71,6 +71,18 @@ def spec_values(given: dict[str, Any], options: list[str], config: Path | None) 
     return values
 
 
+def source(config: Path | None) -> str:
+    """Where the settings stand, for messages about them."""
+    return "the command line" if config is None else f"the command line or {config}"
+
+
+def directory(out: Path | None, what: str = "run") -> Path:
+    """The directory that was given. UserError where none was."""
+    if out is None:
+        raise UserError(f"There is no directory for the {what}; name one with --out.")
+    return out
+
+
 def _scalar(text: str) -> str | int | float | bool:
     for kind in (int, float):
         try:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from acculturate.cli_settings import directory
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
 
@@ -35,18 +36,17 @@ def steer(
     """
     as_json = is_json(output)
     scores = _scores(wanted or [])
-    if out is None:
-        raise UserError("There is no directory for the steered prompt; name one with --out.")
+    folder = directory(out, "steered prompt")
     from acculturate.steering import PROPOSALS
     from acculturate.steering import steer as work
     from acculturate.watching import watching
 
     with watching(Console(stderr=True, highlight=False), PROPOSALS + budget) as watch:
-        record = work(run, scores, out, free=free, budget=budget, watch=watch)
+        record = work(run, scores, folder, free=free, budget=budget, watch=watch)
     if as_json:
         print_json(record)
     else:
-        _show(record, out)
+        _show(record, folder)
 
 
 def _scores(texts: list[str]) -> dict[str, float]:
