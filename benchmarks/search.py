@@ -195,6 +195,7 @@ def described(task: Task, identity: Mapping[str, str]) -> dict[str, Any]:
         "country": task.target.code,
         "targets": task.target.target_set,
         "protocol": spec.protocol,
+        "mass_penalty": spec.lost_mass_penalty,
         **views,
         **{key: getattr(spec, key) for key in ("slot", "tokens", "population", "budget")},
     }
@@ -296,7 +297,8 @@ def _table(cells: Sequence[Cell]) -> str:
     head = (
         f"{task['model']} towards {task['country']} ({task['targets']}), protocol {task['protocol']}, "
         f"trained on {', '.join(task['train'])}; slot {task['slot']}, {task['tokens']} tokens, "
-        f"{task['budget']:,} evaluations, population {task['population']}, float32. "
+        f"{task['budget']:,} evaluations, population {task['population']}, float32, "
+        f"{task['mass_penalty']:g} points for a nat of lost answer mass. "
         f"Untuned: {untuned['train']:.1f} trained{heldout}. Median (lowest to highest) over the seeds, in points."
     )
     return "\n".join([head, "", *shown])
@@ -328,11 +330,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{name}", type=type(value), default=value, help="as for acculturate align")
     for name in formats:
         parser.add_argument(f"--{name.replace('_', '-')}", help="as for acculturate align")
+    parser.add_argument("--mass-penalty", type=float, help="as for acculturate align")
     given = parser.parse_args(arguments)
     if given.table is not None:
         print(tables(read_cells(given.table)))
         return
-    settings = {name: getattr(given, name) for name in defaults}
+    settings = {name: getattr(given, name) for name in (*defaults, "mass_penalty")}
     for name in formats:
         if getattr(given, name) is not None:
             settings[name] = [part.strip() for part in getattr(given, name).split(",") if part.strip()]

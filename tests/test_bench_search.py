@@ -208,6 +208,7 @@ def test_table():
     task = {
         **{"model": "m.gguf", "country": "SAU", "targets": "set", "protocol": "paper", "train": ["a/b/0/en"]},
         **{"validation": [], "heldout": ["c/d/0/en"], "slot": "system", "tokens": 3, "population": 20, "budget": 1000},
+        "mass_penalty": 20.0,
     }
     common = {"task": task, "start": "vocabulary", "evaluations": 1000, "untuned": {"train": 130.04, "heldout": 120.0}}
     losses = [5.0, 1.0, 4.0, 2.0, 30.0]
@@ -219,7 +220,7 @@ def test_table():
         {**common, "method": "good", "start": "culture", "seed": 0, "loss": 50.0, "heldout": 7.0, "evaluations": 980},
     ]
     first, second = bench.tables(cells).split("\n\nm.gguf")
-    assert "Untuned: 130.0 trained, 120.0 held out." in first
+    assert "20 points for a nat of lost answer mass. Untuned: 130.0 trained, 120.0 held out." in first
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in first.splitlines()[2:]]
     assert rows[0] == ["method", "start", "seeds", "trained", "held out"]
     assert rows[2:] == [
