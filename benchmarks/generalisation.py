@@ -71,6 +71,7 @@ REGIMES = {
     "one": Regime(ONE),
     "six, 1 token": Regime(tokens=1),
     "six, user_end": Regime(slot="user_end"),
+    "two, user_end": Regime(TWO, slot="user_end"),
     "six, random tokens": Regime(start="vocabulary"),
     "two, random tokens": Regime(TWO, start="vocabulary"),
     "one, random tokens": Regime(ONE, start="vocabulary"),

@@ -312,7 +312,8 @@ def _range(cells: Sequence[Cell], name: str) -> str:
     found = _numbers(cells, name)
     if not np.isfinite(min(found)):
         return "–"
-    return f"{median(found):.1f} ({min(found):.1f} to {max(found):.1f})"
+    spread = f" ({min(found):.1f} to {max(found):.1f})" if len(found) > 1 else ""
+    return f"{median(found):.1f}{spread}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

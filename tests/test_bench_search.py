@@ -226,7 +226,7 @@ def test_table():
     assert rows[2:] == [
         ["`good`", "vocabulary", "5", "4.0 (1.0 to 30.0)", "86.0 (60.0 to 89.0)"],
         ["`some`", "vocabulary", "3", "9.0 (8.0 to inf)", "105.0 (105.0 to 105.0)"],
-        ["`good` (980 evaluations)", "culture", "1", "50.0 (50.0 to 50.0)", "7.0 (7.0 to 7.0)"],
+        ["`good` (980 evaluations)", "culture", "1", "50.0", "7.0"],
         ["`poor`", "vocabulary", "3", "–", "–"],
     ]
     assert "4 tokens" in second
