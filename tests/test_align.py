@@ -260,10 +260,18 @@ def test_reloaded_prompt_scores_the_same_in_a_new_process(run, tiny):
 
 
 class TestStarts:
-    def test_a_balanced_run_begins_with_line_breaks_the_papers_with_random_tokens(self, tiny):
-        for changes, begins in (({}, "vocabulary"), ({"protocol": "balanced"}, "blank"), ({"start": "noise"}, "noise")):
-            spec = make_spec(settings(tiny, **changes))
-            assert spec.begins == to_json(spec)["start"] == begins
+    @pytest.mark.parametrize(
+        ("changes", "begins"),
+        [
+            ({"protocol": "balanced", "slot": "response_start"}, "blank"),
+            ({"protocol": "balanced", "slot": "user_end"}, "vocabulary"),
+            ({"protocol": "paper", "slot": "response_start"}, "vocabulary"),
+            ({"protocol": "balanced", "slot": "response_start", "start": "noise"}, "noise"),
+        ],
+    )
+    def test_random_tokens_are_not_the_last_thing_before_a_balanced_answer(self, tiny, changes, begins):
+        spec = make_spec(settings(tiny, **changes))
+        assert spec.begins == to_json(spec)["start"] == begins
 
     def test_blank_is_line_breaks_and_offsets_of_the_spread(self, tiny):
         spec = prepare(make_spec(settings(tiny, start="blank", spread=0.5, population=50))).spec

@@ -42,7 +42,7 @@ VARYING = {
     "validation_formats": "the protocol's",
     "heldout_formats": "the protocol's",
     "mass_penalty": "the protocol's",
-    "start": "the protocol's",
+    "start": "by protocol and slot",
 }
 # The verbs that make a run have the defaults of its settings.
 RUNS = ("align", "multitask", "pareto")

@@ -148,12 +148,13 @@ class RunSpec(BaseModel):
 
     @property
     def begins(self) -> str:
-        """What the first population is made of: as given, else the protocol's. Random tokens say something, mostly at
-        the price of the answers (docs/search.md); the paper's method begins with such, and its loss has no such price.
+        """What the first population is made of: as given, else line breaks where random tokens would be the last thing
+        before the answer, most of which they take away (docs/search.md). The paper's method begins with random tokens,
+        and its loss has no price on lost answers.
         """
         if self.start is not None:
             return self.start
-        return "blank" if self.balanced else "vocabulary"
+        return "blank" if self.balanced and self.slot == "response_start" else "vocabulary"
 
     @property
     def choice(self) -> ModelChoice:
