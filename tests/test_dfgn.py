@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -44,8 +43,8 @@ class _Linear:
         return [self.survey.evaluate(self.response(one)) for one in x]
 
 
-def _search(evaluate: _Linear, rounds: int = 12, **options: Any) -> Evaluation:
-    optimizer = DFGN(evaluate.survey, h=8, mu=1.0, **options)
+def _search(evaluate: _Linear, rounds: int = 12) -> Evaluation:
+    optimizer = DFGN(evaluate.survey, h=8, mu=1.0)
     state = optimizer.init(np.zeros((2, DIM)), seed=0)
     for _ in range(rounds):
         x = optimizer.ask(state)
@@ -106,41 +105,3 @@ def test_an_answer_that_is_certain_has_finite_odds() -> None:
     never = Response(np.log(np.full((1, 1, 2), 0.5)), np.zeros((1, 1)))
     assert structured(certain)[..., -1].item() == pytest.approx(-16.1, abs=0.1)
     assert 80 < structured(never)[..., -1].item() < 90
-
-
-class TestProbeLength:
-    """Probes of a loss that is ``slope`` along each direction and rises with ``curvature`` in all of them."""
-
-    def _next(self, slope: float, curvature: float, scale: float = 0.5, *, adapt: bool = True) -> float:
-        linear = _Linear(_survey())
-        optimizer = DFGN(linear.survey, h=64, scale=scale, adapt=adapt)
-        state = optimizer.init(np.zeros((1, DIM)), seed=0)
-        state = optimizer.tell(state, np.zeros((1, DIM)), linear(np.zeros((1, DIM))))
-        x = optimizer.ask(state)
-        assert np.std(x) == pytest.approx(scale, rel=0.05)
-        losses = state.center_loss + slope * x[:, 0] + curvature * (x**2).mean(axis=1)
-        seen = [replace(e, loss=float(loss)) for e, loss in zip(linear(x), losses, strict=True)]
-        return optimizer.tell(state, x, seen).scale
-
-    def test_it_grows_where_the_loss_is_a_slope(self):
-        assert self._next(slope=10.0, curvature=0.0) == pytest.approx(0.7)
-
-    def test_it_shrinks_where_curvature_hides_the_slope(self):
-        assert self._next(slope=1.0, curvature=40.0) == pytest.approx(0.35)
-
-    def test_it_stays_where_both_show(self):
-        assert self._next(slope=10.0, curvature=12.0) == 0.5
-
-    def test_it_shrinks_where_probes_have_no_loss(self):
-        assert self._next(slope=np.nan, curvature=0.0) == pytest.approx(0.35)
-
-    def test_it_stays_within_its_limits(self):
-        assert self._next(slope=1.0, curvature=40.0, scale=0.02) == 0.02
-        assert self._next(slope=10.0, curvature=0.0, scale=2.0) == 2.0
-
-    def test_without_adapting_it_is_as_given(self):
-        assert self._next(slope=1.0, curvature=40.0, adapt=False) == 0.5
-
-    def test_a_search_with_it_reaches_what_one_of_fixed_length_reaches(self):
-        fixed = _search(_Linear(_survey()))
-        assert _search(_Linear(_survey()), scale=1.0, central=True, adapt=True).loss < fixed.loss + 1.0

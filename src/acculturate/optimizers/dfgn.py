@@ -26,16 +26,12 @@ from acculturate.scoring import TINY, Evaluation, Response, Survey
 
 START, PROBE, TRIAL = "start", "probe", "trial"
 
-SHORTEST, LONGEST = 0.02, 2.0
-"""Probe lengths that adapting stays between: below, float32 rounds differences away; above is another prompt."""
-
 
 @dataclass(frozen=True, eq=False)
 class DFGNState:
     """``x``, ``loss``, ``answers`` (see ``structured``): the best candidate. ``center*``: what the model surrounds.
 
-    ``directions`` Z, newest first, and ``slopes``: change of the answers per unit of each. ``mu``: damping. ``scale``:
-    this round's probe length.
+    ``directions`` Z, newest first, and ``slopes``: change of the answers per unit of each. ``mu``: damping.
     ``coefficients``: this round's trial moves, in units of the directions; empty while probing. What has not been
     seen yet is empty too, whatever the shape of a response.
     """
@@ -51,7 +47,6 @@ class DFGNState:
     center_loss: float
     center_answers: Float[np.ndarray, "_ _ _"]
     mu: float
-    scale: float
     directions: Float[np.ndarray, "m dim"]
     slopes: Float[np.ndarray, "m _ _ _"]
     coefficients: Float[np.ndarray, "k _"]
@@ -102,8 +97,7 @@ class DFGN:
 
     ``h``: new directions per round (8..64). ``scale``: probe length in embedding standard deviations per coordinate;
     small values give true slopes in float32, while bfloat16, whose rounding moves scores by 1 to 2 points, needs
-    about 1 and ``central`` differences (two evaluations a direction instead of one). ``adapt``: let the probe length
-    follow the landscape from there (``_longer_or_shorter``). ``memory``: directions kept in
+    about 1 and ``central`` differences (two evaluations a direction instead of one). ``memory``: directions kept in
     the model, new ones included. ``mu``: first damping, points per squared coefficient. ``trials``: damping values
     tried per round, a factor of four apart. ``parts``: the structure of a search for several countries.
     """
@@ -112,7 +106,6 @@ class DFGN:
     h: int = 12
     scale: float = 0.05
     central: bool = False
-    adapt: bool = False
     memory: int = 192
     mu: float = 512.0
     trials: int = 4
@@ -133,7 +126,7 @@ class DFGN:
         items, options = self.survey.values.shape
         none = np.zeros((formats, items, options + 1))
         return DFGNState(
-            seed, 0, START, start, start[0], np.inf, none, start[0], np.inf, none, self.mu, self.scale,
+            seed, 0, START, start, start[0], np.inf, none, start[0], np.inf, none, self.mu,
             np.zeros((0, start.shape[1])), np.zeros((0, *none.shape)), np.zeros((0, 0)),
         )  # fmt: skip
 
@@ -142,7 +135,7 @@ class DFGN:
             return state.start
         if state.phase == TRIAL:
             return state.center + state.coefficients @ state.directions
-        offsets = state.scale * self._fresh(state)
+        offsets = self.scale * self._fresh(state)
         return state.center + (np.concatenate([offsets, -offsets]) if self.central else offsets)
 
     def tell(self, state: DFGNState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> DFGNState:
@@ -174,15 +167,14 @@ class DFGN:
         h = self.h
         with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
             gap = answers[:h] - answers[h:] if self.central else answers - told.center_answers
-        gap = np.nan_to_num(gap, nan=0.0, posinf=0.0, neginf=0.0) / (2 * told.scale if self.central else told.scale)
+        gap = np.nan_to_num(gap, nan=0.0, posinf=0.0, neginf=0.0) / (2 * self.scale if self.central else self.scale)
         if self.parts is not None:
             fresh, gap = self.parts.apart(fresh, gap)
         memory = self.memory * len(fresh) // h  # as many rounds, however many directions a probe gave
         directions = np.concatenate([fresh, told.directions])[:memory]
         slopes = np.concatenate([gap, told.slopes])[:memory]
         none = np.zeros((0, len(directions)))
-        scale = _longer_or_shorter(told, _losses(seen)) if self.adapt else told.scale
-        return self.solve(replace(told, scale=scale, directions=directions, slopes=slopes, coefficients=none))
+        return self.solve(replace(told, directions=directions, slopes=slopes, coefficients=none))
 
     def solve(self, state: DFGNState) -> DFGNState:
         """The state that asks the damped minimisers of the loss of its model around its center, whatever the survey.
@@ -215,23 +207,6 @@ def corrected(state: DFGNState, coefficients: Float[np.ndarray, "k m"], seen: Se
         change = np.nan_to_num(np.stack([structured(e.response) for e in seen]) - state.center_answers)
     missed = change - np.tensordot(coefficients, state.slopes, axes=1)
     return replace(state, slopes=state.slopes + np.tensordot(np.linalg.pinv(coefficients), missed, axes=1))
-
-
-def _longer_or_shorter(told: DFGNState, losses: Float[np.ndarray, " n"]) -> float:
-    """The next probe length, after probes of this length with these losses.
-
-    Slopes scatter losses around the center's, in proportion to the length; curvature lifts all of them, with its
-    square. Once the lift is what the scatter is, differences say little about slopes, and shorter probes say more;
-    where it is far less, longer ones do: they carry over the flat places and the rounding.
-    """
-    known = losses[np.isfinite(losses)]
-    if len(known) < len(losses):  # some did not answer at all: too far
-        return max(0.7 * told.scale, SHORTEST)
-    low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
-    lift, scatter = middle - told.center_loss, high - low
-    if lift > scatter:
-        return max(0.7 * told.scale, SHORTEST)
-    return min(1.4 * told.scale, LONGEST) if lift < scatter / 4 else told.scale
 
 
 def _losses(seen: Sequence[Evaluation]) -> Float[np.ndarray, " n"]:
