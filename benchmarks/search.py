@@ -5,7 +5,7 @@ The trained loss is the search's own: in the balanced protocol it has the price 
 held-out loss, a distance alone, is that of the winner on the validation format.
 The default task is the paper's protocol (one format, one order) on the embedded model, float32, slot response_start,
 3 tokens. `--model FILE.gguf --protocol balanced --train-formats A,B` makes another; tasks may share a results file.
-METHOD@START begins from another start than the protocol's (align's --start).
+METHOD@START begins from another start than the default (align's --start).
 
 A cell is one search: a task, a method, a start and a seed. Each is appended to the results file as one JSON line when
 it is finished, and one that is there is skipped: the table, hours on two cores, can be filled in many sittings, and by
@@ -138,7 +138,7 @@ class Bench:
         self._untuned = {role: self._untuned_loss(task, role) for role in ("train", "heldout")}
 
     def start(self, given: str | None) -> str:
-        """The start by its name: the protocol's where none is given."""
+        """The start by its name: the default of the protocol and slot where none is given."""
         return given or spec_of(self._settings, "random", None, seed=0).begins
 
     def cell(self, method: str, start: str, seed: int) -> Cell:
