@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from acculturate.optimizers.dfgn import DFGN, _linearised, structured
+from acculturate.optimizers.dfgn import DFGN, LIFT, ROUNDING, _linearised, corrected, structured
 from acculturate.scoring import Evaluation, Response, Survey
 
 FORMATS, ITEMS, OPTIONS, DIMS, DIM = 4, 6, 5, 3, 40
@@ -105,3 +105,105 @@ def test_an_answer_that_is_certain_has_finite_odds() -> None:
     never = Response(np.log(np.full((1, 1, 2), 0.5)), np.zeros((1, 1)))
     assert structured(certain)[..., -1].item() == pytest.approx(-16.1, abs=0.1)
     assert 80 < structured(never)[..., -1].item() < 90
+
+
+class _Rounded:
+    """A linear respondent whose answers come with an error of their own, as bfloat16's do."""
+
+    def __init__(self, survey: Survey, error: float) -> None:
+        self._exact, self._error = _Linear(survey), error
+        self._rng = np.random.default_rng(7)
+
+    def __call__(self, x: np.ndarray) -> list[Evaluation]:
+        return [self._exact.survey.evaluate(self._off(self._exact.response(one))) for one in x]
+
+    def _off(self, exact: Response) -> Response:
+        logits = exact.logprobs + self._rng.normal(0, self._error, exact.logprobs.shape)
+        return Response(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True), exact.mass)
+
+
+def _changed_by_a_move_of(length: float) -> tuple[np.ndarray, np.ndarray]:
+    """What one trial of this length changes in the slopes; and what would make them reproduce the trial."""
+    optimizer = DFGN(_survey(), h=8, scale=1.0, adapt=False)
+    evaluate = _Rounded(_survey(), error=0.01)
+    state = optimizer.init(np.zeros((1, DIM)), seed=0)
+    for _ in range(2):
+        x = optimizer.ask(state)
+        state = optimizer.tell(state, x, evaluate(x))
+    move = np.zeros((1, len(state.directions)))
+    move[0, 0] = length
+    tried = replace(state, coefficients=move)
+    seen = evaluate(optimizer.ask(tried))
+    return tuple(s - tried.slopes for s in (optimizer.tell(tried, optimizer.ask(tried), seen).slopes,
+                                            corrected(tried, move, seen).slopes))  # fmt: skip
+
+
+def test_a_tiny_move_does_not_turn_rounding_into_slopes() -> None:
+    learned, believed = _changed_by_a_move_of(1e-3)
+    assert np.abs(believed).max() > 5.0
+    assert np.abs(learned).max() < 0.01
+    assert np.allclose(*_changed_by_a_move_of(20.0), rtol=2e-3, atol=1e-6)
+
+
+def test_what_is_older_counts_for_less_but_says_the_same() -> None:
+    survey = _survey()
+    evaluate = _Linear(survey)
+    kept, faded = (DFGN(survey, h=8, mu=1.0, fade=fade) for fade in (1.0, 0.5))
+    states = []
+    for optimizer in (kept, faded):
+        state = optimizer.init(np.zeros((2, DIM)), seed=0)
+        for _ in range(4):
+            x = optimizer.ask(state)
+            state = optimizer.tell(state, x, evaluate(x))
+        states.append(state)
+    lengths = [np.linalg.norm(state.directions, axis=1) for state in states]
+    assert lengths[1][8:] == pytest.approx(lengths[0][8:] / 2)
+    assert lengths[1][:8] == pytest.approx(lengths[0][:8])
+
+
+class _Bent:
+    """A respondent whose every coordinate but the first few only takes answers away, with its square."""
+
+    def __init__(self, survey: Survey, bend: float) -> None:
+        self._straight, self._bend = _Linear(survey), bend
+
+    def __call__(self, x: np.ndarray) -> list[Evaluation]:
+        return [self._one(one) for one in x]
+
+    def _one(self, x: np.ndarray) -> Evaluation:
+        answered = self._straight.response(x)
+        total = np.full(answered.mass.shape, np.exp(-self._bend * np.sum(x**2)))
+        return self._straight.survey.evaluate(Response(answered.logprobs, answered.mass * total))
+
+
+@pytest.mark.parametrize(("bend", "shorter"), [(0.5, True), (0.0, False)])
+def test_probes_shorten_where_the_landscape_bends_and_reach_out_where_it_is_flat(bend, shorter) -> None:
+    untuned = _Linear(_survey()).response(np.zeros(DIM))
+    survey = _survey(mass_penalty=30.0, reference_mass=untuned.mass)
+    evaluate = _Bent(survey, bend)
+    optimizer = DFGN(survey, h=8, scale=0.5 if shorter else 1e-4)
+    state = optimizer.init(np.zeros((1, DIM)), seed=0)
+    for _ in range(2):
+        x = optimizer.ask(state)
+        state = optimizer.tell(state, x, evaluate(x))
+    lift = float(np.median([one.loss for one in evaluate(x)])) / state.center_loss - 1.0
+    if shorter:
+        assert lift > LIFT[1] and state.scale == pytest.approx(0.5 / 1.5)
+    else:
+        assert lift < LIFT[0] and state.scale == pytest.approx(1.5e-4)
+
+
+@pytest.mark.parametrize(("higher", "moves"), [(0.5 * ROUNDING, True), (2.0 * ROUNDING, False)])
+def test_a_trial_that_is_as_good_but_for_rounding_becomes_the_center(higher, moves) -> None:
+    survey = _survey()
+    evaluate = _Linear(survey)
+    optimizer = DFGN(survey, h=8)
+    state = optimizer.init(np.zeros((1, DIM)), seed=0)
+    for _ in range(2):
+        x = optimizer.ask(state)
+        state = optimizer.tell(state, x, evaluate(x))
+    x = optimizer.ask(state)
+    seen = [replace(one, loss=(1.0 + higher) * state.loss) for one in evaluate(x)]
+    after = optimizer.tell(state, x, seen)
+    assert after.loss == state.loss and np.array_equal(after.x, state.x)
+    assert np.array_equal(after.center, x[0] if moves else state.x)

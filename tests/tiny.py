@@ -24,7 +24,7 @@ def save_tiny_model(folder: Path, *, chat: bool = True, seed: int = 0) -> str:
     tokenizer.decoder = decoders.ByteLevel()
     # Trained on the survey's own words: with a token per byte, questions would be five times as long.
     instrument = load_instrument("vsm2013")
-    words = [instrument.question(item, variant=v) for item in instrument.item_ids for v in range(3)]
+    words = [instrument.question(item, variant=v) for item in instrument.item_ids for v in range(4)]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(words, BpeTrainer(vocab_size=600, initial_alphabet=alphabet, show_progress=False))
     fast = PreTrainedTokenizerFast(

@@ -33,7 +33,7 @@ PROTOCOLS: dict[str, dict[str, tuple[str, ...]]] = {
             "lower/one-line/0/en",
             "symbols/options-first/1/en",
         ),
-        "validation": ("digits/options-first/1/en",),
+        "validation": ("digits/options-first/3/en",),
         "heldout": ("letters/question-first/2/en", "digits/options-first/2/en"),
     },
 }

@@ -7,9 +7,11 @@ minimises the exact loss of that model. After Cartis & Roberts, *A derivative-fr
 *Scalable subspace methods for derivative-free nonlinear least-squares optimization* (2023). What differs: the model
 is of the log-probabilities rather than of the residuals, because scores saturate where log-probabilities do not; the
 L1 loss is met by reweighting (each residual counts with the inverse of its size); and directions of earlier rounds
-stay in the model, kept true to every accepted move by Broyden's (1965) rank-one update. A larger subspace reaches
+stay in the model, fading, and kept true to every move by Broyden's (1965) rank-one update. A larger subspace reaches
 the same predicted scores with a shorter, hence more truthful, move, and these directions cost nothing. The log-odds
 that no option is answered are modelled beside the options, so that a penalty on lost answer mass is met as well.
+
+Losses are taken for what low precision makes of them: nothing hangs on one being lower than another by a hair.
 """
 
 from __future__ import annotations
@@ -26,12 +28,24 @@ from acculturate.scoring import TINY, Evaluation, Response, Survey
 
 START, PROBE, TRIAL = "start", "probe", "trial"
 
+RATIO = 4.0
+"""Between the damping values that a round tries."""
+ROUNDING = 0.02
+"""A loss that is higher by this share may be no worse. Bfloat16 moves losses by about as much, and the lowest of many
+is then a lucky one: a search that insisted on bettering it would stay where it is."""
+LIFT = 0.015, 0.05
+"""By which share of the center's loss the median probe should be above it: less, and slopes drown in rounding or say
+nothing about the landscape beyond; more, and they are those of the far sides of a valley."""
+BLUR = 0.5
+"""Moves shorter than this many probe lengths correct the model in part only: what they change is mostly rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class DFGNState:
     """``x``, ``loss``, ``answers`` (see ``structured``): the best candidate. ``center*``: what the model surrounds.
 
-    ``directions`` Z, newest first, and ``slopes``: change of the answers per unit of each. ``mu``: damping.
+    ``directions`` Z, newest first, and ``slopes``: change of the answers per unit of each. ``mu``: damping. ``scale``:
+    probe length, of this round or, once it has probed, of the next.
     ``coefficients``: this round's trial moves, in units of the directions; empty while probing. What has not been
     seen yet is empty too, whatever the shape of a response.
     """
@@ -47,6 +61,7 @@ class DFGNState:
     center_loss: float
     center_answers: Float[np.ndarray, "_ _ _"]
     mu: float
+    scale: float
     directions: Float[np.ndarray, "m dim"]
     slopes: Float[np.ndarray, "m _ _ _"]
     coefficients: Float[np.ndarray, "k _"]
@@ -95,11 +110,13 @@ class Parts:
 class DFGN:
     """The structured search. Needs the survey's arithmetic, hence expected scores (not sampled answers).
 
-    ``h``: new directions per round (8..64). ``scale``: probe length in embedding standard deviations per coordinate;
-    small values give true slopes in float32, while bfloat16, whose rounding moves scores by 1 to 2 points, needs
-    about 1 and ``central`` differences (two evaluations a direction instead of one). ``memory``: directions kept in
-    the model, new ones included. ``mu``: first damping, points per squared coefficient. ``trials``: damping values
-    tried per round, a factor of four apart. ``parts``: the structure of a search for several countries.
+    ``h``: new directions per round (8..64). ``scale``: first probe length, in embedding standard deviations per
+    coordinate; with ``adapt`` it follows the landscape, up to ten times as long or short (``LIFT``). ``central``
+    differences take two evaluations a direction instead of one. ``memory``: directions kept in the model, new ones
+    included; with every round that they have been in it the older ones shrink to ``fade`` of their length (0 to 1),
+    which leaves what they say and lets them be used less. ``mu``: first damping, points per squared coefficient.
+    ``trials``: damping values tried per round, ``RATIO`` apart. ``parts``: the structure of a search for several
+    countries.
     """
 
     survey: Survey
@@ -109,6 +126,8 @@ class DFGN:
     memory: int = 192
     mu: float = 512.0
     trials: int = 4
+    fade: float = 0.9
+    adapt: bool = True
     parts: Parts | None = None
 
     def __post_init__(self) -> None:
@@ -120,13 +139,15 @@ class DFGN:
             raise UserError(f"DFGN needs a memory of at least h directions, not {self.memory} with h = {self.h}.")
         if not (self.scale > 0 and self.mu > 0):
             raise UserError(f"DFGN needs scale and mu above 0, not {self.scale} and {self.mu}.")
+        if not 0 < self.fade <= 1:
+            raise UserError(f"DFGN needs a fade above 0 and up to 1 (older directions count in full), not {self.fade}.")
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> DFGNState:
         formats = 1 + max(form for view in self.survey.views for form in view)
         items, options = self.survey.values.shape
         none = np.zeros((formats, items, options + 1))
         return DFGNState(
-            seed, 0, START, start, start[0], np.inf, none, start[0], np.inf, none, self.mu,
+            seed, 0, START, start, start[0], np.inf, none, start[0], np.inf, none, self.mu, self.scale,
             np.zeros((0, start.shape[1])), np.zeros((0, *none.shape)), np.zeros((0, 0)),
         )  # fmt: skip
 
@@ -135,7 +156,7 @@ class DFGN:
             return state.start
         if state.phase == TRIAL:
             return state.center + state.coefficients @ state.directions
-        offsets = self.scale * self._fresh(state)
+        offsets = state.scale * self._fresh(state)
         return state.center + (np.concatenate([offsets, -offsets]) if self.central else offsets)
 
     def tell(self, state: DFGNState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> DFGNState:
@@ -146,14 +167,16 @@ class DFGN:
             return self._with_trials(told, seen)
         if state.phase == TRIAL:
             told = self._learned(told, x, seen)
-        return replace(
-            told,
-            phase=PROBE,
-            center=told.x,
-            center_loss=told.loss,
-            center_answers=told.answers,
-            coefficients=np.zeros((0, len(told.directions))),
-        )
+        return replace(self._centered(told, x, seen), phase=PROBE, coefficients=np.zeros((0, len(told.directions))))
+
+    def _centered(self, told: DFGNState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> DFGNState:
+        """Around the best of these candidates, or the best ever where they are worse by more than rounding."""
+        losses = _losses(seen)
+        best = int(np.argmin(losses))
+        if losses[best] > (1.0 + ROUNDING) * told.loss:
+            return replace(told, center=told.x, center_loss=told.loss, center_answers=told.answers)
+        answers = structured(seen[best].response)
+        return replace(told, center=x[best], center_loss=float(losses[best]), center_answers=answers)
 
     def _fresh(self, state: DFGNState) -> Float[np.ndarray, "h dim"]:
         """This round's new Gaussian directions."""
@@ -167,21 +190,30 @@ class DFGN:
         h = self.h
         with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
             gap = answers[:h] - answers[h:] if self.central else answers - told.center_answers
-        gap = np.nan_to_num(gap, nan=0.0, posinf=0.0, neginf=0.0) / (2 * self.scale if self.central else self.scale)
+        gap = np.nan_to_num(gap, nan=0.0, posinf=0.0, neginf=0.0) / (2 * told.scale if self.central else told.scale)
         if self.parts is not None:
             fresh, gap = self.parts.apart(fresh, gap)
         memory = self.memory * len(fresh) // h  # as many rounds, however many directions a probe gave
-        directions = np.concatenate([fresh, told.directions])[:memory]
-        slopes = np.concatenate([gap, told.slopes])[:memory]
+        directions = np.concatenate([fresh, self.fade * told.directions])[:memory]
+        slopes = np.concatenate([gap, self.fade * told.slopes])[:memory]
         none = np.zeros((0, len(directions)))
-        return self.solve(replace(told, directions=directions, slopes=slopes, coefficients=none))
+        scale = self._length(told, seen) if self.adapt else told.scale
+        return self.solve(replace(told, scale=scale, directions=directions, slopes=slopes, coefficients=none))
+
+    def _length(self, told: DFGNState, seen: Sequence[Evaluation]) -> float:
+        """The next probe length, after probes of this one."""
+        lifted = float(np.median(_losses(seen))) - told.center_loss
+        little, much = (share * told.center_loss for share in LIFT)
+        if lifted > much:
+            return max(told.scale / 1.5, self.scale / 10.0)
+        return min(told.scale * 1.5, self.scale * 10.0) if lifted < little else told.scale
 
     def solve(self, state: DFGNState) -> DFGNState:
         """The state that asks the damped minimisers of the loss of its model around its center, whatever the survey.
 
         The slopes are of answers, so a model found for one target serves any other.
         """
-        damping = state.mu * 4.0 ** (np.arange(self.trials) - self.trials // 2)
+        damping = state.mu * RATIO ** (np.arange(self.trials) - self.trials // 2)
         moves = np.stack([minimise(self.survey, state.center_answers, state.slopes, mu) for mu in damping])
         return replace(state, phase=TRIAL, coefficients=moves)
 
@@ -190,23 +222,29 @@ class DFGN:
         losses = _losses(seen)
         best = int(np.argmin(losses))
         if not np.isfinite(losses[best]):
-            return replace(told, mu=min(16.0 * told.mu, 1e6))
-        slopes = corrected(told, told.coefficients[best][None], seen[best : best + 1]).slopes
-        mu = told.mu * 4.0 ** (best - self.trials // 2)
-        if losses[best] >= told.center_loss:
-            mu = max(mu, told.mu) * 4.0
+            return replace(told, mu=min(RATIO**2 * told.mu, 1e6))
+        slopes = corrected(told, told.coefficients[best][None], seen[best : best + 1], blur=BLUR * told.scale).slopes
+        mu = told.mu * RATIO ** (best - self.trials // 2)
+        if losses[best] > (1.0 + ROUNDING) * told.center_loss:
+            mu = RATIO * max(mu, told.mu)
         return replace(told, slopes=slopes, mu=float(np.clip(mu, 1e-6, 1e6)))
 
 
-def corrected(state: DFGNState, coefficients: Float[np.ndarray, "k m"], seen: Sequence[Evaluation]) -> DFGNState:
+def corrected(
+    state: DFGNState, coefficients: Float[np.ndarray, "k m"], seen: Sequence[Evaluation], *, blur: float = 0.0
+) -> DFGNState:
     """The state whose model reproduces what these moves from its center really did, changed as little as that takes.
 
-    Broyden's (1965) rank-one update, for several moves at once; ``coefficients`` are in units of the directions.
+    Broyden's (1965) rank-one update, for several moves at once; ``coefficients`` are in units of the directions. Moves
+    much shorter than ``blur`` change next to nothing.
     """
     with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
         change = np.nan_to_num(np.stack([structured(e.response) for e in seen]) - state.center_answers)
     missed = change - np.tensordot(coefficients, state.slopes, axes=1)
-    return replace(state, slopes=state.slopes + np.tensordot(np.linalg.pinv(coefficients), missed, axes=1))
+    gain = np.linalg.pinv(coefficients)
+    if blur:
+        gain = coefficients.T @ np.linalg.inv(coefficients @ coefficients.T + blur**2 * np.eye(len(coefficients)))
+    return replace(state, slopes=state.slopes + np.tensordot(gain, missed, axes=1))
 
 
 def _losses(seen: Sequence[Evaluation]) -> Float[np.ndarray, " n"]:
