@@ -281,6 +281,8 @@ class TestStarts:
         assert np.array_equal(population[0], respondent.rows([line_break, line_break]))
         offsets = (population[1:] - population[0]) / respondent.unit
         assert np.std(offsets) == pytest.approx(0.5, rel=0.05)
+        wider = starting_prompts(respondent, make_spec(settings(tiny, start="blank", population=50)), target)
+        assert np.allclose(wider - wider[0], 4 * (population - population[0]), atol=1e-6), "2 where nothing is said"
         # The space begins there too: what samples around its origin samples around line breaks.
         assert np.abs(space_of(respondent, spec, population).encode(population)[0]).max() < 1e-6
 

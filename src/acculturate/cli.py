@@ -90,7 +90,9 @@ def align(
     text: Annotated[str | None, typer.Option(help="The text for --start text.")] = None,
     spread: Annotated[
         float | None,
-        typer.Option(help="Spread of the first population around the text, in standard deviations of the embeddings."),
+        typer.Option(
+            help="Spread of the first population around the text or line breaks, in embedding standard deviations."
+        ),
     ] = None,
     warm_start: WarmStart = None,
     space: Annotated[str | None, typer.Option(help="Search all coordinates ('full') or a random 'projection'.")] = None,

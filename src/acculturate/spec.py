@@ -79,7 +79,7 @@ class RunSpec(BaseModel):
     start: str | None = None
     text: str | None = None
     warm_start: str | None = None
-    spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     space: Literal["full", "projection"] = "full"
     projection_dim: Annotated[int, Field(ge=1)] = 500
 
@@ -157,6 +157,17 @@ class RunSpec(BaseModel):
         return "blank" if self.balanced and self.slot == "response_start" else "vocabulary"
 
     @property
+    def first_spread(self) -> float:
+        """Length of the first population's offsets from a text, in embedding standard deviations per coordinate.
+
+        As given; else 1 around a text, and 2 around line breaks: nearer to them the answers hardly move, farther away
+        there are none (docs/search.md).
+        """
+        if self.spread is not None:
+            return self.spread
+        return 2.0 if self.begins == "blank" else 1.0
+
+    @property
     def choice(self) -> ModelChoice:
         return ModelChoice(self.model, self.revision, self.dtype, self.device, self.quantize, self.trust_remote_code)
 
@@ -189,4 +200,4 @@ def to_json(spec: RunSpec) -> dict[str, object]:
     for role in ("train", "validation", "heldout"):
         forms = spec.formats(role)
         given[f"{role}_formats"] = [form.presentation if spec.balanced else form.name for form in forms]
-    return given | {"start": spec.begins, "mass_penalty": spec.lost_mass_penalty}
+    return given | {"start": spec.begins, "spread": spec.first_spread, "mass_penalty": spec.lost_mass_penalty}

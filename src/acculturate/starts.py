@@ -112,7 +112,7 @@ def _drawn(
     size = spec.tokens, count, rng
     match spec.begins:
         case "text" | "blank":  # only a start of text has one (spec)
-            return around_text(respondent, spec.text or BLANK, spec.tokens, count, rng=rng, spread=spec.spread)
+            return around_text(respondent, spec.text or BLANK, spec.tokens, count, rng=rng, spread=spec.first_spread)
         case "noise":
             return gaussian_noise(respondent, *size)
         case "culture":
