@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from acculturate.optimizers.dfgn import DFGN, LIFT, ROUNDING, _linearised, corrected, structured
+from acculturate.optimizers.dfgn import DFGN, GROW, LIFT, RATIO, ROUNDING, SHRINK, _linearised, corrected, structured
 from acculturate.scoring import Evaluation, Response, Survey
 
 FORMATS, ITEMS, OPTIONS, DIMS, DIM = 4, 6, 5, 3, 40
@@ -188,9 +188,9 @@ def test_probes_shorten_where_the_landscape_bends_and_reach_out_where_it_is_flat
         state = optimizer.tell(state, x, evaluate(x))
     lift = float(np.median([one.loss for one in evaluate(x)])) / state.center_loss - 1.0
     if shorter:
-        assert lift > LIFT[1] and state.scale == pytest.approx(0.5 / 1.5)
+        assert lift > LIFT and state.scale == pytest.approx(0.5 / SHRINK)
     else:
-        assert lift < LIFT[0] and state.scale == pytest.approx(1.5e-4)
+        assert lift < LIFT and state.scale == pytest.approx(1e-4 * GROW)
 
 
 @pytest.mark.parametrize(("higher", "moves"), [(0.5 * ROUNDING, True), (2.0 * ROUNDING, False)])
@@ -207,3 +207,58 @@ def test_a_trial_that_is_as_good_but_for_rounding_becomes_the_center(higher, mov
     after = optimizer.tell(state, x, seen)
     assert after.loss == state.loss and np.array_equal(after.x, state.x)
     assert np.array_equal(after.center, x[0] if moves else state.x)
+
+
+def test_slopes_do_not_see_a_lucky_center() -> None:
+    """Answers of the center that are off by rounding change the model's base, and none of its slopes."""
+    survey = _survey()
+    evaluate = _Linear(survey)
+    optimizer = DFGN(survey, h=8, scale=0.1)
+    state = optimizer.init(np.zeros((1, DIM)), seed=0)
+    x = optimizer.ask(state)
+    state = optimizer.tell(state, x, evaluate(x))
+    lucky = replace(state, center_answers=state.center_answers + 0.3)
+    x = optimizer.ask(state)
+    seen = evaluate(x)
+    told, told_lucky = (optimizer.tell(one, x, seen) for one in (state, lucky))
+    assert np.array_equal(told.slopes, told_lucky.slopes)
+    # What a move along the directions does is what the slopes say it does.
+    c = np.random.default_rng(0).standard_normal(8)
+    (moved,) = evaluate((state.center + c @ told.directions)[None])
+    predicted = state.center_answers + np.tensordot(c, told.slopes, axes=1)
+    found = structured(moved.response)
+    assert np.allclose(predicted[..., :-1] - np.logaddexp.reduce(predicted[..., :-1], axis=-1, keepdims=True),
+                       found[..., :-1], atol=1e-6)  # fmt: skip
+
+
+def test_a_probe_without_an_answer_takes_nothing_from_the_others() -> None:
+    survey = _survey()
+    evaluate = _Linear(survey)
+    optimizer = DFGN(survey, h=8)
+    state = optimizer.init(np.zeros((1, DIM)), seed=0)
+    x = optimizer.ask(state)
+    state = optimizer.tell(state, x, evaluate(x))
+    x = optimizer.ask(state)
+    seen = evaluate(x)
+    nothing = replace(seen[3].response, logprobs=np.full_like(seen[3].response.logprobs, np.nan))
+    seen[3] = replace(seen[3], loss=np.nan, response=nothing)
+    after = optimizer.tell(state, x, seen)
+    assert not after.slopes[3, ..., :-1].any()
+    assert np.abs(np.delete(after.slopes, 3, axis=0)).sum(axis=(1, 2, 3)).min() > 0
+    assert np.isfinite(after.slopes).all() and np.isfinite(after.directions).all()
+
+
+@pytest.mark.parametrize(
+    ("losses", "factor"), [((1.0, 1.0, 1.0, 1.0), RATIO**-2), ((2.0, 1.0, 1.001, 1.002), RATIO**-1)]
+)
+def test_among_equal_trials_the_boldest_sets_the_damping(losses, factor) -> None:
+    survey = _survey()
+    evaluate = _Linear(survey)
+    optimizer = DFGN(survey, h=8)
+    state = optimizer.init(np.zeros((1, DIM)), seed=0)
+    for _ in range(2):
+        x = optimizer.ask(state)
+        state = optimizer.tell(state, x, evaluate(x))
+    x = optimizer.ask(state)
+    seen = [replace(one, loss=share * state.center_loss) for one, share in zip(evaluate(x), losses, strict=True)]
+    assert optimizer.tell(state, x, seen).mu == pytest.approx(factor * state.mu)

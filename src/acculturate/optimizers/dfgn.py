@@ -30,12 +30,18 @@ START, PROBE, TRIAL = "start", "probe", "trial"
 
 RATIO = 4.0
 """Between the damping values that a round tries."""
-ROUNDING = 0.02
-"""A loss that is higher by this share may be no worse. Bfloat16 moves losses by about as much, and the lowest of many
-is then a lucky one: a search that insisted on bettering it would stay where it is."""
-LIFT = 0.015, 0.05
-"""By which share of the center's loss the median probe should be above it: less, and slopes drown in rounding or say
-nothing about the landscape beyond; more, and they are those of the far sides of a valley."""
+ROUNDING = 0.1
+"""A loss that is higher by this share may be no worse. Bfloat16 moves losses by some hundredths, and the lowest of
+hundreds is then a lucky one: a search that went back to it would stay there."""
+BOLD = 0.01
+"""Of trials that differ by less than this share, the one that moved farthest sets the damping. Among moves that all do
+nothing but rounding the shortest would win, and the next ones be shorter still."""
+LIFT = 0.05
+"""By which share of the center's loss the median probe may be above it; if more, slopes are those of the far sides of
+a valley."""
+GROW, SHRINK = 1.1, 1.5
+"""By how much probes become longer every round, or shorter where they are lifted too much. Short ones measure rounding
+and say nothing about the landscape beyond, so they are as long as can be."""
 BLUR = 0.5
 """Moves shorter than this many probe lengths correct the model in part only: what they change is mostly rounding."""
 
@@ -81,7 +87,7 @@ class Parts:
     def one_kind(self, z: Float[np.ndarray, "h dim"]) -> Float[np.ndarray, "h dim"]:
         """The first third of the directions in the shared coordinates only, the others in the own ones only."""
         z = z.copy()
-        first = self._of_all(len(z))
+        first = self.of_all(len(z))
         z[:first, self.shared :] = 0.0
         z[first:, : self.shared] = 0.0
         return z
@@ -90,7 +96,7 @@ class Parts:
         self, z: Float[np.ndarray, "h dim"], slopes: Float[np.ndarray, "h formats items options"]
     ) -> tuple[Float[np.ndarray, "m dim"], Float[np.ndarray, "m formats items options"]]:
         """Directions of ``one_kind`` with their slopes, those in the own parts once for each part."""
-        first = self._of_all(len(z))
+        first = self.of_all(len(z))
         coordinates = np.array_split(np.arange(self.shared, z.shape[1]), self.count)
         formats = np.array_split(np.arange(slopes.shape[1]), self.count)
         directions, changes = [z[:first]], [slopes[:first]]
@@ -101,7 +107,7 @@ class Parts:
             changes[-1][:, f] = slopes[first:, f]
         return np.concatenate(directions), np.concatenate(changes)
 
-    def _of_all(self, h: int) -> int:
+    def of_all(self, h: int) -> int:
         """How many of h directions are in the shared coordinates."""
         return -(-h // 3) if self.shared else 0
 
@@ -185,28 +191,49 @@ class DFGN:
 
     def _with_trials(self, told: DFGNState, seen: Sequence[Evaluation]) -> DFGNState:
         """Extend the linear model of the answers and propose its damped minimisers."""
-        fresh = self._fresh(replace(told, generation=told.generation - 1))
-        answers = np.stack([structured(e.response) for e in seen])
-        h = self.h
-        with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
-            gap = answers[:h] - answers[h:] if self.central else answers - told.center_answers
-        gap = np.nan_to_num(gap, nan=0.0, posinf=0.0, neginf=0.0) / (2 * told.scale if self.central else told.scale)
+        fresh, slopes = self._measured(told, seen)
         if self.parts is not None:
-            fresh, gap = self.parts.apart(fresh, gap)
-        memory = self.memory * len(fresh) // h  # as many rounds, however many directions a probe gave
+            fresh, slopes = self.parts.apart(fresh, slopes)
+        memory = self.memory * len(fresh) // self.h  # as many rounds, however many directions a probe gave
         directions = np.concatenate([fresh, self.fade * told.directions])[:memory]
-        slopes = np.concatenate([gap, self.fade * told.slopes])[:memory]
+        slopes = np.concatenate([slopes, self.fade * told.slopes])[:memory]
         none = np.zeros((0, len(directions)))
         scale = self._length(told, seen) if self.adapt else told.scale
         return self.solve(replace(told, scale=scale, directions=directions, slopes=slopes, coefficients=none))
 
+    def _measured(
+        self, told: DFGNState, seen: Sequence[Evaluation]
+    ) -> tuple[Float[np.ndarray, "h dim"], Float[np.ndarray, "h formats items columns"]]:
+        """This round's directions and the change of the answers per unit of each, as its probes show them.
+
+        Both are differences from the mean of the probes, not from the center: what all probes have in common, the
+        curvature that lifts them and whatever luck the center's own answers had, is then in no slope. That leaves one
+        direction less than there are probes. One probe alone has only the center to be compared with.
+        """
+        fresh = self._fresh(replace(told, generation=told.generation - 1))
+        answers = np.stack([structured(e.response) for e in seen])
+        with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
+            if self.central:
+                change = (answers[: self.h] - answers[self.h :]) / 2
+            else:
+                change = answers - told.center_answers
+                answered = np.isfinite(_losses(seen))
+                for kind in self._kinds():
+                    rows = kind[answered[kind]]
+                    if len(rows) > 1:
+                        fresh[rows] -= fresh[rows].mean(axis=0)
+                        change[rows] = answers[rows] - answers[rows].mean(axis=0)
+        return fresh, np.nan_to_num(change, nan=0.0, posinf=0.0, neginf=0.0) / told.scale
+
+    def _kinds(self) -> list[np.ndarray]:
+        """The probes in groups that move the same coordinates."""
+        return np.split(np.arange(self.h), [0 if self.parts is None else self.parts.of_all(self.h)])
+
     def _length(self, told: DFGNState, seen: Sequence[Evaluation]) -> float:
         """The next probe length, after probes of this one."""
-        lifted = float(np.median(_losses(seen))) - told.center_loss
-        little, much = (share * told.center_loss for share in LIFT)
-        if lifted > much:
-            return max(told.scale / 1.5, self.scale / 10.0)
-        return min(told.scale * 1.5, self.scale * 10.0) if lifted < little else told.scale
+        if np.median(_losses(seen)) > (1.0 + LIFT) * told.center_loss:
+            return max(told.scale / SHRINK, self.scale / 10.0)
+        return min(told.scale * GROW, self.scale * 10.0)
 
     def solve(self, state: DFGNState) -> DFGNState:
         """The state that asks the damped minimisers of the loss of its model around its center, whatever the survey.
@@ -218,13 +245,14 @@ class DFGN:
         return replace(state, phase=TRIAL, coefficients=moves)
 
     def _learned(self, told: DFGNState, x: Float[np.ndarray, "k dim"], seen: Sequence[Evaluation]) -> DFGNState:
-        """Correct the model with the move that did best, and let the damping follow it."""
+        """Correct the model with the move that did best, and let the damping follow the boldest that did as well."""
         losses = _losses(seen)
         best = int(np.argmin(losses))
         if not np.isfinite(losses[best]):
             return replace(told, mu=min(RATIO**2 * told.mu, 1e6))
         slopes = corrected(told, told.coefficients[best][None], seen[best : best + 1], blur=BLUR * told.scale).slopes
-        mu = told.mu * RATIO ** (best - self.trials // 2)
+        bold = int(np.argmax(losses <= (1.0 + BOLD) * losses[best]))  # dampings rise
+        mu = told.mu * RATIO ** (bold - self.trials // 2)
         if losses[best] > (1.0 + ROUNDING) * told.center_loss:
             mu = RATIO * max(mu, told.mu)
         return replace(told, slopes=slopes, mu=float(np.clip(mu, 1e-6, 1e6)))
