@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from acculturate.optimizers.dfgn import DFGN, GROW, LIFT, RATIO, ROUNDING, SHRINK, _linearised, corrected, structured
+from acculturate.optimizers.dfgn import (
+    DFGN,
+    GROW,
+    LIFT,
+    RATIO,
+    ROUNDING,
+    SHRINK,
+    DFGNState,
+    _linearised,
+    corrected,
+    structured,
+)
 from acculturate.scoring import Evaluation, Response, Survey
 
 FORMATS, ITEMS, OPTIONS, DIMS, DIM = 4, 6, 5, 3, 40
@@ -161,6 +173,15 @@ def test_what_is_older_counts_for_less_but_says_the_same() -> None:
     assert lengths[1][:8] == pytest.approx(lengths[0][:8])
 
 
+def _after(generations: int, optimizer: DFGN, evaluate: Callable[[np.ndarray], list[Evaluation]]) -> DFGNState:
+    """The state after so many generations from the origin."""
+    state = optimizer.init(np.zeros((1, DIM)), seed=0)
+    for _ in range(generations):
+        x = optimizer.ask(state)
+        state = optimizer.tell(state, x, evaluate(x))
+    return state
+
+
 class _Bent:
     """A respondent whose every coordinate but the first few only takes answers away, with its square."""
 
@@ -198,10 +219,7 @@ def test_a_trial_that_is_as_good_but_for_rounding_becomes_the_center(higher, mov
     survey = _survey()
     evaluate = _Linear(survey)
     optimizer = DFGN(survey, h=8)
-    state = optimizer.init(np.zeros((1, DIM)), seed=0)
-    for _ in range(2):
-        x = optimizer.ask(state)
-        state = optimizer.tell(state, x, evaluate(x))
+    state = _after(2, optimizer, evaluate)
     x = optimizer.ask(state)
     seen = [replace(one, loss=(1.0 + higher) * state.loss) for one in evaluate(x)]
     after = optimizer.tell(state, x, seen)
@@ -214,9 +232,7 @@ def test_slopes_do_not_see_a_lucky_center() -> None:
     survey = _survey()
     evaluate = _Linear(survey)
     optimizer = DFGN(survey, h=8, scale=0.1)
-    state = optimizer.init(np.zeros((1, DIM)), seed=0)
-    x = optimizer.ask(state)
-    state = optimizer.tell(state, x, evaluate(x))
+    state = _after(1, optimizer, evaluate)
     lucky = replace(state, center_answers=state.center_answers + 0.3)
     x = optimizer.ask(state)
     seen = evaluate(x)
@@ -235,9 +251,7 @@ def test_a_probe_without_an_answer_takes_nothing_from_the_others() -> None:
     survey = _survey()
     evaluate = _Linear(survey)
     optimizer = DFGN(survey, h=8)
-    state = optimizer.init(np.zeros((1, DIM)), seed=0)
-    x = optimizer.ask(state)
-    state = optimizer.tell(state, x, evaluate(x))
+    state = _after(1, optimizer, evaluate)
     x = optimizer.ask(state)
     seen = evaluate(x)
     nothing = replace(seen[3].response, logprobs=np.full_like(seen[3].response.logprobs, np.nan))
@@ -255,10 +269,7 @@ def test_among_equal_trials_the_boldest_sets_the_damping(losses, factor) -> None
     survey = _survey()
     evaluate = _Linear(survey)
     optimizer = DFGN(survey, h=8)
-    state = optimizer.init(np.zeros((1, DIM)), seed=0)
-    for _ in range(2):
-        x = optimizer.ask(state)
-        state = optimizer.tell(state, x, evaluate(x))
+    state = _after(2, optimizer, evaluate)
     x = optimizer.ask(state)
     seen = [replace(one, loss=share * state.center_loss) for one, share in zip(evaluate(x), losses, strict=True)]
     assert optimizer.tell(state, x, seen).mu == pytest.approx(factor * state.mu)

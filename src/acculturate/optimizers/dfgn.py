@@ -206,27 +206,26 @@ class DFGN:
     ) -> tuple[Float[np.ndarray, "h dim"], Float[np.ndarray, "h formats items columns"]]:
         """This round's directions and the change of the answers per unit of each, as its probes show them.
 
-        Both are differences from the mean of the probes, not from the center: what all probes have in common, the
-        curvature that lifts them and whatever luck the center's own answers had, is then in no slope. That leaves one
-        direction less than there are probes. One probe alone has only the center to be compared with.
+        Unless central, both are differences from the mean of the probes, not from the center: what all probes have in
+        common, the curvature that lifts them and whatever luck the center's own answers had, is then in no slope. That
+        leaves one direction less than there are probes. One probe alone has only the center to be compared with.
         """
         fresh = self._fresh(replace(told, generation=told.generation - 1))
         answers = np.stack([structured(e.response) for e in seen])
+        answered = np.isfinite(_losses(seen))
         with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
-            if self.central:
-                change = (answers[: self.h] - answers[self.h :]) / 2
-            else:
-                change = answers - told.center_answers
-                answered = np.isfinite(_losses(seen))
-                for kind in self._kinds():
-                    rows = kind[answered[kind]]
-                    if len(rows) > 1:
-                        fresh[rows] -= fresh[rows].mean(axis=0)
-                        change[rows] = answers[rows] - answers[rows].mean(axis=0)
+            change = (answers[: self.h] - answers[self.h :]) / 2 if self.central else answers - told.center_answers
+            for kind in self._kinds():
+                rows = kind[answered[kind]]
+                if len(rows) > 1:
+                    fresh[rows] -= fresh[rows].mean(axis=0)
+                    change[rows] = answers[rows] - answers[rows].mean(axis=0)
         return fresh, np.nan_to_num(change, nan=0.0, posinf=0.0, neginf=0.0) / told.scale
 
     def _kinds(self) -> list[np.ndarray]:
-        """The probes in groups that move the same coordinates."""
+        """The probes in groups that move the same coordinates; none of central ones, which have their pairs."""
+        if self.central:
+            return []
         return np.split(np.arange(self.h), [0 if self.parts is None else self.parts.of_all(self.h)])
 
     def _length(self, told: DFGNState, seen: Sequence[Evaluation]) -> float:
