@@ -150,8 +150,12 @@ class TestRecord:
         assert before == {name: (out / name).read_bytes() for name in FILES}
 
     def test_budget_counts_to_the_last_candidate(self, tiny, tmp_path):
-        result = align(make_spec(settings(tiny, budget=13)), tmp_path / "run")
+        stages: list[str] = []
+        result = align(make_spec(settings(tiny, budget=13)), tmp_path / "run", lambda stage, _: stages.append(stage))
         assert result["search"]["evaluations"] == 13
+        people = [f"measuring: personas, {n} of 10" for n in range(1, 11)]
+        assert [stage for stage in stages if "persona" in stage] == people, "long measurements say where they are"
+        assert stages[-1] == "measuring: the tuned prompt"
         assert len(pd.read_parquet(tmp_path / "run" / "evaluations.parquet")) == 13
 
 
@@ -360,6 +364,7 @@ def test_the_winner_is_chosen_by_distance_alone_whatever_the_anchor(tiny, tmp_pa
     validations = [p["validation"] for p in result["search"]["curve"] if p["validation"] is not None]
     tuned = next(row for row in result["rows"] if row["id"] == "tuned")
     assert tuned["validation"]["loss"] == pytest.approx(min(validations), abs=1e-3)
+    assert result["search"]["chosen"]["validation"] == min(validations)
     lines = RunDirectory(tmp_path / "run").lines()
     anchors = [terms["anchor"] for line in lines for terms in line["terms"]]
     assert min(anchors) > 1, "the anchor did pull, in the training loss"

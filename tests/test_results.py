@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acculturate import audit, cli
-from acculturate.results import verdict
+from acculturate.results import choice_sentences, search_record, verdict
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 
@@ -115,3 +115,34 @@ def test_a_prompt_under_which_the_model_hardly_answers_is_said(held, mass, said)
     assert judged["kind"] == ("aligned" if said is None else "fitted-to-format")
     assert ("hardly answers any more" in judged["headline"]) == (said is not None and held is not None)
     assert said is None or said in found[0]
+
+
+def curve_line(evaluations: int, best: float | None, validation: float | None) -> dict:
+    return {"evaluations": evaluations, "best": best, "median": best, "mass": [1.0], "validation": validation}
+
+
+def recorded(*lines: dict) -> dict:
+    return search_record(lines, optimizer="dfgn", dtype="float32", rows=1)
+
+
+def test_a_winner_that_validation_chose_early_is_said():
+    found = recorded(curve_line(40, 110.0, 120.0), curve_line(80, 60.0, 150.0), curve_line(96, 60.0, None))
+    assert found["chosen"] == {"evaluations": 40, "best": 110.0, "validation": 120.0}
+    (sentence,) = choice_sentences(found)
+    assert "after 40 of 96 evaluations" in sentence and "110.0" in sentence and "60.0" in sentence
+
+
+@pytest.mark.parametrize(
+    ("lines", "chosen"),
+    [
+        ([curve_line(40, 110.0, 150.0), curve_line(80, 60.0, 120.0)], 80),
+        ([curve_line(40, 110.0, 119.0), curve_line(80, 104.0, 120.0)], 40),
+        ([curve_line(40, 110.0, None), curve_line(80, 60.0, None), curve_line(96, 60.0, None)], 80),
+        ([curve_line(40, None, None)], None),
+        ([], None),
+    ],
+)
+def test_nothing_is_said_where_the_winner_fits_about_as_well_as_the_best(lines: list[dict], chosen: int | None):
+    found = recorded(*lines)
+    assert (found["chosen"] and found["chosen"]["evaluations"]) == chosen
+    assert choice_sentences(found) == []

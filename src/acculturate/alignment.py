@@ -59,7 +59,7 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
         if respondent.model.dtype != before:  # what is reported is measured in float32, the audit included
             found = short_audit(respondent, task.instrument)
         search = search_record(directory.lines(), optimizer=method_name(spec.optimizer), dtype=dtype, rows=rows)
-        result = result_of(task, respondent, prompt, search=search, found=found)
+        result = result_of(task, respondent, prompt, search=search, found=found, watch=watch)
         write_evaluations(directory)
         write_prompt(out / FILE, prompt)
         write_whole(out / "result.json", dump_json(result))

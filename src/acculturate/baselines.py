@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 
@@ -86,24 +88,36 @@ def averaged(responses: list[Response]) -> Response:
 
 
 def baseline_responses(
-    respondent: Respondent, asked: Questionnaire, survey: Survey, target: Target
+    respondent: Respondent,
+    asked: Questionnaire,
+    survey: Survey,
+    target: Target,
+    watch: Callable[[str], None] = lambda stage: None,
 ) -> list[tuple[str, str, Response, str | None]]:
-    """Identifier, label, response and note of every baseline, in the order of the table."""
+    """Identifier, label, response and note of every baseline, in the order of the table.
+
+    ``watch`` is told who is asked next: on a CPU the personas can take longer than a short search.
+    """
     country = target.country
 
-    def ask(context: Context) -> Response:
+    def ask(who: str, context: Context) -> Response:
+        watch(who)
         return Interview(respondent, asked, context=context).ask()
 
     rows: list[tuple[str, str, Response, str | None]] = [
         ("flat", "Flat answers", flat_response(asked), "The middle of every scale, without any model."),
-        ("naive", "Untuned model", ask(Context()), None),
+        ("naive", "Untuned model", ask("the untuned model", Context()), None),
     ]
     # A model whose template takes no system message simply has no persona baseline.
     if respondent.chat.takes_system_message:
-        people = [ask(persona(country, descriptor)) for descriptor in DESCRIPTORS]
+        people = [
+            ask(f"personas, {n} of {len(DESCRIPTORS)}", persona(country, descriptor))
+            for n, descriptor in enumerate(DESCRIPTORS, start=1)
+        ]
         note = f"Asked to act like someone from {country}; answers averaged over {len(DESCRIPTORS)} descriptions."
         rows.append(("persona", "Persona", averaged(people), note))
     answers = target_answers(asked.instrument, survey.weights, survey.constants, target)
     note = f"Shown {DEMONSTRATIONS} answers to other questions that fit the target, never the probed item."
-    rows.append(("in-context", "In-context answers", ask(in_context(asked.instrument, answers)), note))
+    shown = in_context(asked.instrument, answers)
+    rows.append(("in-context", "In-context answers", ask("in-context answers", shown), note))
     return rows

@@ -244,7 +244,7 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
         results = {}
         for code, task in tasks.items():
             search = _country_search(directory.lines(), code, spec, tuple(tasks), dtype=dtype, rows=rows)
-            results[code] = result_of(task, respondent, prompts[code], search=search, found=found)
+            results[code] = result_of(task, respondent, prompts[code], search=search, found=found, watch=watch)
             (out / code).mkdir(exist_ok=True)
             write_prompt(out / code / FILE, prompts[code])
             write_whole(out / code / "result.json", dump_json(results[code]))

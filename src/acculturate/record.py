@@ -17,8 +17,9 @@ from acculturate.chance import Chance, chance, sample_size
 from acculturate.journal import RunDirectory, write_whole
 from acculturate.prompts import SoftPrompt
 from acculturate.respondent import Respondent
-from acculturate.results import LIMITS, MATERIAL, Judge, verdict
+from acculturate.results import LIMITS, MATERIAL, Judge, choice_sentences, verdict
 from acculturate.sampling import Sampling, sampled_responses
+from acculturate.search import Watch, silent
 from acculturate.spec import to_json
 from acculturate.starts import random_prompts
 from acculturate.targets import explain_missing
@@ -33,23 +34,35 @@ from acculturate.version import VERSION
 
 
 def result_of(
-    task: Task, respondent: Respondent, prompt: SoftPrompt, *, search: dict[str, Any], found: Audit
+    task: Task,
+    respondent: Respondent,
+    prompt: SoftPrompt,
+    *,
+    search: dict[str, Any],
+    found: Audit,
+    watch: Watch = silent,
 ) -> dict[str, Any]:
     """Measure the prompt and its rivals on every format and put the record together."""
     spec, asked = task.spec, task.everything
+
+    def tell(who: str) -> None:
+        watch(f"measuring: {who}", None)
+
     judge = Judge(asked, task.survey(asked), task.roles)
     rows = [
         judge.row(ident, label, "flat" if ident == "flat" else "baseline", response, note)
-        for ident, label, response, note in baseline_responses(respondent, asked, judge.survey, task.target)
+        for ident, label, response, note in baseline_responses(respondent, asked, judge.survey, task.target, tell)
     ]
+    tell("random prompts")
     rivals = _random_prompts(task, respondent, prompt)
     ask = interview(respondent, asked, spec)
     rows.append(judge.row("best-random", "Best random prompt", "baseline", ask(rivals.best[None])[0], rivals.note))
+    tell("the tuned prompt")
     rows.append(judge.row("tuned", "Tuned prompt", "tuned", ask(prompt.vectors[None])[0]))
     scoring = Scoring(judge.survey.weights, judge.survey.constants, judge.survey.target)
     forms = [asked.formats[view[0]] for view in asked.views]
     items = _item_records(task, {row["id"]: row for row in rows}, scoring)
-    remarks = [rivals.chance.sentence, *item_sentences(items)]
+    remarks = [*choice_sentences(search), rivals.chance.sentence, *item_sentences(items)]
     return {
         "schema": 1,
         "acculturate": VERSION,

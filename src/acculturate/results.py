@@ -83,8 +83,37 @@ def search_record(lines: Sequence[Mapping[str, Any]], *, optimizer: str, dtype: 
         "search_loss": lines[-1]["best"] if lines else None,
         "dtype": dtype,
         "rows": rows,
+        "chosen": _chosen(curve),
         "curve": curve,
     }
+
+
+def _chosen(curve: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The point of the curve whose prompt the search delivers, as the search chooses it (``Search``).
+
+    ``best``: its searched loss on the trained formats; ``validation``: that by which it was chosen, if by another.
+    """
+    judged = [point for point in curve if point["validation"] is not None]
+    if judged:
+        point = min(judged, key=lambda point: point["validation"])
+    elif curve and curve[-1]["best"] is not None:
+        point = next(point for point in curve if point["best"] == curve[-1]["best"])
+    else:
+        return None
+    return {name: point[name] for name in ("evaluations", "best", "validation")}
+
+
+def choice_sentences(search: Mapping[str, Any]) -> list[str]:
+    """What is to be said where the formats that choose the winner passed over prompts that fit much better."""
+    chosen = search["chosen"]
+    if chosen is None or chosen["validation"] is None or search["search_loss"] >= (1 - MATERIAL) * chosen["best"]:
+        return []
+    return [
+        f"The prompt is the one that came closest on the validation formats, after {chosen['evaluations']} of "
+        f"{search['evaluations']} evaluations, with {chosen['best']:.1f} points on the trained formats. "
+        f"It got down to {search['search_loss']:.1f} later, with prompts that were farther off on the validation "
+        "formats (these figures include the search's own prices)."
+    ]
 
 
 # A change smaller than this share of the untuned loss is within what wording alone does to these models.
