@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from acculturate.optimizers.dfgn import (
+    COMPARE,
     DFGN,
     GROW,
     LIFT,
+    PROBE,
     RATIO,
     ROUNDING,
     SHRINK,
+    TRIAL,
     DFGNState,
     _linearised,
     corrected,
@@ -273,3 +276,78 @@ def test_among_equal_trials_the_boldest_sets_the_damping(losses, factor) -> None
     x = optimizer.ask(state)
     seen = [replace(one, loss=share * state.center_loss) for one, share in zip(evaluate(x), losses, strict=True)]
     assert optimizer.tell(state, x, seen).mu == pytest.approx(factor * state.mu)
+
+
+class _Plains:
+    """A respondent whose answers follow the candidate in one half of the space and hardly do in the other."""
+
+    def __init__(self, survey: Survey, flat: float) -> None:
+        self._exact, self._flat = _Linear(survey), flat
+
+    def __call__(self, x: np.ndarray) -> list[Evaluation]:
+        survey = self._exact.survey
+        return [survey.evaluate(self._exact.response(one * (self._flat if one[0] < 0 else 1.0))) for one in x]
+
+
+def _starts() -> np.ndarray:
+    """Two members in the flat half, one in the other; nothing but the first coordinate tells them apart."""
+    start = np.zeros((3, DIM))
+    start[:, 0] = [-1e-3, 1e-3, -2e-3]
+    return start
+
+
+def test_the_start_that_leads_farthest_becomes_the_center_not_the_lowest() -> None:
+    survey = _survey()
+    evaluate, start = _Plains(survey, flat=0.01), _starts()
+    optimizer = DFGN(survey, h=8, scale=1e-4)
+    state = optimizer.init(start, seed=0)
+    seen = evaluate(optimizer.ask(state))
+    seen[0] = replace(seen[0], loss=0.97 * seen[0].loss)
+    state = optimizer.tell(state, optimizer.ask(state), seen)
+    assert state.phase == COMPARE and len(state.rivals) == 3
+    assert np.array_equal(state.x, start[0]), "the best so far stays the flat one"
+    x = optimizer.ask(state)
+    assert x.shape == (3 * 8, DIM)
+    offsets = x.reshape(3, 8, DIM) - state.rivals[:, None]
+    assert np.allclose(offsets, offsets[0]), "all in the same directions"
+    state = optimizer.tell(state, x, evaluate(x))
+    assert state.phase == TRIAL and not len(state.rivals)
+    assert np.array_equal(state.center, start[1])
+    assert len(state.directions) == 8, "its probes are the first of the model"
+
+
+@pytest.mark.parametrize(
+    ("options", "second", "compared"),
+    [
+        ({}, 1.0 + 0.5 * ROUNDING, 2),
+        ({}, 1.0 + 2.0 * ROUNDING, 0),  # too far behind to be worth the probes
+        ({"starts": 1}, 1.0, 0),
+        ({"budget": 159}, 1.0, 0),  # a tenth of it is less than two rounds of probes
+        ({"budget": 160}, 1.0, 2),
+        ({"budget": 160, "central": True}, 1.0, 0),
+    ],
+)
+def test_starts_are_compared_where_several_are_near_and_the_budget_allows_it(options, second, compared) -> None:
+    survey = _survey()
+    evaluate = _Linear(survey)
+    optimizer = DFGN(survey, h=8, **options)
+    state = optimizer.init(np.zeros((2, DIM)), seed=0)
+    first, other = evaluate(optimizer.ask(state))
+    seen = [first, replace(other, loss=second * first.loss)]
+    state = optimizer.tell(state, optimizer.ask(state), seen)
+    assert len(state.rivals) == compared
+    assert state.phase == (COMPARE if compared else PROBE)
+
+
+def test_what_a_start_paid_for_lost_answers_is_no_promise() -> None:
+    """Two starts with the same distance; one has lost mass that its probes can win back."""
+    untuned = _Linear(_survey()).response(np.zeros(DIM))
+    survey = _survey(mass_penalty=30.0, reference_mass=untuned.mass)
+    optimizer = DFGN(survey, h=8, mu=1.0)
+    state = _after(2, optimizer, _Linear(survey))
+    answers = state.center_answers.copy()
+    answers[..., -1] += 2.0
+    slopes = state.slopes.copy()
+    slopes[..., :-1] = 0.0
+    assert optimizer._promise(replace(state, center_answers=answers, slopes=slopes)) == pytest.approx(0.0)
+    assert optimizer._promise(state) > 1.0

@@ -26,7 +26,7 @@ from acculturate.errors import UserError
 from acculturate.optimizers.seam import generator
 from acculturate.scoring import TINY, Evaluation, Response, Survey
 
-START, PROBE, TRIAL = "start", "probe", "trial"
+START, COMPARE, PROBE, TRIAL = "start", "compare", "probe", "trial"
 
 RATIO = 4.0
 """Between the damping values that a round tries."""
@@ -42,6 +42,9 @@ a valley."""
 GROW, SHRINK = 1.1, 1.5
 """By how much probes become longer every round, or shorter where they are lifted too much. Short ones measure rounding
 and say nothing about the landscape beyond, so they are as long as can be."""
+AHEAD = 4.0
+"""How many moves like its first a start is given credit for when starts are compared. They are usually more, but a few
+directions tell a steep start from a flat one and not much else."""
 BLUR = 0.5
 """Moves shorter than this many probe lengths correct the model in part only: what they change is mostly rounding."""
 
@@ -52,8 +55,9 @@ class DFGNState:
 
     ``directions`` Z, newest first, and ``slopes``: change of the answers per unit of each. ``mu``: damping. ``scale``:
     probe length, of this round or, once it has probed, of the next.
-    ``coefficients``: this round's trial moves, in units of the directions; empty while probing. What has not been
-    seen yet is empty too, whatever the shape of a response.
+    ``coefficients``: this round's trial moves, in units of the directions; empty while probing. ``rival*``: starts that
+    are being compared; empty before and after. What has not been seen yet is empty too, whatever the shape of a
+    response.
     """
 
     seed: int
@@ -71,6 +75,9 @@ class DFGNState:
     directions: Float[np.ndarray, "m dim"]
     slopes: Float[np.ndarray, "m _ _ _"]
     coefficients: Float[np.ndarray, "k _"]
+    rivals: Float[np.ndarray, "r dim"]
+    rival_losses: Float[np.ndarray, " r"]
+    rival_answers: Float[np.ndarray, "r _ _ _"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,9 @@ class DFGN:
     differences take two evaluations a direction instead of one. ``memory``: directions kept in the model, new ones
     included; with every round that they have been in it the older ones shrink to ``fade`` of their length (0 to 1),
     which leaves what they say and lets them be used less. ``mu``: first damping, points per squared coefficient.
-    ``trials``: damping values tried per round, ``RATIO`` apart. ``parts``: the structure of a search for several
+    ``trials``: damping values tried per round, ``RATIO`` apart. ``starts``: how many of the best starting points are
+    probed, with the same directions, before the most promising one becomes the first center; fewer where that would
+    cost more than a tenth of the ``budget`` (None: no matter). ``parts``: the structure of a search for several
     countries.
     """
 
@@ -134,11 +143,15 @@ class DFGN:
     trials: int = 4
     fade: float = 0.9
     adapt: bool = True
+    starts: int = 4
+    budget: int | None = None
     parts: Parts | None = None
 
     def __post_init__(self) -> None:
-        if self.h < 1 or self.trials < 1:
-            raise UserError(f"DFGN needs h and trials of at least 1, not {self.h} and {self.trials}.")
+        if self.h < 1 or self.trials < 1 or self.starts < 1:
+            raise UserError(
+                f"DFGN needs h, trials and starts of at least 1, not {self.h}, {self.trials} and {self.starts}."
+            )
         if self.parts is not None and self.parts.shared and self.h < 2:
             raise UserError("DFGN needs h of at least 2 where a prompt has shared tokens and own ones.")
         if self.memory < self.h:
@@ -155,6 +168,7 @@ class DFGN:
         return DFGNState(
             seed, 0, START, start, start[0], np.inf, none, start[0], np.inf, none, self.mu, self.scale,
             np.zeros((0, start.shape[1])), np.zeros((0, *none.shape)), np.zeros((0, 0)),
+            np.zeros((0, start.shape[1])), np.zeros(0), np.zeros((0, *none.shape)),
         )  # fmt: skip
 
     def ask(self, state: DFGNState) -> Float[np.ndarray, "n dim"]:
@@ -163,17 +177,59 @@ class DFGN:
         if state.phase == TRIAL:
             return state.center + state.coefficients @ state.directions
         offsets = state.scale * self._fresh(state)
-        return state.center + (np.concatenate([offsets, -offsets]) if self.central else offsets)
+        if self.central:
+            offsets = np.concatenate([offsets, -offsets])
+        centers = state.rivals if state.phase == COMPARE else state.center[None]
+        return (centers[:, None] + offsets).reshape(-1, offsets.shape[1])
 
     def tell(self, state: DFGNState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> DFGNState:
         told = _keep_best(replace(state, generation=state.generation + 1), x, seen)
         if not np.isfinite(told.loss):  # nothing answered yet: look again where it started
             return replace(told, phase=START)
+        if state.phase == COMPARE:
+            return self.solve(self._chosen(told, seen))
         if state.phase == PROBE:
-            return self._with_trials(told, seen)
+            return self.solve(self._extended(told, seen))
         if state.phase == TRIAL:
             told = self._learned(told, x, seen)
-        return replace(self._centered(told, x, seen), phase=PROBE, coefficients=np.zeros((0, len(told.directions))))
+        told = replace(self._centered(told, x, seen), phase=PROBE, coefficients=np.zeros((0, len(told.directions))))
+        return self._with_rivals(told, x, seen) if state.phase == START else told
+
+    def _with_rivals(self, told: DFGNState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> DFGNState:
+        """Compare the best starts, if there are several that are no worse than the best by more than rounding."""
+        losses = _losses(seen)
+        probes = self.h * (2 if self.central else 1)
+        most = self.starts if self.budget is None else min(self.starts, self.budget // (10 * probes))
+        best = [i for i in np.argsort(losses, kind="stable")[:most] if losses[i] <= (1.0 + ROUNDING) * told.loss]
+        if len(best) < 2:
+            return told
+        answers = np.stack([structured(seen[i].response) for i in best])
+        return replace(told, phase=COMPARE, rivals=x[best], rival_losses=losses[best], rival_answers=answers)
+
+    def _chosen(self, told: DFGNState, seen: Sequence[Evaluation]) -> DFGNState:
+        """The model around the start from which it leads farthest down.
+
+        The lowest loss alone is no guide: where nothing moves the answers none are lost either, and a start that is
+        ahead by a few points because it is flat stays behind for the rest of the search.
+        """
+        probes = len(seen) // len(told.rivals)
+        none = replace(told, rivals=told.rivals[:0], rival_losses=np.zeros(0), rival_answers=told.rival_answers[:0])
+        models = [
+            self._extended(
+                replace(none, center=x, center_loss=float(told.rival_losses[k]), center_answers=told.rival_answers[k]),
+                seen[k * probes : (k + 1) * probes],
+            )
+            for k, x in enumerate(told.rivals)
+        ]
+        return min(models, key=lambda model: model.center_loss - AHEAD * self._promise(model))
+
+    def _promise(self, state: DFGNState) -> float:
+        """Points of distance that the model expects of its first move. Getting back what the start paid for lost answer
+        mass, or for straying from the untuned answers, is no progress."""
+        bare = replace(self.survey, anchor=0.0, mass_penalty=0.0)
+        move = minimise(self.survey, state.center_answers, state.slopes, state.mu)
+        before, after = (_linearised(bare, state.center_answers, state.slopes, c) for c in (0.0 * move, move))
+        return before.loss - after.loss
 
     def _centered(self, told: DFGNState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> DFGNState:
         """Around the best of these candidates, or the best ever where they are worse by more than rounding."""
@@ -189,8 +245,8 @@ class DFGN:
         z = generator(state.seed, state.generation).standard_normal((self.h, len(state.center)))
         return z if self.parts is None else self.parts.one_kind(z)
 
-    def _with_trials(self, told: DFGNState, seen: Sequence[Evaluation]) -> DFGNState:
-        """Extend the linear model of the answers and propose its damped minimisers."""
+    def _extended(self, told: DFGNState, seen: Sequence[Evaluation]) -> DFGNState:
+        """The linear model of the answers with this round's directions."""
         fresh, slopes = self._measured(told, seen)
         if self.parts is not None:
             fresh, slopes = self.parts.apart(fresh, slopes)
@@ -199,7 +255,7 @@ class DFGN:
         slopes = np.concatenate([slopes, self.fade * told.slopes])[:memory]
         none = np.zeros((0, len(directions)))
         scale = self._length(told, seen) if self.adapt else told.scale
-        return self.solve(replace(told, scale=scale, directions=directions, slopes=slopes, coefficients=none))
+        return replace(told, scale=scale, directions=directions, slopes=slopes, coefficients=none)
 
     def _measured(
         self, told: DFGNState, seen: Sequence[Evaluation]
