@@ -296,23 +296,24 @@ def _starts() -> np.ndarray:
     return start
 
 
-def test_the_start_that_leads_farthest_becomes_the_center_not_the_lowest() -> None:
+@pytest.mark.parametrize(("flat", "center"), [(0.01, 1), (1.0, 0)])
+def test_the_lowest_of_the_starts_that_lead_far_becomes_the_center(flat, center) -> None:
     survey = _survey()
-    evaluate, start = _Plains(survey, flat=0.01), _starts()
+    evaluate, start = _Plains(survey, flat), _starts()
     optimizer = DFGN(survey, h=8, scale=1e-4)
     state = optimizer.init(start, seed=0)
     seen = evaluate(optimizer.ask(state))
     seen[0] = replace(seen[0], loss=0.97 * seen[0].loss)
     state = optimizer.tell(state, optimizer.ask(state), seen)
     assert state.phase == COMPARE and len(state.rivals) == 3
-    assert np.array_equal(state.x, start[0]), "the best so far stays the flat one"
+    assert np.array_equal(state.x, start[0]), "whatever is chosen, the best so far stays the best"
     x = optimizer.ask(state)
     assert x.shape == (3 * 8, DIM)
     offsets = x.reshape(3, 8, DIM) - state.rivals[:, None]
     assert np.allclose(offsets, offsets[0]), "all in the same directions"
     state = optimizer.tell(state, x, evaluate(x))
     assert state.phase == TRIAL and not len(state.rivals)
-    assert np.array_equal(state.center, start[1])
+    assert np.array_equal(state.center, start[center])
     assert len(state.directions) == 8, "its probes are the first of the model"
 
 

@@ -117,16 +117,23 @@ def test_a_prompt_under_which_the_model_hardly_answers_is_said(held, mass, said)
     assert said is None or said in found[0]
 
 
-def curve_line(evaluations: int, best: float | None, validation: float | None) -> dict:
-    return {"evaluations": evaluations, "best": best, "median": best, "mass": [1.0], "validation": validation}
+def curve_line(evaluations: int, best: float | None, validation: float | None, winner_at: int) -> dict:
+    return {
+        "evaluations": evaluations,
+        "best": best,
+        "median": best,
+        "mass": [1.0],
+        "validation": validation,
+        "winner_at": winner_at,
+    }
 
 
 def recorded(*lines: dict) -> dict:
     return search_record(lines, optimizer="dfgn", dtype="float32", rows=1)
 
 
-def test_a_winner_that_validation_chose_early_is_said():
-    found = recorded(curve_line(40, 110.0, 120.0), curve_line(80, 60.0, 150.0), curve_line(96, 60.0, None))
+def test_an_early_winner_is_said():
+    found = recorded(curve_line(40, 110.0, 120.0, 40), curve_line(80, 60.0, 175.0, 40), curve_line(96, 60.0, None, 40))
     assert found["chosen"] == {"evaluations": 40, "best": 110.0, "validation": 120.0}
     (sentence,) = choice_sentences(found)
     assert "after 40 of 96 evaluations" in sentence and "110.0" in sentence and "60.0" in sentence
@@ -135,10 +142,10 @@ def test_a_winner_that_validation_chose_early_is_said():
 @pytest.mark.parametrize(
     ("lines", "chosen"),
     [
-        ([curve_line(40, 110.0, 150.0), curve_line(80, 60.0, 120.0)], 80),
-        ([curve_line(40, 110.0, 119.0), curve_line(80, 104.0, 120.0)], 40),
-        ([curve_line(40, 110.0, None), curve_line(80, 60.0, None), curve_line(96, 60.0, None)], 80),
-        ([curve_line(40, None, None)], None),
+        ([curve_line(40, 110.0, 150.0, 40), curve_line(80, 60.0, 120.0, 80)], 80),
+        ([curve_line(40, 110.0, 100.0, 40), curve_line(80, 104.0, 120.0, 40)], 40),
+        ([curve_line(40, 110.0, None, 40), curve_line(80, 60.0, None, 80), curve_line(96, 60.0, None, 80)], 80),
+        ([curve_line(40, None, None, 0)], None),
         ([], None),
     ],
 )

@@ -75,6 +75,12 @@ def search_record(lines: Sequence[Mapping[str, Any]], *, optimizer: str, dtype: 
         }
         for line in lines
     ]
+    # The point whose prompt the search delivers; none if no candidate had a loss.
+    chosen = [
+        {key: point[key] for key in ("evaluations", "best", "validation")}
+        for point in curve
+        if point["evaluations"] == lines[-1]["winner_at"]
+    ]
     return {
         "optimizer": optimizer,
         "evaluations": lines[-1]["evaluations"] if lines else 0,
@@ -83,36 +89,21 @@ def search_record(lines: Sequence[Mapping[str, Any]], *, optimizer: str, dtype: 
         "search_loss": lines[-1]["best"] if lines else None,
         "dtype": dtype,
         "rows": rows,
-        "chosen": _chosen(curve),
+        "chosen": next(iter(chosen), None),
         "curve": curve,
     }
 
 
-def _chosen(curve: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The point of the curve whose prompt the search delivers, as the search chooses it (``Search``).
-
-    ``best``: its searched loss on the trained formats; ``validation``: that by which it was chosen, if by another.
-    """
-    judged = [point for point in curve if point["validation"] is not None]
-    if judged:
-        point = min(judged, key=lambda point: point["validation"])
-    elif curve and curve[-1]["best"] is not None:
-        point = next(point for point in curve if point["best"] == curve[-1]["best"])
-    else:
-        return None
-    return {name: point[name] for name in ("evaluations", "best", "validation")}
-
-
 def choice_sentences(search: Mapping[str, Any]) -> list[str]:
-    """What is to be said where the formats that choose the winner passed over prompts that fit much better."""
+    """What is to be said where the validation formats passed over prompts that fit much better."""
     chosen = search["chosen"]
     if chosen is None or chosen["validation"] is None or search["search_loss"] >= (1 - MATERIAL) * chosen["best"]:
         return []
     return [
-        f"The prompt is the one that came closest on the validation formats, after {chosen['evaluations']} of "
-        f"{search['evaluations']} evaluations, with {chosen['best']:.1f} points on the trained formats. "
-        f"It got down to {search['search_loss']:.1f} later, with prompts that were farther off on the validation "
-        "formats (these figures include the search's own prices)."
+        f"The prompt is the one with the lowest mean of trained and validation loss, after {chosen['evaluations']} of "
+        f"{search['evaluations']} evaluations, with {chosen['best']:.1f} points on the trained formats. The search got "
+        f"down to {search['search_loss']:.1f} there, but lost more than that on the validation formats (these figures "
+        "include the search's own prices)."
     ]
 
 

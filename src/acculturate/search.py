@@ -27,7 +27,10 @@ class Evaluator(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """How far a search is. ``best``: lowest training loss; ``winner``: chosen by validation loss where there is one."""
+    """How far a search is. ``best``: lowest training loss. ``winner``: the prompt that a run delivers.
+
+    Where there is a validation loss, ``winner_loss`` is ``fitted_and_validated``; else the winner is the best.
+    """
 
     seed: int
     generation: int
@@ -56,8 +59,8 @@ def silent(stage: str, progress: Progress | None) -> None:
 class Search:
     """One search: what to minimise, where, how and for how many candidate evaluations.
 
-    ``validate`` gives the loss by which the winner is chosen among the successive best candidates (None: the
-    training loss itself); it sees formats that are neither trained on nor reported as held out.
+    ``validate`` gives the loss that has a half in choosing the winner among the successive best candidates (None: the
+    training loss alone decides); it sees formats that are neither trained on nor reported as held out.
     """
 
     evaluate: Evaluator
@@ -135,7 +138,8 @@ class Search:
             after = replace(after, best_x=x[best], best_loss=float(losses[best]))
             judged = after.best_loss
             if self.validate is not None:
-                validation = judged = float(self.validate(self._prompts(x[best : best + 1])))
+                validation = float(self.validate(self._prompts(x[best : best + 1])))
+                judged = fitted_and_validated(seen[best], validation)
             if judged < before.winner_loss:
                 after = replace(after, winner_x=x[best], winner_loss=judged, winner_at=after.evaluations)
         line = {
@@ -144,12 +148,22 @@ class Search:
             "best": after.best_loss,
             "median": float(np.median(losses)),
             "validation": validation,
+            "winner_at": after.winner_at,
             "losses": losses,
             "terms": [dict(e.terms) for e in seen],
             "mass": [float(e.response.mass.mean()) for e in seen],
             "scores": [e.scores for e in seen],
         }
         return after, line
+
+
+def fitted_and_validated(seen: Evaluation, validation: float) -> float:
+    """By what a winner is chosen: the mean of its losses on trained and on validation formats, without the anchor.
+
+    One validation format is one sample of how questions can be put. It may move away from the target while all others
+    come nearer, and alone it would then deliver a prompt of the first generation, which is nowhere nearer.
+    """
+    return (seen.loss - seen.terms.get("anchor", 0.0) + validation) / 2
 
 
 def unpack_search(kind: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Any]) -> tuple[S, Progress]:

@@ -27,7 +27,7 @@ from acculturate.prompts import FILE, SoftPrompt, read_prompt, write_prompt
 from acculturate.respondent import Respondent
 from acculturate.results import Judge
 from acculturate.scoring import Survey
-from acculturate.search import Progress, Search, Watch, silent, unpack_search
+from acculturate.search import Progress, Search, Watch, fitted_and_validated, silent, unpack_search
 from acculturate.spec import RunSpec, make_spec
 from acculturate.targets import Target
 from acculturate.task import (
@@ -219,7 +219,10 @@ class Steering:
     def search(self, state: DFGNState, budget: int, watch: Watch) -> tuple[SoftPrompt, Progress]:
         """Propose prompts for several dampings, go on with DFGN for ``budget`` candidates, and return the winner."""
         spec = self.run.spec
-        start = state.loss if self.validate is None else self.validate(self.run.prompt.vectors[None])
+        start = state.loss
+        if self.validate is not None:
+            own = self.run.prompt.vectors[None]
+            start = fitted_and_validated(self.evaluate(own)[0], self.validate(own))
         progress = Progress(spec.seed, 0, 0, state.x, state.loss, state.x, start, 0)
         options = spec.optimizer_options
         dfgn = make_optimizer("dfgn", options, survey=self.survey, budget=budget)

@@ -42,9 +42,9 @@ a valley."""
 GROW, SHRINK = 1.1, 1.5
 """By how much probes become longer every round, or shorter where they are lifted too much. Short ones measure rounding
 and say nothing about the landscape beyond, so they are as long as can be."""
-AHEAD = 4.0
-"""How many moves like its first a start is given credit for when starts are compared. They are usually more, but a few
-directions tell a steep start from a flat one and not much else."""
+STEEP = 2.0 / 3.0
+"""Share of the highest promise that makes a start as promising as the best: a few directions tell a steep start from a
+flat one, and not much else."""
 BLUR = 0.5
 """Moves shorter than this many probe lengths correct the model in part only: what they change is mostly rounding."""
 
@@ -207,7 +207,7 @@ class DFGN:
         return replace(told, phase=COMPARE, rivals=x[best], rival_losses=losses[best], rival_answers=answers)
 
     def _chosen(self, told: DFGNState, seen: Sequence[Evaluation]) -> DFGNState:
-        """The model around the start from which it leads farthest down.
+        """The model around the lowest of the starts from which it leads farthest.
 
         The lowest loss alone is no guide: where nothing moves the answers none are lost either, and a start that is
         ahead by a few points because it is flat stays behind for the rest of the search.
@@ -221,7 +221,9 @@ class DFGN:
             )
             for k, x in enumerate(told.rivals)
         ]
-        return min(models, key=lambda model: model.center_loss - AHEAD * self._promise(model))
+        promises = [self._promise(model) for model in models]
+        steep = [model for model, promise in zip(models, promises, strict=True) if promise >= STEEP * max(promises)]
+        return min(steep or models, key=lambda model: model.center_loss)
 
     def _promise(self, state: DFGNState) -> float:
         """Points of distance that the model expects of its first move. Getting back what the start paid for lost answer
