@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from acculturate.optimizers.checkpoint import pack, unpack
 from acculturate.optimizers.dfgn import (
     COMPARE,
     DFGN,
@@ -19,6 +20,7 @@ from acculturate.optimizers.dfgn import (
     SHRINK,
     TRIAL,
     DFGNState,
+    Parts,
     _linearised,
     corrected,
     structured,
@@ -296,25 +298,50 @@ def _starts() -> np.ndarray:
     return start
 
 
+@pytest.mark.parametrize("options", [{}, {"central": True}, {"parts": Parts(DIM // 2, 2)}], ids=str)
 @pytest.mark.parametrize(("flat", "center"), [(0.01, 1), (1.0, 0)])
-def test_the_lowest_of_the_starts_that_lead_far_becomes_the_center(flat, center) -> None:
+def test_the_lowest_of_the_starts_that_lead_far_becomes_the_center(flat, center, options) -> None:
     survey = _survey()
     evaluate, start = _Plains(survey, flat), _starts()
-    optimizer = DFGN(survey, h=8, scale=1e-4)
+    optimizer = DFGN(survey, h=8, scale=1e-4, **options)
     state = optimizer.init(start, seed=0)
     seen = evaluate(optimizer.ask(state))
     seen[0] = replace(seen[0], loss=0.97 * seen[0].loss)
     state = optimizer.tell(state, optimizer.ask(state), seen)
     assert state.phase == COMPARE and len(state.rivals) == 3
     assert np.array_equal(state.x, start[0]), "whatever is chosen, the best so far stays the best"
+    state = unpack(DFGNState, *pack(state))
     x = optimizer.ask(state)
-    assert x.shape == (3 * 8, DIM)
-    offsets = x.reshape(3, 8, DIM) - state.rivals[:, None]
+    probes = 16 if "central" in options else 8
+    assert x.shape == (3 * probes, DIM)
+    offsets = x.reshape(3, probes, DIM) - state.rivals[:, None]
     assert np.allclose(offsets, offsets[0]), "all in the same directions"
     state = optimizer.tell(state, x, evaluate(x))
     assert state.phase == TRIAL and not len(state.rivals)
     assert np.array_equal(state.center, start[center])
-    assert len(state.directions) == 8, "its probes are the first of the model"
+    # Its probes are the first of the model: what they say of a small move is what the move does.
+    move = 1e-3 * np.eye(len(state.directions))[0]
+    (moved,) = evaluate((state.center + move @ state.directions)[None])
+    predicted = state.center_answers + np.tensordot(move, state.slopes, axes=1)
+    changed = slice(None, FORMATS // 2) if "parts" in options else slice(None)
+    assert np.allclose(structured(moved.response)[changed, :, -1], predicted[changed, :, -1], atol=1e-4)
+
+
+def test_starts_whose_probes_all_fail_are_not_chosen() -> None:
+    survey = _survey()
+    evaluate = _Linear(survey)
+    optimizer = DFGN(survey, h=8)
+    state = optimizer.init(np.stack([np.zeros(DIM), np.full(DIM, 1e-3)]), seed=0)
+    state = optimizer.tell(state, optimizer.ask(state), evaluate(optimizer.ask(state)))
+    assert state.phase == COMPARE
+    x = optimizer.ask(state)
+    seen = evaluate(x)
+    lost = [replace(one, loss=np.nan, response=replace(one.response, logprobs=one.response.logprobs * np.nan))
+            for one in seen]  # fmt: skip
+    some = optimizer.tell(state, x, [*lost[:8], *seen[8:]])
+    assert np.array_equal(some.center, state.rivals[1])
+    none = optimizer.tell(state, x, lost)
+    assert np.array_equal(none.center, state.rivals[0]) and np.isfinite(none.coefficients).all()
 
 
 @pytest.mark.parametrize(
@@ -341,7 +368,7 @@ def test_starts_are_compared_where_several_are_near_and_the_budget_allows_it(opt
 
 
 def test_what_a_start_paid_for_lost_answers_is_no_promise() -> None:
-    """Two starts with the same distance; one has lost mass that its probes can win back."""
+    """A start that has lost mass, and whose probes win back nothing else."""
     untuned = _Linear(_survey()).response(np.zeros(DIM))
     survey = _survey(mass_penalty=30.0, reference_mass=untuned.mass)
     optimizer = DFGN(survey, h=8, mu=1.0)

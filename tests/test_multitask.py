@@ -18,7 +18,7 @@ from acculturate.optimizers.dfgn import DFGN, Parts, _linearised, minimise, stru
 from acculturate.prompts import read_prompt
 from acculturate.respondent import Respondent
 from acculturate.scoring import Response, Survey, stacked
-from acculturate.search import Progress
+from acculturate.search import Progress, fitted_and_validated
 
 COUNTRIES = ["USA", "CHN", "IND"]
 STAGES = ("loading the model", "laying out the questionnaire")
@@ -236,6 +236,8 @@ def test_an_anchored_joint_loss_has_the_untuned_answers_for_every_country(tiny):
     assert survey.reference.shape == seen.response.logprobs.shape
     assert survey.evaluate(seen.response).loss == pytest.approx(seen.loss)
     assert survey.divergence(seen.response.logprobs) > 0
+    assert seen.anchored == pytest.approx(3.0 * survey.divergence(seen.response.logprobs))
+    assert fitted_and_validated(seen, 7.0) == pytest.approx((seen.loss - seen.anchored + 7.0) / 2), "no distance"
 
 
 class TestMistakes:

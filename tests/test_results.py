@@ -137,6 +137,7 @@ def test_an_early_winner_is_said():
     assert found["chosen"] == {"evaluations": 40, "best": 110.0, "validation": 120.0}
     (sentence,) = choice_sentences(found)
     assert "after 40 of 96 evaluations" in sentence and "110.0" in sentence and "60.0" in sentence
+    assert choice_sentences(found | {"together_with": ["IND"]}) == [], "a choice made for several countries"
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,9 @@ def align(
     train_formats: Annotated[
         str | None, typer.Option(help="Formats to train on, comma-separated: labels/layout/variant/language.")
     ] = None,
-    validation_formats: Annotated[str | None, typer.Option(help="Formats that choose the winner; '' for none.")] = None,
+    validation_formats: Annotated[
+        str | None, typer.Option(help="Formats that help choose the winner; '' for none.")
+    ] = None,
     heldout_formats: Annotated[str | None, typer.Option(help="Formats the result is judged on; '' for none.")] = None,
     heldout_languages: Annotated[
         str | None, typer.Option(help="Languages to be judged in too, like ar,zh: one held-out format each.")

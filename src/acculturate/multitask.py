@@ -154,7 +154,8 @@ class JointObjective:
             np.concatenate([one.logprobs for one in responses]), np.concatenate([one.mass for one in responses])
         )
         scores = np.concatenate([one.scores for one in seen])
-        return Evaluation(whole, scores, float(np.mean(losses)), dict(zip(self.surveys, losses, strict=True)))
+        terms = dict(zip(self.surveys, losses, strict=True))
+        return Evaluation(whole, scores, float(np.mean(losses)), terms, float(np.mean([one.anchored for one in seen])))
 
 
 class Ready:
@@ -244,7 +245,14 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
         results = {}
         for code, task in tasks.items():
             search = _country_search(directory.lines(), code, spec, tuple(tasks), dtype=dtype, rows=rows)
-            results[code] = result_of(task, respondent, prompts[code], search=search, found=found, watch=watch)
+            results[code] = result_of(
+                task,
+                respondent,
+                prompts[code],
+                search=search,
+                found=found,
+                watch=lambda stage, progress, code=code: watch(f"{code}, {stage}", progress),
+            )
             (out / code).mkdir(exist_ok=True)
             write_prompt(out / code / FILE, prompts[code])
             write_whole(out / code / "result.json", dump_json(results[code]))

@@ -59,6 +59,10 @@ def result_of(
     rows.append(judge.row("best-random", "Best random prompt", "baseline", ask(rivals.best[None])[0], rivals.note))
     tell("the tuned prompt")
     rows.append(judge.row("tuned", "Tuned prompt", "tuned", ask(prompt.vectors[None])[0]))
+    sampled = []
+    if spec.sampled:
+        tell("generated answers")
+        sampled = _sampled_rows(task, respondent, prompt)
     scoring = Scoring(judge.survey.weights, judge.survey.constants, judge.survey.target)
     forms = [asked.formats[view[0]] for view in asked.views]
     items = _item_records(task, {row["id"]: row for row in rows}, scoring)
@@ -78,7 +82,7 @@ def result_of(
         },
         "instrument": _described(task),
         "views": [{"name": n, "role": r} for n, r in zip(asked.view_names, task.roles, strict=True)],
-        "rows": rows + (_sampled_rows(task, respondent, prompt) if spec.sampled else []),
+        "rows": rows + sampled,
         "transfer": transfer_matrix(rows, columns(forms, task.roles), scoring),
         "items": {"heldout": list(spec.heldout_items), "by_role": items},
         "random_prompts": rivals.chance.to_json(),
@@ -110,7 +114,7 @@ def _random_prompts(task: Task, respondent: Respondent, prompt: SoftPrompt) -> _
     where = "the trained formats" + (" and items" if spec.heldout_items else "")
     found = chance(np.array(losses), spec.budget, tuned, where)
     note = f"The lowest loss on {where} among {found.n} random prompts (start: {spec.begins})."
-    return _Rivals(drawn[int(np.argmin([e.loss - e.terms.get("anchor", 0.0) for e in seen[:-1]]))], found, note)
+    return _Rivals(drawn[int(np.argmin([e.loss - e.anchored for e in seen[:-1]]))], found, note)
 
 
 def _item_records(task: Task, rows: Mapping[str, Any], scoring: Scoring) -> dict[str, dict[str, Any] | None]:

@@ -95,15 +95,20 @@ def search_record(lines: Sequence[Mapping[str, Any]], *, optimizer: str, dtype: 
 
 
 def choice_sentences(search: Mapping[str, Any]) -> list[str]:
-    """What is to be said where the validation formats passed over prompts that fit much better."""
+    """What is to be said where the validation formats decided against a prompt that fits much better.
+
+    Nothing in a search for several countries, whose prompts are chosen together and not for how well one of them fits.
+    """
     chosen = search["chosen"]
-    if chosen is None or chosen["validation"] is None or search["search_loss"] >= (1 - MATERIAL) * chosen["best"]:
+    if "together_with" in search or chosen is None or chosen["validation"] is None:
+        return []
+    if search["search_loss"] >= (1 - MATERIAL) * chosen["best"]:
         return []
     return [
-        f"The prompt is the one with the lowest mean of trained and validation loss, after {chosen['evaluations']} of "
-        f"{search['evaluations']} evaluations, with {chosen['best']:.1f} points on the trained formats. The search got "
-        f"down to {search['search_loss']:.1f} there, but lost more than that on the validation formats (these figures "
-        "include the search's own prices)."
+        f"The prompt is the one with the lowest mean of trained and validation loss, found after "
+        f"{chosen['evaluations']} of {search['evaluations']} evaluations, with {chosen['best']:.1f} points on the "
+        f"trained formats. The search got down to {search['search_loss']:.1f} there, but the validation formats "
+        "decided against that (these figures include the search's own prices)."
     ]
 
 

@@ -32,12 +32,16 @@ class Response:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """One candidate's response, its dimension scores in every view, its loss and the named terms of the loss."""
+    """One candidate's response, its dimension scores in every view, its loss and the named terms of the loss.
+
+    ``anchored``: points of the loss that only hold it near the reference answers, whatever the terms are named.
+    """
 
     response: Response
     scores: Float[np.ndarray, "views dims"]
     loss: float
     terms: Mapping[str, float] = field(default_factory=dict)
+    anchored: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +99,7 @@ class Survey:
             terms["anchor"] = self.anchor * self.divergence(response.logprobs)
         if self.mass_penalty:
             terms["mass"] = self.mass_penalty * float(self.lost(np.log(np.maximum(response.mass, TINY))).mean())
-        return Evaluation(response, scores, sum(terms.values()), terms)
+        return Evaluation(response, scores, sum(terms.values()), terms, terms.get("anchor", 0.0))
 
     def lost(self, log_mass: Float[np.ndarray, "formats items"]) -> Float[np.ndarray, "formats items"]:
         """Nats of answer mass lost against the reference; 0 where the mass grew."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from acculturate.optimizers.dfgn import DFGN, DFGNState, corrected, score_slopes
 from acculturate.prompts import FILE, SoftPrompt, read_prompt, write_prompt
 from acculturate.respondent import Respondent
 from acculturate.results import Judge
-from acculturate.scoring import Survey
+from acculturate.scoring import Evaluation, Survey
 from acculturate.search import Progress, Search, Watch, fitted_and_validated, silent, unpack_search
 from acculturate.spec import RunSpec, make_spec
 from acculturate.targets import Target
@@ -97,7 +98,7 @@ def read_run(path: Path) -> FinishedRun:
     if not len(state.directions):
         raise UserError(
             f"The run at '{path}' ended before it probed a direction; make one with a larger --budget "
-            f"(its first {spec.population} evaluations are the starting prompts)."
+            f"(its first {spec.population} evaluations are the starting prompts, and then it may compare some of them)."
         )
     result = read_json(path / "result.json")
     try:
@@ -182,11 +183,16 @@ class Steering:
         self.validate = validation(task, respondent)
         self.space = space_around(respondent, spec, run.prompt.vectors)
 
+    @cached_property
+    def own(self) -> Evaluation:
+        """The run's prompt, on the trained formats and with what is wanted now."""
+        return self.evaluate(self.run.prompt.vectors[None])[0]
+
     @property
     def state(self) -> DFGNState:
         """The run's model, centred on its prompt, whose answers are measured anew."""
         told, here = self.run.state, np.zeros(self.space.dim)
-        seen = self.evaluate(self.run.prompt.vectors[None])[0]
+        seen = self.own
         answers = structured(seen.response)
         return replace(
             told, start=here[None], x=here, loss=seen.loss, answers=answers,
@@ -221,8 +227,7 @@ class Steering:
         spec = self.run.spec
         start = state.loss
         if self.validate is not None:
-            own = self.run.prompt.vectors[None]
-            start = fitted_and_validated(self.evaluate(own)[0], self.validate(own))
+            start = fitted_and_validated(self.own, self.validate(self.run.prompt.vectors[None]))
         progress = Progress(spec.seed, 0, 0, state.x, state.loss, state.x, start, 0)
         options = spec.optimizer_options
         dfgn = make_optimizer("dfgn", options, survey=self.survey, budget=budget)

@@ -133,7 +133,7 @@ def made_with(spec: RunSpec, respondent: Respondent, method: str | None = None) 
 
 
 def searched_survey(task: Task, role: str, untuned: Callable[[], Response]) -> Survey:
-    """What a search minimises on the trained formats, and what chooses the winner on the validation formats.
+    """What a search minimises on the trained formats, and what has a half in choosing the winner on validation formats.
 
     The survey's loss and the penalty on lost answer mass; training adds the anchor, which is no distance but a help
     on the way. ``untuned``: the answers without a prompt, asked for where a term needs them.
@@ -163,7 +163,7 @@ def searched(task: Task, respondent: Respondent, role: str) -> Objective:
 
 
 def validation(task: Task, respondent: Respondent) -> Callable[[np.ndarray], float] | None:
-    """The loss of a prompt on the formats that choose the winner; None where there are none."""
+    """The loss of a prompt on the formats that have a half in choosing the winner; None where there are none."""
     asked = task.questionnaires["validation"]
     if asked is None:
         return None
