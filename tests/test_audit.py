@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from synthetic import (
     always_first,
@@ -65,12 +65,14 @@ def test_every_behaviour_gets_its_verdict(ask, verdict, short):
 
 
 @settings(max_examples=6, deadline=None)
+@example(seed=37898, noise=0.0, bias=0.1911650367079185)
 @given(seed=st.integers(0, 10**6), noise=st.floats(0, 0.3), bias=st.floats(0, 0.4))
 def test_an_expert_is_never_called_anything_else(seed, noise, bias):
     means = np.random.default_rng(seed).uniform(1, 5, 24)
     found = check(expert(means, noise=noise, place_bias=bias, seed=seed), short=True)
     assert found.verdict == audits.READS
-    assert found.order_interval[0] <= found.order_correlation <= found.order_interval[1] + 1e-9
+    # A perfect reader's interval is one point, give or take the last digit of a float.
+    assert found.order_interval[0] - 1e-9 <= found.order_correlation <= found.order_interval[1] + 1e-9
 
 
 @settings(max_examples=5, deadline=None)
