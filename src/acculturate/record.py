@@ -114,7 +114,7 @@ def _random_prompts(task: Task, respondent: Respondent, prompt: SoftPrompt) -> _
     where = "the trained formats" + (" and items" if spec.heldout_items else "")
     found = chance(np.array(losses), spec.budget, tuned, where)
     note = f"The lowest loss on {where} among {found.n} random prompts (start: {spec.begins})."
-    return _Rivals(drawn[int(np.argmin([e.loss - e.anchored for e in seen[:-1]]))], found, note)
+    return _Rivals(drawn[int(np.argmin([e.unanchored for e in seen[:-1]]))], found, note)
 
 
 def _item_records(task: Task, rows: Mapping[str, Any], scoring: Scoring) -> dict[str, dict[str, Any] | None]:

@@ -43,6 +43,11 @@ class Evaluation:
     terms: Mapping[str, float] = field(default_factory=dict)
     anchored: float = 0.0
 
+    @property
+    def unanchored(self) -> float:
+        """The loss as a measure of the candidate, in points: the distance and the price of lost answers."""
+        return self.loss - self.anchored
+
 
 @dataclass(frozen=True, eq=False)
 class Survey:

@@ -163,7 +163,7 @@ def fitted_and_validated(seen: Evaluation, validation: float) -> float:
     One validation format is one sample of how questions can be put. It may move away from the target while all others
     come nearer, and alone it would then deliver a prompt of the first generation, which is nowhere nearer.
     """
-    return (seen.loss - seen.anchored + validation) / 2
+    return (seen.unanchored + validation) / 2
 
 
 def unpack_search(kind: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Any]) -> tuple[S, Progress]:
