@@ -29,7 +29,7 @@ class Evaluator(Protocol):
 class Progress:
     """How far a search is. ``best``: lowest training loss. ``winner``: the prompt that a run delivers.
 
-    Where there is a validation loss, ``winner_loss`` is ``fitted_and_validated``; else the winner is the best.
+    Where there is a validation loss, ``winner_judged`` is ``fitted_and_validated``; else the winner is the best.
     """
 
     seed: int
@@ -38,7 +38,7 @@ class Progress:
     best_x: Float[np.ndarray, " dim"]
     best_loss: float
     winner_x: Float[np.ndarray, " dim"]
-    winner_loss: float
+    winner_judged: float
     winner_at: int
 
     @classmethod
@@ -140,8 +140,8 @@ class Search:
             if self.validate is not None:
                 validation = float(self.validate(self._prompts(x[best : best + 1])))
                 judged = fitted_and_validated(seen[best], validation)
-            if judged < before.winner_loss:
-                after = replace(after, winner_x=x[best], winner_loss=judged, winner_at=after.evaluations)
+            if judged < before.winner_judged:
+                after = replace(after, winner_x=x[best], winner_judged=judged, winner_at=after.evaluations)
         line = {
             "generation": after.generation,
             "evaluations": after.evaluations,

@@ -323,7 +323,7 @@ def _record(steering: Steering, directions: Directions, prompt: SoftPrompt, prog
         "search": {
             "evaluations": progress.evaluations,
             "best": progress.best_loss,
-            "winner": progress.winner_loss,
+            "winner": progress.winner_judged,
             "winner_at": progress.winner_at,
         },
         "views": [{"name": n, "role": r} for n, r in zip(task.everything.view_names, task.roles, strict=True)],
