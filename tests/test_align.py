@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from processes import acculturate, kill_in_search
 
 from acculturate import cli
 from acculturate.alignment import align
@@ -54,11 +51,6 @@ def settings(tiny: str, **changes: object) -> dict[str, object]:
 def run(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("run") / "sau"
     return out, align(make_spec(settings(tiny)), out)
-
-
-def acculturate(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "acculturate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
 
 
 def failing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
@@ -305,17 +297,7 @@ def test_killed_run_ends_byte_for_byte_like_an_uninterrupted_one(tiny, tmp_path,
     whole = acculturate(*arguments, "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     cut = tmp_path / "cut"
-    command = [sys.executable, "-m", "acculturate", *map(str, arguments), "--out", str(cut)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        journal = cut / "journal.jsonl"
-        if journal.exists() and journal.read_bytes().count(b"\n") >= 3:
-            break
-        time.sleep(0.005)
-    assert process.poll() is None, "the run ended before it could be killed"
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_in_search(*arguments, out=cut)
     assert not (cut / "result.json").exists()
     again = acculturate(*arguments, "--out", cut)
     assert again.returncode == 0, again.stderr

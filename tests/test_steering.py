@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import kill_in_search
 from safetensors.numpy import load_file
 
 from acculturate import cli
@@ -126,6 +127,17 @@ class TestRecord:
         assert all(row["trained_miss"] is None for row in record["dimensions"] if row["wanted"] is None)
         rows = by_id(record)
         assert rows["steered"]["train"]["loss"] < rows["run"]["train"]["loss"]
+
+
+def test_a_killed_steering_ends_byte_for_byte_like_an_uninterrupted_one(steered, run, wanted, tmp_path):
+    scores = (f"--set={name}={value!r}" for name, value in wanted.items())
+    arguments, cut = ("steer", run, *scores, "--budget", 24), tmp_path / "cut"
+    kill_in_search(*arguments, out=cut, generations=1)
+    assert not (cut / "steer.json").exists()
+    seen = []
+    steer(run, wanted, cut, budget=24, watch=lambda _, progress: seen.append(progress))
+    assert next(p for p in seen if p is not None).evaluations > 0, "it goes on and does not begin anew"
+    assert digest(cut) == digest(steered[0])
 
 
 class TestDirections:
@@ -278,6 +290,9 @@ class TestMistakes:
     @pytest.fixture
     def copy(self, run, tmp_path) -> Path:
         return Path(shutil.copytree(run, tmp_path / "copy"))
+
+    def test_a_steered_prompt(self, fails, steered):
+        assert "holds a steered prompt" in fails("--set", "PDI=40", of=steered[0])
 
     def test_a_run_that_is_not_finished(self, fails, copy):
         (copy / "result.json").unlink()

@@ -32,7 +32,7 @@ HEAD = """\
 | 0 | done |
 | 1 | `doctor` found something missing that is needed |
 | 2 | a mistake in what was asked, said in one sentence; nothing half-written is left |
-| 130 | interrupted; the same `align`, `multitask` or `pareto` command goes on from where it stopped |
+| 130 | interrupted; the same `align`, `multitask`, `pareto` or `steer` command goes on from where it stopped |
 """
 
 TYPES = {str: "text", int: "whole number", float: "number", Path: "path", bool: "switch"}

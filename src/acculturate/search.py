@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -77,27 +77,31 @@ class Search:
         watch: Callable[[Progress], None] = lambda progress: None,
     ) -> Progress:
         """Search until the budget is spent; goes on from the directory's checkpoint where there is one."""
-        begun = self._begin(start, seed, directory)
-        progress = begun[1]
+        begun = self.optimizer.init(start, seed), Progress.before(start, seed)
+        return self.go_on(*begun, directory, watch)[1]
+
+    def go_on(
+        self,
+        state: S,
+        progress: Progress,
+        directory: RunDirectory,
+        watch: Callable[[Progress], None] = lambda progress: None,
+    ) -> tuple[S, Progress]:
+        """``run`` from an optimizer's state; returns the last state too. A checkpoint takes precedence."""
+        stored = directory.restore()
+        if stored is not None:
+            state, progress = unpack_search(type(state), *stored)
         watch(progress)
-        for state, progress, line in self.generations(*begun):
-            directory.append(line)
-            self._save(directory, state, progress)
-            watch(progress)
-        return progress
-
-    def generations(self, state: Any, progress: Progress) -> Iterator[tuple[Any, Progress, dict[str, Any]]]:
-        """The optimizer's state, the progress and the journal's line after every generation until the budget is spent.
-
-        Writes nothing itself; ``run`` keeps what it yields in a directory.
-        """
         while progress.evaluations < self.budget:
             asked = self.optimizer.ask(state)
             progress, seen, line = self.spend(progress, asked)
             # A last generation cut short by the budget is counted but cannot be told: row order is the contract.
             if len(seen) == len(asked):
                 state = self.optimizer.tell(state, asked, seen)
-            yield state, progress, line
+            directory.append(line)
+            self._save(directory, state, progress)
+            watch(progress)
+        return state, progress
 
     def spend(
         self, progress: Progress, asked: Float[np.ndarray, "n dim"]
@@ -110,13 +114,6 @@ class Search:
 
     def _prompts(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
         return self.space.decode(x).astype(np.float32)
-
-    def _begin(self, start: np.ndarray, seed: int, directory: RunDirectory) -> tuple[Any, Progress]:
-        fresh = self.optimizer.init(start, seed)
-        stored = directory.restore()
-        if stored is None:
-            return fresh, Progress.before(start, seed)
-        return unpack_search(type(fresh), *stored)
 
     def _save(self, directory: RunDirectory, state: Any, progress: Progress) -> None:
         arrays: dict[str, np.ndarray] = {}

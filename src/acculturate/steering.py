@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,8 @@ def read_run(path: Path) -> FinishedRun:
     if not (path / "spec.json").is_file():
         raise UserError(f"There is no run at '{path}'; give the directory of a finished acculturate align.")
     record = read_json(path / "spec.json")
+    if "steered_from" in record:
+        raise UserError(f"'{path}' holds a steered prompt; give the run of acculturate align that it came from.")
     if record.get("method") != "dfgn":
         used = record.get("method", "another search")
         raise UserError(f"The run at '{path}' was made with {used}; steering needs the model of a run with dfgn.")
@@ -222,8 +224,13 @@ class Steering:
         }
         return Directions(vectors, predicted, effects["train"], effects.get("heldout"))
 
-    def search(self, state: DFGNState, budget: int, watch: Watch) -> tuple[SoftPrompt, Progress]:
-        """Propose prompts for several dampings, go on with DFGN for ``budget`` candidates, and return the winner."""
+    def search(
+        self, state: DFGNState, budget: int, directory: RunDirectory, watch: Watch
+    ) -> tuple[SoftPrompt, Progress]:
+        """Propose prompts for several dampings, go on with DFGN for ``budget`` candidates, and return the winner.
+
+        Goes on from the directory's checkpoint where there is one.
+        """
         spec = self.run.spec
         start = state.loss
         if self.validate is not None:
@@ -236,9 +243,7 @@ class Steering:
         state = proposing.solve(state)
         for optimizer, limit in ((proposing, PROPOSALS), (dfgn, PROPOSALS + budget)):
             search = Search(self.evaluate, self.space, optimizer, limit, self.validate)
-            for told, reached, _ in search.generations(state, progress):
-                state, progress = told, reached
-                watch("searching", progress)
+            state, progress = search.go_on(state, progress, directory, partial(watch, "searching"))
         vectors = self.space.decode(progress.winner_x[None])[0].astype(np.float32)
         return SoftPrompt(vectors, spec.slot, self.run.prompt.identity), progress
 
@@ -256,8 +261,9 @@ def steer(
 
     ``free``: let the dimensions that are not named go anywhere instead of keeping them where the run's prompt has
     them. ``budget``: candidate evaluations beyond the first proposals. ``out`` gets the prompt, the steering
-    directions and the record; what it holds already is returned as it is. The run's directory is only read. Raises
-    ``UserError`` for every mistake in the run, the scores or the directory.
+    directions, the record, and the journal and checkpoints of its search: the same call goes on with an interrupted
+    steering and returns a finished one as it is. The run's directory is only read. Raises ``UserError`` for every
+    mistake in the run, the scores or the directory.
     """
     if budget < 0:
         raise UserError(f"The budget is {budget}; expected 0 or more candidate evaluations.")
@@ -279,7 +285,7 @@ def steer(
         state = steering.refined(steering.state)
         directions = steering.directions(state)
         watch("searching", None)
-        prompt, progress = steering.search(state, budget, watch)
+        prompt, progress = steering.search(state, budget, directory, watch)
         watch("measuring in float32", None)
         record = request | _record(steering, directions, prompt, progress)
         write_prompt(out / FILE, prompt)
