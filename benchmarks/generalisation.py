@@ -41,6 +41,13 @@ SIX = (
     "symbols/options-first/1/en",
 )
 EIGHT = (*SIX, "lower/question-first/0/en", "roman/options-first/1/en")
+WORDINGS = (
+    *TWO,
+    "letters/question-first/4/en",
+    "digits/options-first/5/en",
+    "lower/one-line/6/en",
+    "symbols/options-first/7/en",
+)
 # Never trained on. The first four have a wording that no row trains on; the others combine what some rows have seen.
 NEW_WORDING = (
     "letters/question-first/2/en",
@@ -67,6 +74,7 @@ class Regime:
 
 REGIMES = {
     "six": Regime(),
+    "six wordings": Regime(WORDINGS),
     "two": Regime(TWO),
     "one": Regime(ONE),
     "six, 1 token": Regime(tokens=1),

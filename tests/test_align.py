@@ -464,6 +464,16 @@ class TestMistakes:
         spec["heldout_formats"] = ["letters/question-first/1/en"]  # it has two wordings, not three
         assert prepare(make_spec(spec)).target.scores == {"secular": 80.0, "expression": 90.0}
 
+    def test_an_instrument_with_fewer_wordings_than_the_protocol_asks_in(self, fails, tmp_path):
+        (tmp_path / "map.csv").write_text("country,secular,expression\nSweden,80,90\n")
+        asked = ["align", "--instrument", "values_map", "--targets", tmp_path / "map.csv", "--country", "SWE"]
+        asked += ["--out", tmp_path / "o"]
+        said = fails(*asked)
+        assert "wordings 0 to 1 in language 'en'" in said and "--validation-formats ('' for none)" in said
+        asked += ["--validation-formats", "", "--heldout-formats", "letters/question-first/1/en"]
+        said = fails(*asked, "--train-formats", "letters/options-first/4/en")
+        assert "not 4" in said and "protocol" not in said, "what the user named is not the protocol's"
+
     def test_an_unknown_way_of_answering(self, fails, tiny):
         for verb in ("score", "audit"):
             assert "probabilities, sampled, cloze" in fails(verb, "--model", tiny, "--answers", "spoken")

@@ -83,6 +83,7 @@ def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool =
     instrument = load_instrument(spec.instrument, wording=Path(spec.wording) if spec.wording else None)
     target = target or find_target(spec.country, spec.targets, instrument.dimension_ids)
     _check_heldout_items(instrument, target.vector(instrument.dimension_ids), spec)
+    _check_wordings(instrument, spec)
     asked = {
         role: questionnaire(instrument, spec.formats(role), balanced=spec.balanced) if spec.formats(role) else None
         for role in ("train", "validation", "heldout")
@@ -92,6 +93,19 @@ def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool =
         task.optimizer()
     earlier_prompt(spec)
     return task
+
+
+def _check_wordings(instrument: Instrument, spec: RunSpec) -> None:
+    """Say what to do where the protocol's own formats have wordings that an instrument lacks."""
+    for role in ("train", "validation", "heldout"):
+        for form in spec.formats(role) if getattr(spec, f"{role}_formats") is None else ():
+            there = instrument.variants(form.language)
+            if form.variant >= there:
+                raise UserError(
+                    f"The {spec.protocol} protocol asks in wording {form.variant}; instrument '{instrument.id}' has "
+                    f"wordings 0 to {there - 1} in language '{form.language}'; name formats that it has with "
+                    "--train-formats, --heldout-formats and --validation-formats ('' for none)."
+                )
 
 
 def _check_heldout_items(instrument: Instrument, target: Float[np.ndarray, "dims"], spec: RunSpec) -> None:
