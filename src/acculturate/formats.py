@@ -27,6 +27,8 @@ LABELS: dict[str, tuple[str, ...]] = {
 _ASKED_AS = {"digits": "digits", "roman": "marks", "symbols": "marks"}
 LAYOUTS = ("options-first", "question-first", "one-line")
 ORDERS = ("ascending", "descending")
+ROLES = ("train", "validation", "heldout")
+"""What a run uses a format for: to search, to have a say in the winner, to judge."""
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,14 @@ from jaxtyping import Float
 
 from acculturate.audit import short_audit
 from acculturate.errors import UserError
+from acculturate.formats import ROLES
 from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
 from acculturate.methods import make_optimizer, method_name
 from acculturate.optimizers.dfgn import Parts
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
 from acculturate.record import result_of, write_evaluations
 from acculturate.respondent import Interview, Respondent
-from acculturate.results import ROLES, search_record
+from acculturate.results import search_record
 from acculturate.scoring import Evaluation, Response, Survey, stacked
 from acculturate.search import Progress, Search, Watch, silent
 from acculturate.spec import RunSpec, make_spec, to_json

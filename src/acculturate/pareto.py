@@ -19,7 +19,7 @@ from jaxtyping import Float
 from acculturate.audit import short_audit
 from acculturate.baselines import flat_response
 from acculturate.errors import UserError
-from acculturate.formats import parse_format, questionnaire
+from acculturate.formats import ROLES, parse_format, questionnaire
 from acculturate.front import FRONT, write_front
 from acculturate.instruments import Instrument
 from acculturate.journal import RunDirectory, read_json
@@ -30,7 +30,7 @@ from acculturate.optimizers.gde3 import GDE3, GDE3State, first_front
 from acculturate.prompts import SoftPrompt
 from acculturate.questions import read_questions
 from acculturate.respondent import Interview, Respondent
-from acculturate.results import LIMITS, ROLES
+from acculturate.results import LIMITS
 from acculturate.scoring import Evaluation, Response, Survey, departure
 from acculturate.search import Search, Watch, silent, unpack_search
 from acculturate.spaces import Space

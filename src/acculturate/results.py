@@ -10,11 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.audit import MASS_LOW
-from acculturate.formats import Questionnaire
+from acculturate.formats import ROLES, Questionnaire
 from acculturate.scoring import Response, Survey
 from acculturate.validity import Scoring, loss_interval
 
-ROLES = ("train", "validation", "heldout")
 WORDS = {"train": "trained", "validation": "validation", "heldout": "held-out"}
 
 

@@ -77,15 +77,15 @@ class Search:
         watch: Callable[[Progress], None] = lambda progress: None,
     ) -> Progress:
         """Search until the budget is spent; goes on from the directory's checkpoint where there is one."""
-        begun = self.optimizer.init(start, seed), Progress.before(start, seed)
-        return self.go_on(*begun, directory, watch)[1]
+        _, progress = self.go_on(self.optimizer.init(start, seed), Progress.before(start, seed), directory, watch)
+        return progress
 
     def go_on(
         self,
         state: S,
         progress: Progress,
         directory: RunDirectory,
-        watch: Callable[[Progress], None] = lambda progress: None,
+        watch: Callable[[Progress], None],
     ) -> tuple[S, Progress]:
         """``run`` from an optimizer's state; returns the last state too. A checkpoint takes precedence."""
         stored = directory.restore()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from acculturate.datafile import nearest, read_data_file
 from acculturate.errors import UserError
-from acculturate.formats import Format, parse_format
+from acculturate.formats import ROLES, Format, parse_format
 from acculturate.loading import ModelChoice
 
 # What each protocol asks where the user names no formats. The paper's: one format in one order. The balanced
@@ -197,7 +197,7 @@ def read_spec_file(path: Path) -> dict[str, object]:
 def to_json(spec: RunSpec) -> dict[str, object]:
     """The settings as a record keeps them, with what the protocol gives: a later version may give something else."""
     given = json.loads(spec.model_dump_json())
-    for role in ("train", "validation", "heldout"):
+    for role in ROLES:
         forms = spec.formats(role)
         given[f"{role}_formats"] = [form.presentation if spec.balanced else form.name for form in forms]
     return given | {"start": spec.begins, "spread": spec.first_spread, "mass_penalty": spec.lost_mass_penalty}

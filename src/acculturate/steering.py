@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +243,7 @@ class Steering:
         state = proposing.solve(state)
         for optimizer, limit in ((proposing, PROPOSALS), (dfgn, PROPOSALS + budget)):
             search = Search(self.evaluate, self.space, optimizer, limit, self.validate)
-            state, progress = search.go_on(state, progress, directory, partial(watch, "searching"))
+            state, progress = search.go_on(state, progress, directory, lambda p: watch("searching", p))
         vectors = self.space.decode(progress.winner_x[None])[0].astype(np.float32)
         return SoftPrompt(vectors, spec.slot, self.run.prompt.identity), progress
 

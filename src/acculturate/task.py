@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from acculturate.datafile import nearest
 from acculturate.errors import UserError
-from acculturate.formats import Questionnaire, questionnaire, without
+from acculturate.formats import ROLES, Questionnaire, questionnaire, without
 from acculturate.instruments import Instrument, load_instrument
 from acculturate.loading import sha256_of
 from acculturate.methods import make_optimizer, method_name
@@ -44,18 +44,14 @@ class Task:
     @cached_property
     def everything(self) -> Questionnaire:
         """All formats of all roles, for the final measurement."""
-        forms = [form for role in ("train", "validation", "heldout") for form in self.spec.formats(role)]
+        forms = [form for role in ROLES for form in self.spec.formats(role)]
         return questionnaire(self.instrument, forms, balanced=self.spec.balanced)
 
     @property
     def roles(self) -> list[str]:
         """The role of every view of ``everything``."""
         return [
-            role
-            for role in ("train", "validation", "heldout")
-            for asked in [self.questionnaires[role]]
-            if asked is not None
-            for _ in asked.views
+            role for role in ROLES for asked in [self.questionnaires[role]] if asked is not None for _ in asked.views
         ]
 
     def survey(self, asked: Questionnaire) -> Survey:
@@ -86,7 +82,7 @@ def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool =
     _check_wordings(instrument, spec)
     asked = {
         role: questionnaire(instrument, spec.formats(role), balanced=spec.balanced) if spec.formats(role) else None
-        for role in ("train", "validation", "heldout")
+        for role in ROLES
     }
     task = Task(spec, instrument, target, asked)
     if check_method:
@@ -97,7 +93,7 @@ def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool =
 
 def _check_wordings(instrument: Instrument, spec: RunSpec) -> None:
     """Say what to do where the protocol's own formats have wordings that an instrument lacks."""
-    for role in ("train", "validation", "heldout"):
+    for role in ROLES:
         for form in spec.formats(role) if getattr(spec, f"{role}_formats") is None else ():
             there = instrument.variants(form.language)
             if form.variant >= there:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from acculturate.formats import Format
+from acculturate.formats import ROLES, Format
 from acculturate.scoring import dimension_scores
 from acculturate.validity import Scoring, difference_interval, loss_interval
 
@@ -61,8 +61,7 @@ def columns(forms: Sequence[Format], roles: Sequence[str]) -> tuple[Column, ...]
     found: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for view, (form, role) in enumerate(zip(forms, roles, strict=True)):
         found.setdefault((role, novelty(form, trained) if role == "heldout" else ()), []).append(view)
-    order = ("train", "validation", "heldout")
-    listed = sorted(found, key=lambda key: (order.index(key[0]), len(key[1])))
+    listed = sorted(found, key=lambda key: (ROLES.index(key[0]), len(key[1])))
     return tuple(Column(role, new, tuple(found[role, new])) for role, new in listed)
 
 
