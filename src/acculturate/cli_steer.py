@@ -90,8 +90,9 @@ def _show(record: dict[str, Any], out: Path) -> None:
     for name in (*(d.upper() for d in effects["dimensions"]), *(["own, held out"] if effects["heldout"] else [])):
         matrix.add_column(name, justify="right")
     for d, name in enumerate(effects["dimensions"]):
-        held = [f"{effects['heldout'][d][d]:.2f}"] if effects["heldout"] else []
-        matrix.add_row(name.upper(), *(f"{value:.2f}" for value in effects["measured"][d]), *held)
+        held = [effects["heldout"][d][d]] if effects["heldout"] else []
+        cells = ("–" if value is None else f"{value:.2f}" for value in (*effects["measured"][d], *held))
+        matrix.add_row(name.upper(), *cells)
     console.print(matrix)
     console.print()
     for sentence in record["sentences"]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,6 +30,7 @@ from acculturate.factor import (
     varimax,
 )
 from acculturate.validity import cronbach_alpha
+from acculturate.whole_file import write_whole
 
 MAX_OPTIONS = 9
 _MISSING = frozenset({"", "na", "nan", "null"})
@@ -87,10 +86,7 @@ class FittedInstrument:
         if path.exists():
             raise UserError(f"'{path}' exists already; give another name or remove it first.")
         try:
-            handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(self.toml)
-            Path(scratch).replace(path)
+            write_whole(path, self.toml.encode())
         except OSError as error:
             raise UserError(f"Cannot write '{path}': {error.strerror or error}.") from None
 

@@ -220,7 +220,7 @@ def plain_tables(result: Mapping[str, Any], width: int = 80) -> list[list[list[s
     losses = [["Distance", "trained", "held out", "held out/dim.", "answer mass"]]
     for row in rows:
         train, held = row["train"], row["heldout"]
-        mass = "–" if row["kind"] == "flat" else f"{train['mass']:.2f}"
+        mass = "–" if row["kind"] == "flat" else _number(train["mass"], 2)
         shown = [train["loss"], *((held["loss"], held["mae"]) if held is not None else (None, None))]
         losses.append([row["label"], *map(_number, shown), mass])
     room = width - max(len(row["label"]) for row in rows)
@@ -236,5 +236,5 @@ def plain_tables(result: Mapping[str, Any], width: int = 80) -> list[list[list[s
     return [*tables, scores]
 
 
-def _number(value: int | float | None) -> str:
-    return "–" if value is None or not np.isfinite(value) else f"{value:.1f}"
+def _number(value: int | float | None, digits: int = 1) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
