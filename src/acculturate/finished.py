@@ -39,15 +39,17 @@ class Named(Shape):
     id: str
 
 
-class Target(Shape):
-    country: str
-    code: str
-    target_set: str = ""
-    scores: dict[str, Figure]
-
-
 class Scored(Shape):
     scores: dict[str, Figure]
+
+
+class ComparedTarget(Scored):
+    country: str
+    code: str
+
+
+class Target(ComparedTarget):
+    target_set: str
 
 
 class ComparedRow(Named):
@@ -63,7 +65,7 @@ class ComparedInstrument(Named):
 class Compared(Shape):
     """The part of a result that a comparison of runs reads."""
 
-    target: Target
+    target: ComparedTarget
     instrument: ComparedInstrument
     rows: list[ComparedRow]
 
