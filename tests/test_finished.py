@@ -106,25 +106,31 @@ def damaged(record: dict, path: tuple[str | int, ...], *value: object) -> dict:
     return changed
 
 
-@examples(max_examples=250, deadline=None)
+@pytest.fixture(scope="module")
+def records(run, front) -> list[tuple[type, dict, list]]:
+    read = [(Result, run / "result.json"), (Front, front / "front.json")]
+    found = [(shape, json.loads(file.read_text())) for shape, file in read]
+    return [(shape, record, list(paths(record))) for shape, record in found]
+
+
+@examples(max_examples=120, deadline=None)
 @given(data=st.data())
-def test_a_damaged_record_is_read_or_refused_in_a_sentence(run, front, tmp_path_factory, data):
-    file, shape = data.draw(st.sampled_from([(run / "result.json", Result), (front / "front.json", Front)]))
-    record = json.loads(file.read_text())
-    path = data.draw(st.sampled_from(list(paths(record))))
+def test_a_damaged_record_is_read_or_refused_in_a_sentence(records, tmp_path_factory, data):
+    shape, record, places = data.draw(st.sampled_from(records))
+    path = data.draw(st.sampled_from(places))
     value = data.draw(st.sampled_from([(), *((one,) for one in WRONG)]))
-    other = tmp_path_factory.getbasetemp() / "damaged.json"
-    other.write_text(json.dumps(damaged(record, path, *value)))
+    file = tmp_path_factory.getbasetemp() / "damaged.json"
+    file.write_text(json.dumps(damaged(record, path, *value)))
     try:
-        found = read_record(other, shape)
+        found = read_record(file, shape)
         if shape is Result:
             render(found)
-            cli._show_result(found, other)
+            cli._show_result(found, file)
         else:
             render_front(found)
-            cli_front._show_front(found, other, other)
+            cli_front._show_front(found, file, file)
     except UserError as error:
-        assert str(other) in str(error) and len(str(error)) < 500
+        assert str(file) in str(error) and len(str(error)) < 500
 
 
 @pytest.mark.parametrize(
