@@ -208,7 +208,7 @@ class TestLock:
         (tmp_path / "precious").write_text("precious")
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / ".lock").symlink_to(tmp_path / "precious")
-        with pytest.raises(UserError, match=r"its \.lock is a link"), RunDirectory(tmp_path / "run").claimed(SPEC):
+        with pytest.raises(UserError, match=r"its \.lock is a link or"), RunDirectory(tmp_path / "run").claimed(SPEC):
             pass
         assert (tmp_path / "precious").read_text() == "precious"
 
@@ -216,7 +216,7 @@ class TestLock:
         (tmp_path / "run").mkdir()
         os.mkfifo(tmp_path / "run" / ".lock")
         claim = RunDirectory(tmp_path / "run").claimed(SPEC)
-        with pytest.raises(UserError, match=r"its \.lock is not a plain file"), claim:
+        with pytest.raises(UserError, match=r"its \.lock is .* not a plain file"), claim:
             pass
 
 

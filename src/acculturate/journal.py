@@ -114,6 +114,7 @@ class RunDirectory:
     @contextmanager
     def claimed(self, spec: Mapping[str, object]) -> Iterator[None]:
         """Hold the directory for a run of this spec; creates it, or checks that it belongs to the same run."""
+        self.check_writable()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = _opened_lock(self.path / LOCK)
@@ -203,6 +204,12 @@ class RunDirectory:
         if not os.access(there, os.W_OK):
             raise UserError(
                 f"Cannot write to the run directory '{self.path}': '{there}' is not writable; choose another."
+            )
+        lock = self.path / LOCK
+        if lock.is_symlink() or (lock.exists() and not lock.is_file()):
+            raise UserError(
+                f"Cannot write to the run directory '{self.path}': its {LOCK} is a link or something else that is not a "
+                "plain file; remove it or choose another directory with --out."
             )
 
     def _nearest(self) -> Path:
@@ -322,8 +329,6 @@ def _opened_lock(path: Path) -> int:
     Nothing else is touched, whatever stands there: a link is not followed, a pipe is not waited for, and nothing is
     emptied. Raises ``OSError``.
     """
-    if path.is_symlink():
-        raise OSError(errno.ELOOP, f"its {LOCK} is a link, not a plain file", str(path))
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
