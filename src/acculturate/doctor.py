@@ -77,7 +77,7 @@ def _embedded() -> Check:
 
 
 def _cache() -> Check:
-    from acculturate.loading import cache_folder
+    from acculturate.gguf_file import cache_folder
 
     folder = cache_folder()
     try:
