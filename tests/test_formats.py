@@ -14,7 +14,6 @@ from acculturate.formats import (
     ORDERS,
     Format,
     option_labels,
-    option_values,
     parse_format,
     present,
     questionnaire,
@@ -147,9 +146,3 @@ def test_a_respondent_that_answers_by_position_scores_neutral(seed) -> None:
     shown = np.tile(position, (1, 48, 1))
     scores = _survey(asked).scores(asked.canonical(shown)[0])
     np.testing.assert_allclose(scores, 50.0, atol=1e-9)
-
-
-def test_fewer_options_than_the_widest_are_marked() -> None:
-    questions = questionnaire(VSM, [Format()], balanced=False).questions()[:2]
-    table = option_values(questions, [[5, 6], [7, 8, 9]], 3)
-    assert table.tolist() == [[5, 6, -1], [7, 8, 9]]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.instruments import Instrument
@@ -164,13 +164,3 @@ def present(instrument: Instrument, item: str, form: Format) -> Question:
         else:
             text = f"{intro}\n\n{frame.question}: {question}\n{frame.options}:\n{listed}\n\n{ask}"
     return Question(text, labels, shown)
-
-
-def option_values(
-    questions: Sequence[Question], ids: Sequence[Sequence[int]], width: int
-) -> Int[np.ndarray, "sequences options"]:
-    """Token ids of the options in shown order as a rectangle, -1 where a question has fewer."""
-    table = np.full((len(questions), width), -1, dtype=np.int64)
-    for row, chosen in zip(table, ids, strict=True):
-        row[: len(chosen)] = chosen
-    return table

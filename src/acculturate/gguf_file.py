@@ -20,7 +20,7 @@ import gguf
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, first_line
 
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 # Written last into a finished folder; another number than this one and the folder is made anew.
@@ -96,7 +96,7 @@ def _reader(path: Path) -> gguf.GGUFReader:
     try:
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":
-                raise UserError(f"Model file '{path}' is not a GGUF file (it does not begin with GGUF); fetch it again.")
+                raise UserError(f"Model file '{path}' does not begin as GGUF files do; fetch it again.")
     except OSError as error:
         raise UserError(f"Cannot read model file '{path}': {error.strerror or error}.") from error
     try:
@@ -194,7 +194,7 @@ def _make(files: Sequence[Path], scratch: Path, folder: Path) -> None:
 def _dequantise(file: Path, into: Path, named: Path) -> None:
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = cast(Any, AutoModelForCausalLM).from_pretrained(
             file.parent,
             gguf_file=file.name,
             dtype=torch.float32,
@@ -202,7 +202,7 @@ def _dequantise(file: Path, into: Path, named: Path) -> None:
             output_loading_info=True,
         )
     except Exception as error:
-        raise UserError(f"Model file '{named}' cannot be read as GGUF: {_first_line(error)}.") from error
+        raise UserError(f"Model file '{named}' cannot be read as GGUF: {first_line(error)}.") from error
     if lacking := sorted(report["missing_keys"]):
         raise UserError(
             f"Model file '{named}' lacks {len(lacking)} of the weights that its architecture needs: "
@@ -218,7 +218,7 @@ def _dequantise(file: Path, into: Path, named: Path) -> None:
     except OSError:
         raise
     except Exception as error:  # safetensors has an error of its own for a full disk
-        raise _unwritable(into.parent, _first_line(error)) from error
+        raise _unwritable(into.parent, first_line(error)) from error
 
 
 def _join(readers: Sequence[gguf.GGUFReader], into: Path) -> None:
@@ -241,8 +241,3 @@ def _join(readers: Sequence[gguf.GGUFReader], into: Path) -> None:
     for tensor in tensors:
         writer.write_tensor_data(tensor.data)
     writer.close()
-
-
-def _first_line(error: Exception) -> str:
-    line = " ".join((str(error).strip().splitlines() or [type(error).__name__])[0].split()).rstrip(".")
-    return line if len(line) <= 200 else line[:197] + "..."

@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, first_line
 from acculturate.gguf_file import dequantised, gguf_parts, is_gguf, sha256_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -90,7 +90,7 @@ def load_model(choice: ModelChoice) -> Loaded:
         config = AutoConfig.from_pretrained(folder, **options)
         _check_kind(choice, config)
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = cast(Any, AutoModelForCausalLM).from_pretrained(
             folder, dtype=dtype, output_loading_info=True, **options, **_quantized(choice, device)
         )
     except UserError:
@@ -126,9 +126,7 @@ def _check_kind(choice: ModelChoice, config: transformers.PretrainedConfig) -> N
         kind = "a vision-language or audio model, whose text part cannot be asked alone here"
     else:
         kind = "no model that continues a text"
-    raise UserError(
-        f"Model '{shown_name(choice.name)}' ({config.model_type}) is {kind}; give a causal language model."
-    )
+    raise UserError(f"Model '{shown_name(choice.name)}' ({config.model_type}) is {kind}; give a causal language model.")
 
 
 def _check_weights(choice: ModelChoice, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
@@ -141,7 +139,7 @@ def _check_weights(choice: ModelChoice, model: PreTrainedModel, report: Mapping[
             f"{_some(lacking)}. They would be random numbers; give a complete checkpoint of a causal language model."
         )
     if report["error_msgs"]:
-        raise UserError(f"Model '{name}' cannot be loaded: {_first_line(report['error_msgs'][0])}.")
+        raise UserError(f"Model '{name}' cannot be loaded: {first_line(report['error_msgs'][0])}.")
     if unused := sorted(report["unexpected_keys"]):
         warnings.warn(
             f"Model '{name}' brings {_counted(unused, 'weight')} that its architecture ({kind}) has no place for: "
@@ -198,7 +196,7 @@ def _locate(choice: ModelChoice) -> tuple[str, dict[str, str]]:
         path = embedded_path() if choice.name == "embedded" else Path(choice.name).expanduser()
         local = path.exists()
     except (OSError, RuntimeError, ValueError) as error:  # no home directory, a name too long or with a null byte
-        raise UserError(f"Model '{name}' is no name of a model: {_first_line(error)}.") from error
+        raise UserError(f"Model '{name}' is no name of a model: {first_line(error)}.") from error
     if local and choice.revision:
         raise UserError(
             f"Model '{name}' is on this machine, where there are no revisions; leave out revision "
@@ -288,7 +286,7 @@ def _unloadable(choice: ModelChoice, error: Exception) -> UserError:
     if "trust_remote_code" in text:
         why = "it needs code of its own; read that code, then pass --trust-remote-code"
     elif local:
-        why = _first_line(error)
+        why = first_line(error)
     elif "GatedRepoError" in chain or "gated repo" in text:
         why = "the hub asks for permission; log in with a token that has access, or give a local directory"
     elif "RevisionNotFoundError" in chain:
@@ -299,7 +297,7 @@ def _unloadable(choice: ModelChoice, error: Exception) -> UserError:
             "check the id and the connection, or give a local directory, a GGUF file or 'embedded'"
         )
     else:
-        why = _first_line(error)
+        why = first_line(error)
     return UserError(f"Model '{name}' cannot be loaded: {why}.")
 
 
@@ -323,11 +321,6 @@ def _chain(error: BaseException | None) -> list[BaseException]:
         found.append(error)
         error = error.__cause__ or error.__context__
     return found
-
-
-def _first_line(error: object) -> str:
-    line = " ".join((str(error).strip().splitlines() or [type(error).__name__])[0].split()).rstrip(".")
-    return line if len(line) <= 200 else line[:197] + "..."
 
 
 def known_models() -> dict[str, str]:
