@@ -290,20 +290,21 @@ class Chat:
         return text
 
     def _templated(self, messages: Sequence[dict[str, Any]], request: bool, date: datetime.date) -> str:
-        if isinstance(self.tokenizer.chat_template, dict) and "default" not in self.tokenizer.chat_template:
+        stored = self.tokenizer.chat_template
+        if isinstance(stored, dict) and "default" not in stored:
             raise UserError(
-                f"This model has several chat templates ({', '.join(self.tokenizer.chat_template)}) and none is called "
-                "default; save the one to use as chat_template.jinja in a copy of the model's directory."
+                f"This model has several chat templates ({', '.join(stored)}) and none is called default; save the one "
+                "to use as chat_template.jinja in a copy of the model's directory."
             )
         try:
             text = self.tokenizer.apply_chat_template(
                 list(messages),
+                chat_template=_dated(self.tokenizer.get_chat_template(), date),
                 tokenize=False,
                 add_generation_prompt=request,
                 enable_thinking=False,
                 thinking=False,
                 date_string=date.strftime("%d %b %Y"),
-                strftime_now=date.strftime,
             )
         except Exception as error:
             raise UserError(
@@ -316,6 +317,18 @@ class Chat:
 
 # Tags that models are trained on without being declared special, like <think> or [TOOL_CALLS].
 _TAG = re.compile(r"[<\[]\S*[>\]]|<\|.*\|>")
+
+
+def _dated(template: str, date: datetime.date) -> str:
+    """The template with a clock that stands still: a macro in place of the function that asks for today.
+
+    The library gives a template plain data only, so the macro puts in what each code of a date comes to.
+    """
+    if "strftime_now" not in template:
+        return template
+    codes = ("%-d", "%-m", "%-H", "%-I", *(f"%{code}" for code in "aAbBcdeFHIjmMpSuwxXyYZz"))
+    filled = "".join(f".replace('{code}', '{date.strftime(code)}')" for code in codes)
+    return f"{{% macro strftime_now(format) %}}{{{{ format{filled} }}}}{{% endmacro %}}{{{{ '' }}}}{template}"
 
 
 def _mark(name: str) -> str:

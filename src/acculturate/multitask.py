@@ -33,6 +33,7 @@ from acculturate.spec import RunSpec, make_spec, to_json
 from acculturate.starts import starting_prompts
 from acculturate.task import (
     Task,
+    check_window,
     in_float32,
     interview,
     made_with,
@@ -223,6 +224,7 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
         return read_json(out / RECORD)
     watch("loading the model", None)
     respondent = Respondent(first.choice)
+    check_window(next(iter(tasks.values())), respondent)
     watch("laying out the questionnaire", None)
     ready = Ready(spec, tasks, respondent)
     watch("auditing the model", None)

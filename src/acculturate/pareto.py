@@ -36,7 +36,7 @@ from acculturate.search import Search, Watch, silent, unpack_search
 from acculturate.spaces import Space
 from acculturate.spec import RunSpec, to_json
 from acculturate.starts import starting_prompts
-from acculturate.task import Task, in_float32, interview, made_with, named_files, prepare, space_of
+from acculturate.task import Task, check_window, in_float32, interview, made_with, named_files, prepare, space_of
 from acculturate.version import VERSION
 
 UNTUNED = "untuned"
@@ -160,6 +160,7 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dic
         return read_json(out / FRONT)
     watch("loading the model", None)
     respondent = Respondent(spec.choice)
+    check_window(task, respondent)
     watch("laying out the questionnaire", None)
     search, start = _ready(task, respondent, second, optimizer, budget)
     watch("auditing the model", None)

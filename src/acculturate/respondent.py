@@ -113,6 +113,13 @@ class Respondent:
             for one, labels in zip(out, self._labels(asked), strict=True)
         ]
         self._check_ids(max(max(one.prefix + one.suffix) for one in out))
+        unknown = self.tokenizer.unk_token_id
+        if unknown is not None and any(unknown in one.prefix + one.suffix for one in out):
+            warnings.warn(
+                "This model's tokenizer lacks some characters of the questionnaire and reads them as unknown; ask in a "
+                "language that it was made for.",
+                stacklevel=3,
+            )
         return out
 
     def options(self, asked: Questionnaire) -> Int[np.ndarray, "sequences options"]:
@@ -158,6 +165,13 @@ class Respondent:
                 "model; resize its embedding, or use the tokenizer that it was trained with."
             )
 
+    def check_window(self, sequences: Sequence[Sequence_], more: int, what: str = "its soft prompt") -> None:
+        """Refuse questions that, with ``more`` tokens, are longer than the model reads."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        longest = max(len(s.prefix) + len(s.suffix) for s in sequences) + more
+        if limit and longest > limit:
+            raise UserError(f"A question is {longest} tokens long with {what}, but this model reads {limit} at most.")
+
     def cost(self) -> Cost:
         """What attention costs here relative to the weight products of one token (packing.Cost)."""
         config = self.model.config.get_text_config()
@@ -198,12 +212,7 @@ class Interview:
         if n_tokens == 0:  # nothing depends on a candidate: the slot is nowhere
             sequences = [Sequence_((), s.prefix + s.suffix) for s in sequences]
         self._sequences, self._options = sequences, respondent.option_tokens(asked)
-        limit = getattr(respondent.model.config.get_text_config(), "max_position_embeddings", None)
-        longest = max(len(s.prefix) + len(s.suffix) for s in sequences) + n_tokens
-        if limit and longest > limit:
-            raise UserError(
-                f"A question is {longest} tokens long with its soft prompt, but this model reads {limit} at most."
-            )
+        respondent.check_window(sequences, n_tokens)
         self.plan: Plan = plan(sequences, n_tokens, respondent.cost())
         self._engine = self._build()
 

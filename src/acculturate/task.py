@@ -23,7 +23,8 @@ from acculturate.methods import make_optimizer, method_name
 from acculturate.objective import Objective, Unasked, survey_of
 from acculturate.optimizers import Optimizer
 from acculturate.prompts import FILE
-from acculturate.respondent import Interview, Respondent
+from acculturate.respondent import Context, Interview, Respondent
+from acculturate.sampling import Sampling
 from acculturate.scoring import Response, Survey
 from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec
@@ -140,6 +141,15 @@ def made_with(spec: RunSpec, respondent: Respondent, method: str | None = None) 
         "model_identity": respondent.identity,
         "files": named_files(spec),
     }
+
+
+def check_window(task: Task, respondent: Respondent) -> None:
+    """Refuse, before a search, formats whose questions the model cannot read whole when all of them are measured."""
+    spec = task.spec
+    sequences = respondent.sequences(task.everything, spec.slot, Context())
+    respondent.check_window(sequences, spec.tokens)
+    if spec.sampled:
+        respondent.check_window(sequences, spec.tokens + Sampling().max_new_tokens, "its soft prompt and a reply")
 
 
 def searched_survey(task: Task, role: str, untuned: Callable[[], Response]) -> Survey:
