@@ -542,7 +542,7 @@ class TestMistakes:
         assert "country" in said
 
     def test_malformed_item_means(self, fails, tmp_path):
-        (tmp_path / "means.csv").write_text("item;mean\nm01;2\n")
+        (tmp_path / "means.csv").write_text("item:mean\nm01:2\n")
         assert "means.csv" in fails("score", "--item-means", tmp_path / "means.csv")
 
     def test_prompt_of_another_width(self, fails, tiny, tmp_path):
