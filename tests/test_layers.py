@@ -24,6 +24,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "formats",
         "instrument_fit",
         "instruments",
+        "missing_codes",
         "optimizers",
         "packing",
         "questions",

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from acculturate import baselines, validity
 from acculturate.errors import UserError
-from acculturate.formats import Format, Questionnaire, parse_format, questionnaire
+from acculturate.formats import LABELS, Format, Questionnaire, parse_format, questionnaire
 from acculturate.instruments import Instrument
 from acculturate.journal import plain
 from acculturate.respondent import Context, Interview, Respondent
@@ -205,10 +205,15 @@ def default_targets(instrument: Instrument) -> tuple[Target, ...]:
 
 
 def default_formats(instrument: Instrument, *, short: bool = False, language: str = "en") -> tuple[Format, ...]:
-    """Letters and digits in two layouts, and unless ``short`` in two wordings (as far as there are two)."""
+    """Letters and digits in two layouts, and unless ``short`` in two wordings (as far as there are two).
+
+    Small letters take the place of digits where a scale has more options than digits name.
+    """
     if language not in instrument.languages:
         language = instrument.languages[0]
-    forms = (replace(parse_format(text), language=language) for text in (SHORT if short else FULL))
+    forms = [replace(parse_format(text), language=language) for text in (SHORT if short else FULL)]
+    if instrument.values().shape[1] > len(LABELS["digits"]):
+        forms = [replace(form, labels="lower") if form.labels == "digits" else form for form in forms]
     return tuple(form for form in forms if form.variant < instrument.variants(language))
 
 
