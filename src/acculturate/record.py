@@ -95,7 +95,7 @@ def result_of(
         "views": [{"name": n, "role": r} for n, r in zip(asked.view_names, task.roles, strict=True)],
         "rows": rows + sampled,
         "left_out": [asdict(one) for one in left_out],
-        "transfer": transfer_matrix(rows, columns(forms, task.roles), scoring),
+        "transfer": transfer_matrix(rows, columns(forms, task.roles)),
         "items": {"heldout": list(spec.heldout_items), "by_role": items},
         "random_prompts": None if rivals is None else rivals.chance.to_json(),
         "search": search,

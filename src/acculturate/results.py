@@ -12,7 +12,7 @@ from jaxtyping import Float
 from acculturate.audit import MASS_LOW
 from acculturate.formats import ROLES, Questionnaire
 from acculturate.scoring import Response, Survey
-from acculturate.validity import Scoring, loss_interval
+from acculturate.validity import mean_interval
 
 WORDS = {"train": "trained", "validation": "validation", "heldout": "held-out"}
 
@@ -26,7 +26,10 @@ class Judge:
     roles: Sequence[str]
 
     def row(self, ident: str, label: str, kind: str, response: Response, note: str | None = None) -> dict[str, Any]:
-        """One row of the table: losses, scores and answer mass per role and per view."""
+        """One row of the table: losses, scores and answer mass per role and per view.
+
+        ``interval``: of the mean loss over formats, in points; None where there is one format or an answer is missing.
+        """
         survey = self.survey
         scores, means = survey.scores(response.logprobs), survey.means(response.logprobs)
         losses = survey.losses(scores)
@@ -44,14 +47,8 @@ class Judge:
             mass = float(np.mean([views[v]["mass"] for v in those]))
             row[role] = self._figures(losses[those].mean(), scores[those].mean(axis=0), mass)
             if kind != "flat":
-                row["interval"][role] = self._interval(means[those])
+                row["interval"][role] = mean_interval(losses[those], least=0.0)
         return {**row, "by_view": views, "note": note}
-
-    def _interval(self, means: Float[np.ndarray, "views items"]) -> list[float] | None:
-        """95 % bootstrap interval of the loss over formats and items, in points; None where answers are missing."""
-        scoring = Scoring(self.survey.weights, self.survey.constants, self.survey.target)
-        found = loss_interval(means, scoring)
-        return [found.low, found.high] if np.isfinite(found.estimate) else None
 
     def _figures(self, loss: float, scores: Float[np.ndarray, " dims"], mass: float) -> dict[str, Any]:
         present = int((~np.isnan(self.survey.target)).sum())
