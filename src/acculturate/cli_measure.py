@@ -130,16 +130,15 @@ def audit(
     nothing, and tuning would tune noise. Example: acculturate audit --model embedded
     """
     as_json = is_json(output)
-    from acculturate.audit import audit as examine
     from acculturate.instruments import load_instrument
     from acculturate.loading import ModelChoice
-    from acculturate.measure import asking_by, checked_answers
+    from acculturate.measure import audit_model, checked_answers
     from acculturate.respondent import Respondent
 
     chosen = load_instrument(instrument)
     checked_answers(answers)
     respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
-    found = examine(asking_by(respondent, answers), chosen, targets=None if personas else (), short=short)
+    found = audit_model(respondent, chosen, answers, personas=personas, short=short)
     if as_json:
         print_json(found.to_json())
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from jaxtyping import Float, Int
 from scipy.special import stdtrit
 
 from acculturate.formats import ORDERS, Format
+from acculturate.instruments import Instrument
+from acculturate.scoring import Response
 
 # Below this standard deviation, in the data's own units, what is left is rounding.
 _CONSTANT = 1e-9
@@ -55,6 +57,20 @@ def shares(
     low = np.where(mask, values, np.inf).min(axis=-1)
     high = np.where(mask, values, -np.inf).max(axis=-1)
     return (means - low) / (high - low)
+
+
+def shares_of_scale(instrument: Instrument, response: Response) -> Float[np.ndarray, "formats items"]:
+    """Item means as shares of their scales, 0 to 1."""
+    values, mask = instrument.values(), instrument.option_mask()
+    # A missing answer is a row of NaN, which padding must neither hide nor spread.
+    means = np.sum(np.where(mask, np.exp(response.logprobs) * values, 0.0), axis=-1)
+    return shares(means, values, mask)
+
+
+def mean_of_known(values: Iterable[float]) -> float:
+    """The mean of what is not NaN; NaN where nothing is left."""
+    known = [float(value) for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 @dataclass(frozen=True)
