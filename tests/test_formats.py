@@ -73,8 +73,11 @@ def test_a_variant_or_language_the_instrument_lacks_is_refused() -> None:
 
 def test_labels_cannot_name_more_options_than_there_are() -> None:
     assert option_labels(Format("digits"), 5) == ("1", "2", "3", "4", "5")
-    with pytest.raises(UserError, match="can name 9 options, but a scale has 10"):
+    with pytest.raises(UserError, match=r"name 9 options, but a scale has 10; .*\(letters, lower, roman, symbols\)"):
         option_labels(Format("digits"), 10)
+    assert option_labels(Format("letters"), 11)[-1] == "K"
+    with pytest.raises(UserError, match="no labels name so many"):
+        option_labels(Format("roman"), 12)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -78,6 +78,10 @@ def _yaml(text: str, path: Path) -> object:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split()).rstrip('.')}.") from None
 
 
+MISSING = frozenset({"", "na", "#null!"})
+"""What a cell without a value holds, in lower case; #NULL! is what SPSS writes."""
+
+
 def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
     """Line number and stripped cells of the header and of every row that is not empty, all of one length.
 

@@ -130,7 +130,7 @@ class RunDirectory:
         length = self.journal.stat().st_size if self.journal.exists() else 0
         header = {"state": json.dumps({"scalars": dict(scalars), "journal": length}, allow_nan=False)}
         self._checkpoints.mkdir(exist_ok=True)
-        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        whole = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         write_whole(self._checkpoints / f"{number:06d}.safetensors", save(whole, header))
         for old in self._stored()[:-KEPT_CHECKPOINTS]:
             old.unlink()
