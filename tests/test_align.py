@@ -293,8 +293,8 @@ class TestStarts:
             make_spec(settings(tiny, protocol="balanced", text="Be kind."))
 
 
-@pytest.mark.parametrize("optimizer", ["de", "dfgn"])
-def test_killed_run_ends_byte_for_byte_like_an_uninterrupted_one(tiny, tmp_path, optimizer):
+@pytest.mark.parametrize("optimizer, after", [("de", "append"), ("dfgn", "checkpoint")])
+def test_killed_run_ends_byte_for_byte_like_an_uninterrupted_one(tiny, tmp_path, optimizer, after):
     arguments = [
         *("align", "--model", tiny, "--country", "USA", "--protocol", "paper", "--optimizer", optimizer),
         *("--tokens", 2, "--population", 4, "--budget", 120, "--seed", 3, "--option"),
@@ -303,7 +303,7 @@ def test_killed_run_ends_byte_for_byte_like_an_uninterrupted_one(tiny, tmp_path,
     whole = acculturate(*arguments, "--out", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     cut = tmp_path / "cut"
-    kill_in_search(*arguments, out=cut)
+    kill_in_search(*arguments, out=cut, after=after)
     assert not (cut / "result.json").exists()
     again = acculturate(*arguments, "--out", cut)
     assert again.returncode == 0, again.stderr

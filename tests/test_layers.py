@@ -34,6 +34,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "transfer",
         "validity",
         "version",
+        "whole_file",
     ),
     "model": (
         "attention",
@@ -58,6 +59,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cloze_audit",
         "compare",
         "costs",
+        "finished",
         "front",
         "journal",
         "measure",
@@ -65,6 +67,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "oracle",
         "pareto",
         "persona_audit",
+        "peft_prompt",
         "multitask",
         "prompts",
         "results",
@@ -73,6 +76,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "spec",
         "starts",
         "task",
+        "tensor_file",
         "steering",
     ),
     "faces": (

@@ -32,7 +32,7 @@ def sentencepiece(special: tuple[str, ...] = (), *, legacy: bool, rstrip: bool =
     letters = [chr(c) for c in range(33, 127)]
     bytes_ = [f"<0x{i:02X}>" for i in range(256)]
     pieces.train_from_iterator(
-        [_WORDS, " ".join(letters)],
+        [_WORDS],
         trainers.BpeTrainer(
             vocab_size=650,
             special_tokens=["<unk>", "<s>", "</s>", *bytes_],

@@ -159,10 +159,10 @@ def compare(
     """
     as_json = is_json(output)
     from acculturate.compare import compare as examine
-    from acculturate.journal import read_json
+    from acculturate.finished import RESULT, Compared, read_record
     from acculturate.targets import load_target_set
 
-    results = [read_json(run / "result.json" if run.is_dir() else run) for run in runs]
+    results = [read_record(run / RESULT if run.is_dir() else run, Compared) for run in runs]
     chosen = load_target_set(targets) if targets is not None else None
     found = examine(results, chosen, names=[str(run) for run in runs])
     if as_json:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +32,7 @@ from acculturate.factor import (
 from acculturate.formats import LABELS
 from acculturate.missing_codes import refusal, suspicions, values_apart
 from acculturate.validity import cronbach_alpha
+from acculturate.whole_file import write_whole
 
 MAX_OPTIONS = max(map(len, LABELS.values()))
 _MISSING = MISSING | {"nan", "null"}
@@ -89,10 +88,7 @@ class FittedInstrument:
         if path.exists():
             raise UserError(f"'{path}' exists already; give another name or remove it first.")
         try:
-            handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(self.toml)
-            Path(scratch).replace(path)
+            write_whole(path, self.toml.encode())
         except OSError as error:
             raise UserError(f"Cannot write '{path}': {error.strerror or error}.") from None
 

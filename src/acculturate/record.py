@@ -15,7 +15,7 @@ from acculturate.audit import Audit
 from acculturate.baselines import LeftOut, baseline_responses
 from acculturate.chance import Chance, chance, sample_size
 from acculturate.errors import UserError
-from acculturate.journal import RunDirectory, write_whole
+from acculturate.journal import RunDirectory
 from acculturate.prompts import SoftPrompt
 from acculturate.respondent import Respondent
 from acculturate.results import LIMITS, MATERIAL, Judge, search_sentences, verdict
@@ -32,6 +32,9 @@ from acculturate.task import (
 from acculturate.transfer import columns, item_record, item_sentences, transfer_matrix
 from acculturate.validity import Scoring
 from acculturate.version import VERSION
+from acculturate.whole_file import write_whole
+
+EVALUATIONS = "evaluations.parquet"
 
 
 def result_of(
@@ -215,4 +218,4 @@ def write_evaluations(directory: RunDirectory) -> None:
                 columns[name].append(value)
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink)
-    write_whole(directory.path / "evaluations.parquet", sink.getvalue().to_pybytes())
+    write_whole(directory.path / EVALUATIONS, sink.getvalue().to_pybytes())

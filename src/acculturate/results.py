@@ -251,5 +251,5 @@ def plain_tables(result: Mapping[str, Any], width: int = 80) -> list[list[list[s
     return [*tables, scores]
 
 
-def _number(value: int | float | None) -> str:
-    return "–" if value is None or not np.isfinite(value) else f"{value:.1f}"
+def _number(value: int | float | None, digits: int = 1) -> str:
+    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"

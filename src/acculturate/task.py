@@ -22,7 +22,7 @@ from acculturate.loading import sha256_of
 from acculturate.methods import make_optimizer, method_name
 from acculturate.objective import Objective, Unasked, survey_of
 from acculturate.optimizers import Optimizer
-from acculturate.prompts import FILE
+from acculturate.prompts import prompt_file
 from acculturate.respondent import Context, Interview, Respondent
 from acculturate.sampling import Sampling
 from acculturate.scoring import Response, Survey
@@ -126,8 +126,7 @@ def named_files(spec: RunSpec) -> dict[str, str]:
     names = {"instrument": spec.instrument, "wording": spec.wording, "targets": spec.targets}
     paths = {key: Path(name).expanduser() for key, name in names.items() if name is not None}
     if spec.warm_start is not None:
-        given = Path(spec.warm_start).expanduser()
-        paths["warm_start"] = given / FILE if given.is_dir() else given
+        paths["warm_start"] = prompt_file(Path(spec.warm_start).expanduser())
     return {key: sha256_of(path) for key, path in paths.items() if path.is_file()}
 
 
