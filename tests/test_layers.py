@@ -24,6 +24,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "formats",
         "instrument_fit",
         "instruments",
+        "legible",
         "optimizers",
         "packing",
         "questions",
@@ -33,6 +34,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "transfer",
         "validity",
         "version",
+        "yamlfile",
     ),
     "model": (
         "attention",

@@ -201,11 +201,6 @@ def _checked(spec: RunSpec) -> int:
     for setting in ("heldout_items", "sampled", "mass_penalty"):
         if getattr(spec, setting):
             raise UserError(f"'{setting}' is a setting of acculturate align that a front does not know; leave it out.")
-    if spec.budget < spec.population:
-        raise UserError(
-            f"A budget of {spec.budget} evaluations does not pay for one generation of {spec.population}; "
-            "give a larger --budget or a smaller --population."
-        )
     return spec.budget - spec.budget % spec.population
 
 
