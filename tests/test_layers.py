@@ -85,8 +85,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cli_steer",
         "doctor",
         "front_page",
+        "interruption",
         "printing",
         "report",
+        "terminal",
         "watching",
     ),
 }

@@ -18,7 +18,22 @@ from acculturate.scoring import Evaluation, Response, Survey
 
 ITEMS, OPTIONS, DIM = 3, 5, 4
 EXTREME: list[Any] = [0, 1, -1, 2, 16, 10**6, 10**19, 10**400, True, "x", "x" * 10_000, ""]
-EXTREME += [5e-324, 1e-300, 1e-12, 1e-6, 0.3, 0.999999, 1.0, 1e3, 1e6, 1e200, 1.7e308, float("inf"), float("nan"), -1e308]
+EXTREME += [
+    5e-324,
+    1e-300,
+    1e-12,
+    1e-6,
+    0.3,
+    0.999999,
+    1.0,
+    1e3,
+    1e6,
+    1e200,
+    1.7e308,
+    float("inf"),
+    float("nan"),
+    -1e308,
+]
 OF_A_RUN = {"survey", "budget", "parts", "objectives", "bounds"}
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
+from acculturate.terminal import Console, say
 
 Answers = Annotated[
     str,
@@ -89,7 +89,7 @@ def score(
 
 
 def _show_scores(record: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    console = Console()
     table = Table(box=None, pad_edge=False)
     table.add_column("dimension")
     table.add_column("score", justify="right")
@@ -107,10 +107,9 @@ def _show_scores(record: dict[str, Any]) -> None:
         gap = record["distance"]
         console.print(
             f"Distance to {gap['country']}: {gap['l1']:.1f} points (L1), {gap['mae']:.1f} per dimension",
-            markup=False,
         )
     for note in record.get("notes", []):
-        console.print(note, markup=False)
+        console.print(note)
 
 
 def audit(
@@ -142,7 +141,7 @@ def audit(
     if as_json:
         print_json(found.to_json())
         return
-    console = Console(highlight=False, markup=False)
+    console = Console()
     console.print(f"{model}: {found.verdict}\n")
     for sentence in found.sentences:
         console.print(f"  {sentence}")
@@ -168,7 +167,7 @@ def compare(
     if as_json:
         print_json(found.to_json())
     else:
-        sys.stdout.write(found.to_markdown() + "\n")
+        say(found.to_markdown())
 
 
 def oracle(
@@ -185,7 +184,7 @@ def oracle(
     as_json = is_json(output)
     from acculturate.oracle import Descent, compare_with_oracle
 
-    err = Console(stderr=True, highlight=False, markup=False)
+    err = Console(stderr=True)
     found = compare_with_oracle(run, Descent(steps=steps, rate=rate), err.print)
     if as_json:
         print_json(found.to_json())
@@ -198,7 +197,7 @@ def oracle(
     rows += [(f"Oracle after {point.step} steps", point.train, point.heldout) for point in found.curve]
     for label, *losses in rows:
         table.add_row(label, *("–" if loss is None else f"{loss:.1f}" for loss in losses))
-    Console(highlight=False).print(table)
+    Console().print(table)
 
 
 def bench(
@@ -223,12 +222,12 @@ def bench(
     from acculturate.loading import ModelChoice
 
     plan = BenchPlan(n_tokens=tokens, repeats=repeats, clock=clock, populations=tuple(populations or ()), shape=shape)
-    err = Console(stderr=True, highlight=False, markup=False)
+    err = Console(stderr=True)
     table = run_bench(ModelChoice(model, device=device), plan, err.print)
     if as_json:
         print_json(table.to_json())
     else:
-        sys.stdout.write(format_table(table) + "\n")
+        say(format_table(table))
 
 
 def fit(

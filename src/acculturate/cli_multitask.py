@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from acculturate.cli_settings import (
@@ -23,6 +22,7 @@ from acculturate.cli_settings import (
     spec_values,
 )
 from acculturate.printing import Json, is_json, print_json
+from acculturate.terminal import Console
 
 
 def multitask(
@@ -69,7 +69,7 @@ def multitask(
     from acculturate.report import write_report
     from acculturate.watching import watching
 
-    with watching(Console(stderr=True, highlight=False), spec.candidates * len(spec.countries)) as watch:
+    with watching(spec.candidates * len(spec.countries)) as watch:
         record = run(spec, folder, watch)
         for one in record["countries"]:
             write_report(folder / one["code"], read_json(folder / one["code"] / "result.json"))
@@ -80,7 +80,7 @@ def multitask(
 
 
 def _show(record: Mapping[str, Any], out: Path) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Console()
     spec = record["spec"]
     console.print(
         f"{record['model']['model']}, {spec['shared_tokens']} shared tokens and {spec['tokens']} of each country's "

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from acculturate.cli_settings import directory
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
+from acculturate.terminal import Console
 
 
 def steer(
@@ -41,7 +41,7 @@ def steer(
     from acculturate.steering import steer as work
     from acculturate.watching import watching
 
-    with watching(Console(stderr=True, highlight=False), PROPOSALS + budget) as watch:
+    with watching(PROPOSALS + budget) as watch:
         record = work(run, scores, folder, free=free, budget=budget, watch=watch)
     if as_json:
         print_json(record)
@@ -68,7 +68,7 @@ def _scores(texts: list[str]) -> dict[str, float]:
 
 
 def _show(record: dict[str, Any], out: Path) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in ("wanted", "run's prompt", "trained", "miss", "held out", "miss"):

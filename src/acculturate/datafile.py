@@ -15,14 +15,14 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from acculturate.errors import UserError
 from acculturate.legible import shown
 
-
 SETTINGS_MIB, TABLE_MIB = 10, 1024
 """The most that is read of a file of settings or questions, and of a table."""
+
 
 def nearest(given: str, known: Iterable[str]) -> str:
     """The known name most like the given one, in parentheses to end a complaint; empty if none is known."""

@@ -66,7 +66,9 @@ def method_name(name: str) -> str:
     """The method behind a name; ``auto`` is the one that the evidence in docs/search.md favours."""
     chosen = AUTO if name == "auto" else name
     if chosen not in METHODS:
-        raise UserError(f"Optimizer {shown(name)} is unknown{nearest(name, METHODS)}; see: acculturate list optimizers.")
+        raise UserError(
+            f"Optimizer {shown(name)} is unknown{nearest(name, METHODS)}; see: acculturate list optimizers."
+        )
     return chosen
 
 

@@ -130,7 +130,8 @@ def prepare_all(spec: MultitaskSpec) -> dict[str, Task]:
             raise UserError(f"The country {code} is named twice ('{name}' the second time); name each country once.")
         if not re.fullmatch(r"\w[\w-]{0,59}", code):
             raise UserError(
-                f"The code '{code}' of {task.target.country} cannot name a directory; use up to 60 letters, digits, - and _."
+                f"The code '{code}' of {task.target.country} cannot name a directory; use up to 60 letters, digits, "
+                "- and _."
             )
         tasks[code] = task
     return tasks

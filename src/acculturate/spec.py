@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, MaxLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
@@ -230,11 +229,11 @@ def make_spec(values: Mapping[str, object], source: str = "the command line") ->
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         if not first["loc"]:
-            raise UserError(f"Bad settings in {source}: {_sentence(first['msg'])}.") from error
+            raise UserError(f"Bad settings in {source}: {_sentence(first['msg'])}.") from None
         name = str(first["loc"][0])
         said = _sentence(first["msg"]) if first["type"] == "value_error" else f"expected {expected(name)}"
         given = "" if first["type"] == "missing" else f" (given: {shown(first['input'])})"
-        raise UserError(f"Bad value for '{name}' in {source}{given}: {said}.") from error
+        raise UserError(f"Bad value for '{name}' in {source}{given}: {said}.") from None
 
 
 def _sentence(message: str) -> str:
@@ -243,7 +242,8 @@ def _sentence(message: str) -> str:
 
 def expected(name: str) -> str:
     """What a setting may be, in words, from its type and limits."""
-    kind, *limits = _unwrapped(RunSpec.model_fields[name])
+    kind, *around = _unwrapped(RunSpec.model_fields[name])
+    limits = {key: getattr(one, key) for one in around for key in ("ge", "gt", "le", "max_length") if hasattr(one, key)}
     if get_origin(kind) is Literal:
         *others, last = map(repr, get_args(kind))
         return f"{', '.join(others)} or {last}"
@@ -251,7 +251,7 @@ def expected(name: str) -> str:
         return ("a whole number" if kind is int else "a number") + _range(limits)
     if kind is bool:
         return "true or false"
-    longest = next((limit.max_length for limit in limits if isinstance(limit, MaxLen)), None)
+    longest = limits.get("max_length")
     if kind is str:
         return f"text of at most {longest:,} characters"
     if get_origin(kind) is tuple:
@@ -274,12 +274,10 @@ def _unwrapped(kind: Any) -> Iterator[Any]:
         yield kind
 
 
-def _range(limits: list[Any]) -> str:
+def _range(limits: Mapping[str, Any]) -> str:
     """``from 1 to 512``, ``above 0 and up to 1,000``."""
-    least = next(limit.ge if isinstance(limit, Ge) else limit.gt for limit in limits if isinstance(limit, Ge | Gt))
-    most = next(limit.le for limit in limits if isinstance(limit, Le))
-    above = any(isinstance(limit, Gt) for limit in limits)
-    return f" above {least:,} and up to {int(most):,}" if above else f" from {least:,} to {int(most):,}"
+    most = f"{int(limits['le']):,}"
+    return f" above {limits['gt']:,} and up to {most}" if "gt" in limits else f" from {limits['ge']:,} to {most}"
 
 
 def read_spec_file(path: Path) -> dict[str, object]:

@@ -53,7 +53,10 @@ def checked_start(
     """A float64 copy of ``start``; UserError unless it is finite, long enough and in bounds."""
     x = np.array(start, dtype=np.float64, order="C")
     if len(x) < rows:
-        raise UserError(f"{name} needs a population of at least {rows} candidates, got {len(x)}: make it larger, with a budget that pays for it.")
+        raise UserError(
+            f"{name} needs a population of at least {rows} candidates, got {len(x)}: make it larger, with a budget "
+            "that pays for it."
+        )
     if x.shape[1] == 0 or not np.isfinite(x).all():
         raise UserError(f"{name} needs finite start candidates of at least one coordinate; check the start.")
     if bounds is not None and (x.min() < bounds[0] or x.max() > bounds[1]):
