@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from acculturate import interruption
 
 
 def main() -> None:
     """Run the command line; Ctrl-C is answered while its libraries are loaded too."""
     try:
-        from acculturate.cli import main as command_line
+        try:
+            from acculturate.cli import main as command_line
 
-        command_line()
-    except KeyboardInterrupt:
-        interruption.stop()
+            command_line()
+        except KeyboardInterrupt:
+            interruption.stop()
+    except SystemExit as end:
+        if end.code != interruption.EXIT:
+            raise
+        # Python would end as if nobody had caught a Ctrl-C that came while a library ran code of its own making.
+        sys.stderr.flush()
+        os._exit(interruption.EXIT)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from acculturate.cli_settings import (
     directory,
     source,
     spec_values,
+    warn_if_slow,
 )
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
@@ -60,7 +61,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warn_in_sentences()
             code = _exit_code()
-        if code == 130:  # so typer tells of Ctrl-C
+        if code == interruption.EXIT:
             interruption.stop()
         sys.exit(code)
     except KeyboardInterrupt:
@@ -193,6 +194,7 @@ def align(
         _dry_run(spec, as_json)
         return
     folder = directory(out)
+    warn_if_slow(spec.dtype, spec.device)
     from acculturate.report import write_report
     from acculturate.watching import watching
 

@@ -24,6 +24,7 @@ from acculturate.cli_settings import (
     directory,
     source,
     spec_values,
+    warn_if_slow,
 )
 from acculturate.printing import Json, is_json, print_json
 from acculturate.terminal import Console
@@ -71,6 +72,7 @@ def pareto(
 
     spec = make_spec(values, source(config))
     folder = directory(out)
+    warn_if_slow(spec.dtype, spec.device)
     from acculturate.front_page import write_front_page
     from acculturate.pareto import pareto as run
     from acculturate.watching import watching

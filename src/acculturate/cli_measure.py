@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from acculturate.cli_settings import check_range, warn_if_slow
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
 from acculturate.terminal import Console, say
@@ -51,6 +52,7 @@ def score(
               acculturate score --item-means people.csv --constant 0
     """
     as_json = is_json(output)
+    check_range("--constant", constant, -1000, 1000)
     if (model is None) == (item_means is None):
         raise UserError("Give either --model, to ask a model, or --item-means, to score means from a file.")
     from acculturate.instruments import load_instrument
@@ -77,6 +79,7 @@ def score(
         choice = ModelChoice(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
         presentations = tuple(part.strip() for part in formats.split(",") if part.strip())
         asking = Asking(presentations, not unbalanced, constant, mas25, system, answers)
+        warn_if_slow(dtype, device)
         record = score_model(chosen, choice, asking, prompt=prompt)
     if target is not None:
         from acculturate.measure import with_distance
@@ -136,6 +139,7 @@ def audit(
 
     chosen = load_instrument(instrument)
     checked_answers(answers)
+    warn_if_slow(dtype, device)
     respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
     found = examine(asking_by(respondent, answers), chosen, targets=None if personas else (), short=short)
     if as_json:
@@ -172,7 +176,7 @@ def compare(
 
 def oracle(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
-    steps: Annotated[int, typer.Option(min=1, help="Gradient steps.")] = 60,
+    steps: Annotated[int, typer.Option(help="Gradient steps.")] = 60,
     rate: Annotated[float, typer.Option(help="First step per coordinate, in embedding standard deviations.")] = 0.3,
     output: Json = "text",
 ) -> None:
@@ -207,8 +211,8 @@ def bench(
     shape: Annotated[
         str | None, typer.Option(help="Random weights of a known shape instead of a model: llama-8b, tiny.")
     ] = None,
-    tokens: Annotated[int, typer.Option(min=1, help="Virtual tokens of the soft prompt.")] = 8,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds through all methods; medians are shown.")] = 3,
+    tokens: Annotated[int, typer.Option(help="Virtual tokens of the soft prompt.")] = 8,
+    repeats: Annotated[int, typer.Option(help="Rounds through all methods; medians are shown.")] = 3,
     populations: Annotated[
         list[int] | None, typer.Option("--population", help="Also time so many candidates at once; repeat for more.")
     ] = None,
@@ -218,6 +222,10 @@ def bench(
 ) -> None:
     """Time one candidate on this machine: this engine, the usual ways, and the floor of the matrix products."""
     as_json = is_json(output)
+    check_range("--tokens", tokens, 1, 512)
+    check_range("--repeats", repeats, 1, 1000)
+    for population in populations or ():
+        check_range("--population", population, 1, 10_000)
     from acculturate.bench import BenchPlan, format_table, run_bench
     from acculturate.loading import ModelChoice
 
@@ -248,6 +256,7 @@ def fit(
     Example: acculturate instrument fit people.csv --items items.csv --out values.toml
     """
     as_json = is_json(output)
+    check_range("--seed", seed, 0, 2**63 - 1)
     from acculturate.instrument_fit import fit_instrument
 
     if out.exists():

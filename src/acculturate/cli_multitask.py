@@ -20,6 +20,7 @@ from acculturate.cli_settings import (
     directory,
     source,
     spec_values,
+    warn_if_slow,
 )
 from acculturate.printing import Json, is_json, print_json
 from acculturate.terminal import Console
@@ -65,6 +66,7 @@ def multitask(
 
     spec = multitask_spec(values, source(config))
     folder = directory(out)
+    warn_if_slow(spec.settings.dtype, spec.settings.device)
     from acculturate.journal import read_json
     from acculturate.report import write_report
     from acculturate.watching import watching

@@ -38,6 +38,14 @@ def nearest(given: str, known: Iterable[str]) -> str:
     return f" (nearest: '{best}')" if best else ""
 
 
+def user_path(name: str) -> Path:
+    """A path as a user writes it, with ``~`` for a home directory; ``UserError`` where there is none to stand for."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise UserError(f"There is no home directory for the '~' in {shown(name)}; write the whole path.") from None
+
+
 def read_data_file(path: Path) -> Node:
     """The content of a ``.toml``, ``.yaml`` or ``.yml`` file in UTF-8; raises ``UserError`` when unreadable.
 

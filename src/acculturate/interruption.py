@@ -7,14 +7,17 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+EXIT = 130
+"""The exit code of what was interrupted, as shells know it; typer tells of Ctrl-C by it."""
+
 RESUMING = ("align", "multitask", "pareto", "steer")
 
 
 def stop() -> NoReturn:
-    """Say that the program was interrupted, and end it with the exit code that shells know."""
+    """Say that the program was interrupted, and end it with an exit code of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would interrupt the saying
     sys.stderr.write(f"\nacculturate: {farewell(sys.argv[1:])}\n")
-    sys.exit(130)
+    sys.exit(EXIT)
 
 
 def farewell(arguments: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from acculturate.audit import short_audit
 from acculturate.baselines import flat_response
+from acculturate.datafile import user_path
 from acculturate.errors import UserError
 from acculturate.formats import ROLES, parse_format, questionnaire
 from acculturate.front import FRONT, write_front
@@ -59,7 +60,7 @@ class Second:
 
     @property
     def file(self) -> Path | None:
-        return None if self.questions is None else Path(self.given).expanduser()
+        return None if self.questions is None else user_path(self.given)
 
     def to_json(self) -> dict[str, Any]:
         if self.questions is None:
@@ -84,7 +85,7 @@ def second_objective(against: str) -> Second:
         return Second(against)
     if Path(against).suffix.lower() != ".csv":
         raise UserError(f"--against is '{against}'; expected '{UNTUNED}' or a CSV of questions, like questions.csv.")
-    return Second(against, read_questions(Path(against).expanduser()))
+    return Second(against, read_questions(user_path(against)))
 
 
 SUPPLIED = {"objectives": GDE3.objectives}

@@ -232,6 +232,8 @@ def make_spec(values: Mapping[str, object], source: str = "the command line") ->
             raise UserError(f"Bad settings in {source}: {_sentence(first['msg'])}.") from None
         name = str(first["loc"][0])
         said = _sentence(first["msg"]) if first["type"] == "value_error" else f"expected {expected(name)}"
+        if first["type"] == "string_unicode":
+            said = "expected text in UTF-8"
         given = "" if first["type"] == "missing" else f" (given: {shown(first['input'])})"
         raise UserError(f"Bad value for '{name}' in {source}{given}: {said}.") from None
 
