@@ -90,7 +90,7 @@ def warn_if_slow(dtype: str, device: str) -> None:
     from acculturate.machine import slow_precision
 
     if said := slow_precision(dtype, device):
-        warnings.warn(said, stacklevel=2)
+        warnings.warn(said, stacklevel=1)
 
 
 def check_range(flag: str, value: int | float | None, low: int | float, high: int | float) -> None:

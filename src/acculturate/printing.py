@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -21,9 +22,9 @@ def is_json(output: str) -> bool:
 
 
 def print_json(value: object) -> None:
-    from acculturate.journal import dump_json
+    from acculturate.journal import plain
 
-    say_json(dump_json(value).decode())
+    say_json(json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def listing(rows: list[dict[str, Any]], output: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import sys
@@ -48,7 +47,12 @@ def say_json(text: str) -> None:
     """Write JSON to standard output; what cannot stand there as it is stands there by its number."""
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
     numbered = STEERING if encoding.startswith("utf") else re.compile(f"[^\\x00-\\x7f]|{STEERING.pattern}")
-    _write(numbered.sub(lambda found: json.dumps(found[0])[1:-1] if ord(found[0]) != 0x7F else "\\u007f", text))
+    _write(numbered.sub(_number, text) + "\n")
+
+
+def _number(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass").hex(" ", 2).split()
+    return "".join(f"\\u{unit}" for unit in units)
 
 
 def complain(text: str) -> None:
