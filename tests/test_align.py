@@ -276,14 +276,14 @@ class TestStarts:
         assert spec.begins == to_json(spec)["start"] == begins
 
     def test_blank_is_line_breaks_and_offsets_of_the_spread(self, tiny):
-        spec = prepare(make_spec(settings(tiny, start="blank", spread=0.5, population=50))).spec
+        spec = prepare(make_spec(settings(tiny, start="blank", spread=0.5, population=50, budget=50))).spec
         respondent, target = Respondent(spec.choice), prepare(spec).target
         population = starting_prompts(respondent, spec, target)
         (line_break,) = respondent.chat.plain("\n")
         assert np.array_equal(population[0], respondent.rows([line_break, line_break]))
         offsets = (population[1:] - population[0]) / respondent.unit
         assert np.std(offsets) == pytest.approx(0.5, rel=0.05)
-        wider = starting_prompts(respondent, make_spec(settings(tiny, start="blank", population=50)), target)
+        wider = starting_prompts(respondent, make_spec(settings(tiny, start="blank", population=50, budget=50)), target)
         assert np.allclose(wider - wider[0], 4 * (population - population[0]), atol=1e-6), "2 where nothing is said"
         # The space begins there too: what samples around its origin samples around line breaks.
         assert np.abs(space_of(respondent, spec, population).encode(population)[0]).max() < 1e-6

@@ -25,6 +25,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "instrument_fit",
         "instruments",
         "missing_codes",
+        "legible",
         "optimizers",
         "packing",
         "questions",
@@ -35,6 +36,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "validity",
         "version",
         "whole_file",
+        "yamlfile",
     ),
     "model": (
         "attention",
@@ -92,8 +94,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cli_steer",
         "doctor",
         "front_page",
+        "interruption",
         "printing",
         "report",
+        "terminal",
         "watching",
     ),
 }

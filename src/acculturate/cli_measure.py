@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from acculturate.cli_settings import check_range, warn_if_slow
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
+from acculturate.terminal import Console, say
 
 Answers = Annotated[
     str,
@@ -52,6 +53,7 @@ def score(
               acculturate score --item-means people.csv --constant 0
     """
     as_json = is_json(output)
+    check_range("--constant", constant, -1000, 1000)
     if (model is None) == (item_means is None):
         raise UserError("Give either --model, to ask a model, or --item-means, to score means from a file.")
     from acculturate.instruments import load_instrument
@@ -78,6 +80,7 @@ def score(
         choice = ModelChoice(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
         presentations = tuple(part.strip() for part in formats.split(",") if part.strip())
         asking = Asking(presentations, not unbalanced, constant, mas25, system, answers)
+        warn_if_slow(dtype, device)
         record = score_model(chosen, choice, asking, prompt=prompt)
     if target is not None:
         from acculturate.measure import with_distance
@@ -90,7 +93,7 @@ def score(
 
 
 def _show_scores(record: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    console = Console()
     table = Table(box=None, pad_edge=False)
     table.add_column("dimension")
     table.add_column("score", justify="right")
@@ -108,10 +111,9 @@ def _show_scores(record: dict[str, Any]) -> None:
         gap = record["distance"]
         console.print(
             f"Distance to {gap['country']}: {gap['l1']:.1f} points (L1), {gap['mae']:.1f} per dimension",
-            markup=False,
         )
     for note in record.get("notes", []):
-        console.print(note, markup=False)
+        console.print(note)
 
 
 def audit(
@@ -137,12 +139,13 @@ def audit(
 
     chosen = load_instrument(instrument)
     checked_answers(answers)
+    warn_if_slow(dtype, device)
     respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
     found = audit_model(respondent, chosen, answers, personas=personas, short=short)
     if as_json:
         print_json(found.to_json())
         return
-    console = Console(highlight=False, markup=False)
+    console = Console()
     console.print(f"{model}: {found.verdict}\n")
     for sentence in found.sentences:
         console.print(f"  {sentence}")
@@ -168,12 +171,12 @@ def compare(
     if as_json:
         print_json(found.to_json())
     else:
-        sys.stdout.write(found.to_markdown() + "\n")
+        say(found.to_markdown())
 
 
 def oracle(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
-    steps: Annotated[int, typer.Option(min=1, help="Gradient steps.")] = 60,
+    steps: Annotated[int, typer.Option(help="Gradient steps.")] = 60,
     rate: Annotated[float, typer.Option(help="First step per coordinate, in embedding standard deviations.")] = 0.3,
     output: Json = "text",
 ) -> None:
@@ -185,7 +188,7 @@ def oracle(
     as_json = is_json(output)
     from acculturate.oracle import Descent, compare_with_oracle
 
-    err = Console(stderr=True, highlight=False, markup=False)
+    err = Console(stderr=True)
     found = compare_with_oracle(run, Descent(steps=steps, rate=rate), err.print)
     if as_json:
         print_json(found.to_json())
@@ -198,7 +201,7 @@ def oracle(
     rows += [(f"Oracle after {point.step} steps", point.train, point.heldout) for point in found.curve]
     for label, *losses in rows:
         table.add_row(label, *("–" if loss is None else f"{loss:.1f}" for loss in losses))
-    Console(highlight=False).print(table)
+    Console().print(table)
 
 
 def bench(
@@ -208,8 +211,8 @@ def bench(
     shape: Annotated[
         str | None, typer.Option(help="Random weights of a known shape instead of a model: llama-8b, tiny.")
     ] = None,
-    tokens: Annotated[int, typer.Option(min=1, help="Virtual tokens of the soft prompt.")] = 8,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds through all methods; medians are shown.")] = 3,
+    tokens: Annotated[int, typer.Option(help="Virtual tokens of the soft prompt.")] = 8,
+    repeats: Annotated[int, typer.Option(help="Rounds through all methods; medians are shown.")] = 3,
     populations: Annotated[
         list[int] | None, typer.Option("--population", help="Also time so many candidates at once; repeat for more.")
     ] = None,
@@ -219,16 +222,20 @@ def bench(
 ) -> None:
     """Time one candidate on this machine: this engine, the usual ways, and the floor of the matrix products."""
     as_json = is_json(output)
+    check_range("--tokens", tokens, 1, 512)
+    check_range("--repeats", repeats, 1, 1000)
+    for population in populations or ():
+        check_range("--population", population, 1, 10_000)
     from acculturate.bench import BenchPlan, format_table, run_bench
     from acculturate.loading import ModelChoice
 
     plan = BenchPlan(n_tokens=tokens, repeats=repeats, clock=clock, populations=tuple(populations or ()), shape=shape)
-    err = Console(stderr=True, highlight=False, markup=False)
+    err = Console(stderr=True)
     table = run_bench(ModelChoice(model, device=device), plan, err.print)
     if as_json:
         print_json(table.to_json())
     else:
-        sys.stdout.write(format_table(table) + "\n")
+        say(format_table(table))
 
 
 def fit(
@@ -255,6 +262,7 @@ def fit(
     Example: acculturate instrument fit people.csv --items items.csv --out values.toml
     """
     as_json = is_json(output)
+    check_range("--seed", seed, 0, 2**63 - 1)
     from acculturate.instrument_fit import fit_instrument
 
     if out.exists():

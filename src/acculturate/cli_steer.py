@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from acculturate.cli_settings import directory
+from acculturate.cli_settings import check_range, directory
 from acculturate.errors import UserError
+from acculturate.legible import shown
 from acculturate.printing import Json, is_json, print_json
+from acculturate.terminal import Console
 
 
 def steer(
@@ -36,12 +37,13 @@ def steer(
     """
     as_json = is_json(output)
     scores = _scores(wanted or [])
+    check_range("--budget", budget, 0, 10**9)
     folder = directory(out, "steered prompt")
     from acculturate.steering import PROPOSALS
     from acculturate.steering import steer as work
     from acculturate.watching import watching
 
-    with watching(Console(stderr=True, highlight=False), PROPOSALS + budget) as watch:
+    with watching(PROPOSALS + budget) as watch:
         record = work(run, scores, folder, free=free, budget=budget, watch=watch)
     if as_json:
         print_json(record)
@@ -54,13 +56,13 @@ def _scores(texts: list[str]) -> dict[str, float]:
     for text in texts:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name:
-            raise UserError(f"--set '{text}' is not of the form NAME=VALUE, like PDI=80.")
+            raise UserError(f"--set {shown(text)} is not of the form NAME=VALUE, like PDI=80.")
         try:
             number = float(value)
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise UserError(f"--set '{text}' gives no finite number; expected points, like {name}=80.")
+            raise UserError(f"--set {shown(text)} gives no finite number; expected points, like {name}=80.")
         if name.casefold() in (known.casefold() for known in scores):
             raise UserError(f"--set gives {name} twice; leave one out.")
         scores[name] = number
@@ -68,7 +70,7 @@ def _scores(texts: list[str]) -> dict[str, float]:
 
 
 def _show(record: dict[str, Any], out: Path) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in ("wanted", "run's prompt", "trained", "miss", "held out", "miss"):

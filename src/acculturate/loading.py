@@ -22,6 +22,7 @@ from transformers import (
 
 from acculturate.errors import UserError, first_line
 from acculturate.gguf_file import dequantised, gguf_parts, is_gguf, sha256_of
+from acculturate.legible import shortened
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -126,12 +127,12 @@ def _check_kind(choice: ModelChoice, config: transformers.PretrainedConfig) -> N
         kind = "a vision-language or audio model, whose text part cannot be asked alone here"
     else:
         kind = "no model that continues a text"
-    raise UserError(f"Model '{shown_name(choice.name)}' ({config.model_type}) is {kind}; give a causal language model.")
+    raise UserError(f"Model '{_named(choice.name)}' ({config.model_type}) is {kind}; give a causal language model.")
 
 
 def _check_weights(choice: ModelChoice, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
     """Refuse a checkpoint with gaps, which the library fills with random numbers; say what it leaves unused."""
-    name, kind = shown_name(choice.name), model.config.model_type
+    name, kind = _named(choice.name), model.config.model_type
     lacking = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if lacking:
         raise UserError(
@@ -148,17 +149,17 @@ def _check_weights(choice: ModelChoice, model: PreTrainedModel, report: Mapping[
         )
 
 
+def _named(name: str) -> str:
+    """A model's name as messages show it."""
+    return shortened(name, 80)
+
+
 def _counted(names: Sequence[str], what: str) -> str:
     return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def shown_name(name: str) -> str:
-    """A model's name as messages show it, cut short."""
-    return name if len(name) <= 80 else f"{name[:38]}...{name[-38:]}"
 
 
 def _quantized(choice: ModelChoice, device: str) -> dict:
@@ -191,7 +192,7 @@ def embedded_path() -> Path:
 
 def _locate(choice: ModelChoice) -> tuple[str, dict[str, str]]:
     """A folder or hub id that transformers can load, and the identity known so far."""
-    name = shown_name(choice.name)
+    name = _named(choice.name)
     try:
         path = embedded_path() if choice.name == "embedded" else Path(choice.name).expanduser()
         local = path.exists()
@@ -200,7 +201,7 @@ def _locate(choice: ModelChoice) -> tuple[str, dict[str, str]]:
     if local and choice.revision:
         raise UserError(
             f"Model '{name}' is on this machine, where there are no revisions; leave out revision "
-            f"'{shown_name(choice.revision)}', or give a Hugging Face id."
+            f"'{_named(choice.revision)}', or give a Hugging Face id."
         )
     if is_gguf(path):
         if not path.is_file():
@@ -244,7 +245,7 @@ def _check_directory(path: Path, name: str) -> None:
 
 def _adapter_words(name: str) -> str:
     return (
-        f"Model '{shown_name(name)}' is an adapter, not a model; merge it into its base model and give the directory "
+        f"Model '{_named(name)}' is an adapter, not a model; merge it into its base model and give the directory "
         "of that (a prompt-tuning adapter goes into --prompt, with its base model as --model)."
     )
 
@@ -277,7 +278,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def _unloadable(choice: ModelChoice, error: Exception) -> UserError:
-    text, name = str(error), shown_name(choice.name)
+    text, name = str(error), _named(choice.name)
     try:
         local = choice.name == "embedded" or Path(choice.name).expanduser().exists()
     except (OSError, RuntimeError):
@@ -290,7 +291,7 @@ def _unloadable(choice: ModelChoice, error: Exception) -> UserError:
     elif "GatedRepoError" in chain or "gated repo" in text:
         why = "the hub asks for permission; log in with a token that has access, or give a local directory"
     elif "RevisionNotFoundError" in chain:
-        why = f"the hub has no revision '{shown_name(choice.revision or '')}' of it; check --revision"
+        why = f"the hub has no revision '{_named(choice.revision or '')}' of it; check --revision"
     elif chain & _NOT_REACHED:
         why = (
             "no such local directory, and the model hub does not have it or cannot be reached from here; "

@@ -14,7 +14,7 @@ import torch
 import transformers
 from jaxtyping import Float
 
-from acculturate.datafile import nearest
+from acculturate.datafile import nearest, user_path
 from acculturate.errors import UserError
 from acculturate.formats import ROLES, Questionnaire, questionnaire, without
 from acculturate.instruments import Instrument, load_instrument
@@ -124,9 +124,9 @@ def _check_heldout_items(instrument: Instrument, target: Float[np.ndarray, "dims
 def named_files(spec: RunSpec) -> dict[str, str]:
     """The sha256 of every file that the spec names, by the setting that names it."""
     names = {"instrument": spec.instrument, "wording": spec.wording, "targets": spec.targets}
-    paths = {key: Path(name).expanduser() for key, name in names.items() if name is not None}
+    paths = {key: user_path(name) for key, name in names.items() if name is not None}
     if spec.warm_start is not None:
-        paths["warm_start"] = prompt_file(Path(spec.warm_start).expanduser())
+        paths["warm_start"] = prompt_file(user_path(spec.warm_start))
     return {key: sha256_of(path) for key, path in paths.items() if path.is_file()}
 
 
