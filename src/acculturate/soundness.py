@@ -23,7 +23,7 @@ from acculturate.packing import Plan, Sequence_, build_row
 
 PACKED_GAP = 5e-5
 """Largest difference of an option's probability, packed against alone in float32, that counts as the same. The
-135-million embedded model stays under 1e-5; the mildest of 14 that cannot be packed was 2.6e-4 off."""
+135-million embedded model stays under 1e-5; the mildest of 13 that cannot be packed was 2.6e-4 off."""
 # No embedding of a trained model comes near; one such row makes every prompt of that spread meaningless.
 _HUGE = 1e6
 _LOW = (torch.bfloat16, torch.float16)
