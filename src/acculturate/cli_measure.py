@@ -26,7 +26,9 @@ Answers = Annotated[
 
 def score(
     model: Annotated[str | None, typer.Option(help="Put the questionnaire to this model.")] = None,
-    prompt: Annotated[Path | None, typer.Option(help="Soft prompt: a run directory or a .safetensors file.")] = None,
+    prompt: Annotated[
+        Path | None, typer.Option(help="Soft prompt: a run directory, a .safetensors file or a PEFT adapter.")
+    ] = None,
     item_means: Annotated[
         Path | None, typer.Option(help="Score means from elsewhere: a CSV with the columns item,mean.")
     ] = None,

@@ -34,7 +34,9 @@ Start = Annotated[
     str | None,
     typer.Option(help="Begin from blank (line breaks), vocabulary, text, culture (texts on the country) or noise."),
 ]
-WarmStart = Annotated[str | None, typer.Option(help="Begin from an earlier run's prompt: its directory or file.")]
+WarmStart = Annotated[
+    str | None, typer.Option(help="Begin from an earlier run's prompt (its directory or file) or a PEFT adapter.")
+]
 Dtype = Annotated[str | None, typer.Option(help="Precision of the search: auto, float32, bfloat16, float16.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 Options = Annotated[list[str] | None, typer.Option(help="Option of the optimizer, NAME=VALUE; repeat for more.")]
