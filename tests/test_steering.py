@@ -129,14 +129,16 @@ class TestRecord:
         assert rows["steered"]["train"]["loss"] < rows["run"]["train"]["loss"]
 
 
-def test_a_killed_steering_ends_byte_for_byte_like_an_uninterrupted_one(steered, run, wanted, tmp_path):
+@pytest.mark.parametrize("after, at", [("append", 0), ("checkpoint", 8)])
+def test_a_killed_steering_ends_byte_for_byte_like_an_uninterrupted_one(steered, run, wanted, tmp_path, after, at):
     scores = (f"--set={name}={value!r}" for name, value in wanted.items())
     arguments, cut = ("steer", run, *scores, "--budget", 24), tmp_path / "cut"
-    kill_in_search(*arguments, out=cut, generations=1)
+    kill_in_search(*arguments, out=cut, generations=1, after=after)
     assert not (cut / "steer.json").exists()
     seen = []
     steer(run, wanted, cut, budget=24, watch=lambda _, progress: seen.append(progress))
-    assert next(p for p in seen if p is not None).evaluations > 0, "it goes on and does not begin anew"
+    # With its first line but no checkpoint there is nothing to go on from.
+    assert next(p for p in seen if p is not None).evaluations == at
     assert digest(cut) == digest(steered[0])
 
 
@@ -322,7 +324,7 @@ class TestMistakes:
 
     def test_a_model_that_has_changed(self, copy, tmp_path):
         record = json.loads((copy / "spec.json").read_text())
-        record["model_identity"]["weights_listing"] = "another"
+        record["model_identity"]["files_sha256"] = "another"
         (copy / "spec.json").write_text(json.dumps(record))
         with pytest.raises(UserError, match="has changed"):
             steer(copy, {"pdi": 80.0}, tmp_path / "o")

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from acculturate.audit import short_audit
-from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
+from acculturate.finished import RESULT, Result, finished
+from acculturate.journal import RunDirectory, dump_json, read_json
 from acculturate.methods import method_name
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
-from acculturate.record import result_of, write_evaluations
+from acculturate.record import EVALUATIONS, result_of, write_evaluations
 from acculturate.respondent import Respondent
 from acculturate.results import search_record
 from acculturate.search import Progress, Search, Watch, silent
@@ -19,6 +20,7 @@ from acculturate.spec import RunSpec, to_json
 from acculturate.starts import starting_prompts
 from acculturate.task import (
     Task,
+    check_window,
     in_float32,
     made_with,
     named_files,
@@ -27,22 +29,25 @@ from acculturate.task import (
     space_of,
     validation,
 )
+from acculturate.whole_file import write_whole
 
 
 def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
     """Run, or go on with, the search that ``spec`` describes in directory ``out``; returns what result.json holds.
 
-    A finished run is returned as it is. Raises ``UserError`` for every mistake in the spec or the directory.
+    A finished run is returned as it is, and nothing is written. Raises ``UserError`` for every mistake in the spec or
+    the directory.
     """
     task = prepare(spec)
     record = to_json(spec)
     directory = RunDirectory(out)
-    directory.check(record | {"files": named_files(spec)})
-    if (out / "result.json").exists():
-        return read_json(out / "result.json")
+    files = {"files": named_files(spec)}
+    if (done := finished(directory, record | files, RESULT, Result, beside=(FILE, EVALUATIONS))) is not None:
+        return done
     # Everything that can go wrong with the model goes wrong here, before the directory is made.
     watch("loading the model", None)
     respondent = Respondent(spec.choice)
+    check_window(task, respondent)
     watch("laying out the questionnaire", None)
     ready = Ready(task, respondent)
     watch("auditing the model", None)
@@ -62,8 +67,8 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
         result = result_of(task, respondent, prompt, search=search, found=found, watch=watch)
         write_evaluations(directory)
         write_prompt(out / FILE, prompt)
-        write_whole(out / "result.json", dump_json(result))
-        return read_json(out / "result.json")
+        write_whole(out / RESULT, dump_json(result))
+        return read_json(out / RESULT)
 
 
 class Ready:

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from acculturate.costs import weight_bytes
-from acculturate.engine import Answers, PackedEngine, PlainEngine, embed, head_of
+from acculturate.engine import Answers, PackedEngine, PlainEngine, among_options, embed, head_of
 from acculturate.errors import UserError
 from acculturate.formats import Format, Questionnaire, questionnaire
 from acculturate.instruments import Instrument, load_instrument
@@ -228,7 +228,7 @@ def _respondent(choice: ModelChoice, plan: BenchPlan, dtype: str) -> Respondent:
 
 def _reference(respondent: Respondent, asked: Questionnaire, slot: str, plan: BenchPlan, prompt: Prompt) -> Answers:
     """The checked questions one at a time with the library's own attention."""
-    sequences, options = respondent.sequences(asked, slot, Context()), respondent.options(asked)
+    sequences, options = respondent.sequences(asked, slot, Context()), respondent.option_tokens(asked)
     which = _checked(len(sequences), plan)
     with _own_attention(respondent.model):
         return PlainEngine(respondent.model, [sequences[i] for i in which], options[which])(prompt)
@@ -277,7 +277,7 @@ def _methods(
 
 def _full_head(respondent: Respondent, asked: Questionnaire, prompt: Prompt, dtype: str) -> _Method:
     """All items of a format as one padded batch behind the soft prompt; logits at every position."""
-    model, options = respondent.model, respondent.options(asked)
+    model, options = respondent.model, respondent.option_tokens(asked)
     sequences = respondent.sequences(asked, "before_bos", Context())
     items = len(asked.instrument.items)
     batches = [slice(start, start + items) for start in range(0, len(sequences), items)]
@@ -293,10 +293,8 @@ def _full_head(respondent: Respondent, asked: Questionnaire, prompt: Prompt, dty
                 embeds, mask = _batch(model, soft, [s.suffix for s in chosen], lengths)
                 logits = model(inputs_embeds=embeds, attention_mask=mask, use_cache=False).logits
                 last = logits[torch.arange(len(chosen)), lengths - 1].float()
-                labels = torch.as_tensor(options[batch], device=last.device)
-                picked = last.gather(1, labels.clamp(min=0)).masked_fill(labels < 0, -torch.inf)
-                among = picked.logsumexp(-1)
-                found.append((picked - among[:, None]).cpu().numpy())
+                logprobs, among = among_options(last, torch.as_tensor(options[batch], device=last.device))
+                found.append(logprobs.cpu().numpy())
                 mass.append((among - last.logsumexp(-1)).exp().cpu().numpy())
         return Answers(np.concatenate(found)[None].astype(float), np.concatenate(mass)[None].astype(float))
 

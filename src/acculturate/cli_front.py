@@ -145,6 +145,7 @@ def _table(second: dict[str, Any], references: list[dict[str, Any]], points: lis
             for key, digits in (("survey", 1), ("second", 3)):
                 value = figures.get(key)
                 cells.append("–" if value is None else f"{value:.{digits}f}")
-        cells.append("–" if row.get("id") == "flat" else f"{row['train']['mass']:.2f}")
+        mass = None if row.get("id") == "flat" else row["train"]["mass"]
+        cells.append("–" if mass is None else f"{mass:.2f}")
         table.add_row(*cells)
     return table

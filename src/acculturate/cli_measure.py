@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -131,17 +132,16 @@ def audit(
     nothing, and tuning would tune noise. Example: acculturate audit --model embedded
     """
     as_json = is_json(output)
-    from acculturate.audit import audit as examine
     from acculturate.instruments import load_instrument
     from acculturate.loading import ModelChoice
-    from acculturate.measure import asking_by, checked_answers
+    from acculturate.measure import audit_model, checked_answers
     from acculturate.respondent import Respondent
 
     chosen = load_instrument(instrument)
     checked_answers(answers)
     warn_if_slow(dtype, device)
     respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
-    found = examine(asking_by(respondent, answers), chosen, targets=None if personas else (), short=short)
+    found = audit_model(respondent, chosen, answers, personas=personas, short=short)
     if as_json:
         print_json(found.to_json())
         return
@@ -162,10 +162,10 @@ def compare(
     """
     as_json = is_json(output)
     from acculturate.compare import compare as examine
-    from acculturate.journal import read_json
+    from acculturate.finished import RESULT, Compared, read_record
     from acculturate.targets import load_target_set
 
-    results = [read_json(run / "result.json" if run.is_dir() else run) for run in runs]
+    results = [read_record(run / RESULT if run.is_dir() else run, Compared) for run in runs]
     chosen = load_target_set(targets) if targets is not None else None
     found = examine(results, chosen, names=[str(run) for run in runs])
     if as_json:
@@ -244,6 +244,12 @@ def fit(
     items: Annotated[
         Path | None, typer.Option(help="CSV with the columns item,text: which items, and their wording.")
     ] = None,
+    missing: Annotated[
+        str | None, typer.Option(help="Codes that stand for no answer, comma-separated, like 9,-1,99 or DK.")
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="Lowest and highest answer of every item, like 1-7; by default what is observed.")
+    ] = None,
     factors: Annotated[
         int | None, typer.Option(help="Number of factors; by default parallel analysis decides.")
     ] = None,
@@ -261,9 +267,19 @@ def fit(
 
     if out.exists():
         raise UserError(f"'{out}' exists already; choose another file with --out.")
-    fitted = fit_instrument(respondents, items=items, factors=factors, name=name, seed=seed)
+    codes = [code.strip() for code in (missing or "").split(",") if code.strip()]
+    ends = None if scale is None else _scale(scale)
+    fitted = fit_instrument(respondents, items=items, scale=ends, missing=codes, factors=factors, name=name, seed=seed)
     fitted.write(out)
     if as_json:
         print_json(fitted.diagnostics.to_json())
     else:
         sys.stdout.write("\n".join(fitted.diagnostics.notes) + f"\nInstrument: {out}\n")
+
+
+def _scale(text: str) -> tuple[int, int]:
+    """Lowest and highest answer out of ``1-7`` or ``-2-2``."""
+    ends = re.fullmatch(r"\s*(-?\d{1,9})\s*-\s*(-?\d{1,9})\s*", text, re.ASCII)
+    if ends is None or int(ends[1]) >= int(ends[2]):
+        raise UserError(f"--scale '{text[:40]}' is not of the form LOWEST-HIGHEST, like 1-7.")
+    return int(ends[1]), int(ends[2])

@@ -67,14 +67,14 @@ def multitask(
     spec = multitask_spec(values, source(config))
     folder = directory(out)
     warn_if_slow(spec.settings.dtype, spec.settings.device)
-    from acculturate.journal import read_json
+    from acculturate.finished import RESULT, Result, read_record
     from acculturate.report import write_report
     from acculturate.watching import watching
 
     with watching(spec.candidates * len(spec.countries)) as watch:
         record = run(spec, folder, watch)
         for one in record["countries"]:
-            write_report(folder / one["code"], read_json(folder / one["code"] / "result.json"))
+            write_report(folder / one["code"], read_record(folder / one["code"] / RESULT, Result))
     if as_json:
         print_json(record)
     else:

@@ -92,8 +92,8 @@ def _show(record: dict[str, Any], out: Path) -> None:
     for name in (*(d.upper() for d in effects["dimensions"]), *(["own, held out"] if effects["heldout"] else [])):
         matrix.add_column(name, justify="right")
     for d, name in enumerate(effects["dimensions"]):
-        held = [f"{effects['heldout'][d][d]:.2f}"] if effects["heldout"] else []
-        matrix.add_row(name.upper(), *(f"{value:.2f}" for value in effects["measured"][d]), *held)
+        held = [_number(effects["heldout"][d][d], places=2)] if effects["heldout"] else []
+        matrix.add_row(name.upper(), *(_number(value, places=2) for value in effects["measured"][d]), *held)
     console.print(matrix)
     console.print()
     for sentence in record["sentences"]:
@@ -101,5 +101,5 @@ def _show(record: dict[str, Any], out: Path) -> None:
     console.print(f"Prompt, directions and record: {out}", soft_wrap=True)
 
 
-def _number(value: float | None, *, signed: bool = False) -> str:
-    return "–" if value is None else f"{value:+.1f}" if signed else f"{value:.1f}"
+def _number(value: float | None, *, signed: bool = False, places: int = 1) -> str:
+    return "–" if value is None else f"{value:{'+' if signed else ''}.{places}f}"

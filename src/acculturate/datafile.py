@@ -83,6 +83,10 @@ def _read(path: Path, most_mib: int) -> str:
         raise UserError(f"{path} is not UTF-8 text; save it in UTF-8.") from None
 
 
+MISSING = frozenset({"", "na", "#null!"})
+"""What a cell without a value holds, in lower case; #NULL! is what SPSS writes."""
+
+
 def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
     """Line number and stripped cells of the header and of every row that is not empty, all of one length.
 

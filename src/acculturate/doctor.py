@@ -67,7 +67,7 @@ def _embedded() -> Check:
 
 
 def _cache() -> Check:
-    from acculturate.loading import cache_folder
+    from acculturate.gguf_file import cache_folder
 
     try:
         folder = cache_folder()

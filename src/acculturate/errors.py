@@ -15,3 +15,10 @@ class UserError(Exception):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(shortened(legible(re.sub(r"\s*[\r\n]\s*", " ", sentence)), LONGEST))
+
+
+def first_line(error: object, length: int = 200) -> str:
+    """The first line of somebody else's error, without its full stop and cut short, for a sentence of ours."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    line = " ".join(lines[0].split()).rstrip(".")
+    return shortened(line, length)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from acculturate.errors import UserError
-from acculturate.journal import dump_json, read_json, write_whole
+from acculturate.finished import Front, read_record
+from acculturate.journal import dump_json
 from acculturate.prompts import FILE, SoftPrompt, read_prompts, write_prompt, write_prompts
+from acculturate.whole_file import write_whole
 
 FRONT, PROMPTS, PICK = "front.json", "front.safetensors", "pick.json"
 
@@ -31,12 +33,14 @@ def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float 
         raise UserError("Give either --point, the number of a point, or --survey-below, the survey loss to stay under.")
     if not (run / FRONT).is_file():
         raise UserError(f"There is no finished front in '{run}'; give the directory of acculturate pareto.")
-    front = read_json(run / FRONT)
-    points, prompts = front.get("points"), read_prompts(run / PROMPTS)
-    if front.get("schema") != 1 or not isinstance(points, list) or len(points) != len(prompts):
-        raise UserError(f"'{run}' does not hold a front of this version; give the directory of acculturate pareto.")
+    front, prompts = read_record(run / FRONT, Front), read_prompts(run / PROMPTS)
+    points = front["points"]
+    if [point["point"] for point in points] != list(range(1, len(prompts) + 1)):
+        raise UserError(f"The points in '{run / FRONT}' are not those of its prompts ({PROMPTS}); restore both.")
     index = _numbered(points, point) if point is not None else _cheapest(points, float(survey_below or 0.0))
-    strangers = [p.name for p in out.iterdir() if p.name not in (FILE, PICK)] if out.is_dir() else []
+    # Hidden names are those of scratch files, which a killed pick leaves.
+    there = [p.name for p in out.iterdir() if not p.name.startswith(".")] if out.is_dir() else []
+    strangers = [name for name in there if name not in (FILE, PICK)]
     if strangers or out.is_file():
         raise UserError(
             f"'{out}' holds other files already ({(strangers or [out.name])[0]}); choose another with --out."

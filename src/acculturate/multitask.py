@@ -19,13 +19,14 @@ from jaxtyping import Float
 
 from acculturate.audit import short_audit
 from acculturate.errors import UserError
+from acculturate.finished import RESULT, Multitask, finished
 from acculturate.formats import ROLES
-from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
+from acculturate.journal import RunDirectory, dump_json, read_json
 from acculturate.legible import shown
 from acculturate.methods import make_optimizer, method_name
 from acculturate.optimizers.dfgn import Parts
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
-from acculturate.record import result_of, write_evaluations
+from acculturate.record import EVALUATIONS, result_of, write_evaluations
 from acculturate.respondent import Interview, Respondent
 from acculturate.results import search_record
 from acculturate.scoring import Evaluation, Response, Survey, stacked
@@ -34,6 +35,7 @@ from acculturate.spec import MOST_TOKENS, RunSpec, make_spec, to_json
 from acculturate.starts import starting_prompts
 from acculturate.task import (
     Task,
+    check_window,
     in_float32,
     interview,
     made_with,
@@ -43,6 +45,7 @@ from acculturate.task import (
     space_of,
 )
 from acculturate.version import VERSION
+from acculturate.whole_file import write_whole
 
 RECORD = "multitask.json"
 SHARED_TOKENS = TOKENS = 2
@@ -128,10 +131,10 @@ def prepare_all(spec: MultitaskSpec) -> dict[str, Task]:
         code = task.target.code
         if code in tasks:
             raise UserError(f"The country {code} is named twice ('{name}' the second time); name each country once.")
-        if not re.fullmatch(r"\w[\w-]{0,59}", code):
+        if not re.fullmatch(r"\w[\w-]{,59}", code):
             raise UserError(
-                f"The code '{code}' of {task.target.country} cannot name a directory; use up to 60 letters, digits, "
-                "- and _."
+                f"The code '{code[:60]}' of {task.target.country} cannot name a directory; "
+                "use at most 60 letters, digits, - and _."
             )
         tasks[code] = task
     return tasks
@@ -241,11 +244,13 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
     instrument = next(iter(tasks.values())).instrument
     record = spec.to_json()
     directory = RunDirectory(out)
-    directory.check(record | {"files": named_files(first)})
-    if (out / RECORD).exists():
-        return read_json(out / RECORD)
+    files = {"files": named_files(first)}
+    beside = [EVALUATIONS, *(f"{code}/{name}" for code in tasks for name in (FILE, RESULT))]
+    if (done := finished(directory, record | files, RECORD, Multitask, beside=beside)) is not None:
+        return done
     watch("loading the model", None)
     respondent = Respondent(first.choice)
+    check_window(next(iter(tasks.values())), respondent)
     watch("laying out the questionnaire", None)
     ready = Ready(spec, tasks, respondent)
     watch("auditing the model", None)
@@ -277,9 +282,10 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
                 found=found,
                 watch=lambda stage, progress, code=code: watch(f"{code}, {stage}", progress),
             )
+            directory.check_held()
             (out / code).mkdir(exist_ok=True)
             write_prompt(out / code / FILE, prompts[code])
-            write_whole(out / code / "result.json", dump_json(results[code]))
+            write_whole(out / code / RESULT, dump_json(results[code]))
         write_evaluations(directory)
         write_whole(out / RECORD, dump_json(_record(spec, results, directory.lines())))
         return read_json(out / RECORD)

@@ -7,7 +7,7 @@ had and are wanted, prompt tuning is another tool's work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float
 
 from acculturate.errors import UserError
+from acculturate.finished import RESULT, MadeWith, Result, read_record
 from acculturate.gradient import Slope
-from acculturate.journal import read_json
 from acculturate.legible import shown
 from acculturate.objective import Objective
 from acculturate.respondent import Respondent
@@ -77,29 +77,38 @@ class OracleRecord:
 
 def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None] = lambda line: None) -> OracleRecord:
     """Descend from the start of a finished run; raises ``UserError`` where there is none. Writes nothing."""
-    if not (run / "result.json").is_file():
+    if not (run / RESULT).is_file():
         raise UserError(f"There is no finished run in '{run}'; give the directory of one (acculturate align).")
-    result = read_json(run / "result.json")
-    if "together_with" in result.get("search", {}):
+    result = read_record(run / RESULT, Result)
+    rows = {row["id"]: row for row in result["rows"]}
+    untuned, tuned = _losses(rows["naive"]), _losses(rows["tuned"])
+    if "together_with" in result["search"]:
         raise UserError("This prompt was found in a run for several countries; the oracle follows runs of align only.")
-    spec = make_spec(result.get("spec", {}), f"'{run / 'result.json'}'")
+    spec = make_spec(result["spec"], f"'{run / RESULT}'")
     if spec.quantize != "none":
         raise UserError("This run's model is quantised and has no gradients to go by; the oracle cannot be asked.")
     if spec.heldout_items:
         raise UserError("This run held items out of its search; the oracle would see them, so it cannot be asked.")
+    made_with = read_record(run / "spec.json", MadeWith)
     task = prepare(spec)
     watch("loading the model")
     respondent = Respondent(replace(spec.choice, dtype="float32"))
-    if respondent.identity != result["model"] or named_files(spec) != read_json(run / "spec.json").get("files"):
+    if respondent.identity != result["model"] or named_files(spec) != made_with.get("files"):
         raise UserError(f"The model or a file of the run in '{run}' has changed since; restore it, or make a new run.")
     curve = _descend(task, respondent, descent, watch)
-    rows = {row["id"]: row for row in result["rows"]}
-    untuned, tuned = (
-        (float(row["train"]["loss"]), None if row["heldout"] is None else float(row["heldout"]["loss"]))
-        for row in (rows["naive"], rows["tuned"])
-    )
     search = result["search"]
     return OracleRecord(str(run), search["optimizer"], search["evaluations"], untuned, tuned, tuple(curve))
+
+
+def _losses(row: Mapping[str, Any]) -> tuple[float, float | None]:
+    """A row's survey losses on the trained and, where there are any, on the held-out formats."""
+    losses = [None if row[role] is None else row[role]["loss"] for role in ("train", "heldout")]
+    if losses[0] is None or (row["heldout"] is not None and losses[1] is None):
+        raise UserError(
+            f"The run has no loss in the row '{row['label']}', because answers were missing; "
+            "there is nothing to set the oracle beside."
+        )
+    return losses[0], losses[1]
 
 
 def _descend(task: Task, respondent: Respondent, how: Descent, watch: Callable[[str], None]) -> list[Point]:

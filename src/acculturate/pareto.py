@@ -20,8 +20,9 @@ from acculturate.audit import short_audit
 from acculturate.baselines import flat_response
 from acculturate.datafile import user_path
 from acculturate.errors import UserError
+from acculturate.finished import Front, finished
 from acculturate.formats import ROLES, parse_format, questionnaire
-from acculturate.front import FRONT, write_front
+from acculturate.front import FRONT, PROMPTS, write_front
 from acculturate.instruments import Instrument
 from acculturate.journal import RunDirectory, read_json
 from acculturate.loading import sha256_of
@@ -37,7 +38,7 @@ from acculturate.search import Search, Watch, silent, unpack_search
 from acculturate.spaces import Space
 from acculturate.spec import RunSpec, to_json
 from acculturate.starts import starting_prompts
-from acculturate.task import Task, in_float32, interview, made_with, named_files, prepare, space_of
+from acculturate.task import Task, check_window, in_float32, interview, made_with, named_files, prepare, space_of
 from acculturate.version import VERSION
 
 UNTUNED = "untuned"
@@ -156,11 +157,11 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dic
     files = named_files(spec) | ({"against": sha256_of(second.file)} if second.file is not None else {})
     record = _settings(spec) | {"against": against, "files": files}
     directory = RunDirectory(out)
-    directory.check(record)
-    if (out / FRONT).exists():
-        return read_json(out / FRONT)
+    if (done := finished(directory, record, FRONT, Front, beside=[PROMPTS])) is not None:
+        return done
     watch("loading the model", None)
     respondent = Respondent(spec.choice)
+    check_window(task, respondent)
     watch("laying out the questionnaire", None)
     search, start = _ready(task, respondent, second, optimizer, budget)
     watch("auditing the model", None)
@@ -184,6 +185,7 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dic
             found = short_audit(respondent, task.instrument)
         measured, kept = _measured(task, respondent, second, prompts)
         front = _described(task, respondent, second) | measured | {"search": searched, "audit": found.to_json()}
+        directory.check_held()
         write_front(out, front, [SoftPrompt(prompts[i], spec.slot, respondent.identity) for i in kept])
         return read_json(out / FRONT)
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from acculturate.errors import UserError
-from acculturate.journal import write_whole
+from acculturate.peft_prompt import CONFIG, WEIGHTS, read_peft
+from acculturate.tensor_file import DamagedFileError, read_tensors, write_tensors
 
 FILE = "prompt.safetensors"
 _ABOUT = "acculturate"
@@ -43,44 +40,57 @@ def write_prompts(path: Path, prompts: Sequence[SoftPrompt]) -> None:
 
 
 def _write(path: Path, name: str, vectors: np.ndarray, slot: str, identity: dict[str, str]) -> None:
-    about = {"format": 1, "slot": slot, "model": identity}
-    # One entry: safetensors writes several in an order that changes from process to process.
-    write_whole(path, save({name: vectors.astype(np.float32)}, {_ABOUT: json.dumps(about, sort_keys=True)}))
+    write_tensors(path, _ABOUT, {name: vectors.astype(np.float32)}, {"format": 1, "slot": slot, "model": identity})
+
+
+def prompt_file(path: Path) -> Path:
+    """The file of the prompt that a path names: itself, or that of a run or of a PEFT adapter in the directory."""
+    if not path.is_dir():
+        return path
+    return path / WEIGHTS if not (path / FILE).exists() and (path / CONFIG).exists() else path / FILE
 
 
 def read_prompt(path: Path) -> SoftPrompt:
-    """Read a prompt file, or the one in a run directory; raises ``UserError`` when there is none to read."""
-    file = path / FILE if path.is_dir() else path
+    """Read a prompt file, the one in a run directory, or a PEFT adapter; ``UserError`` when there is none to read."""
+    file = prompt_file(path)
+    if file.name == WEIGHTS and (file.parent / CONFIG).exists():
+        vectors, identity = read_peft(file.parent)
+        return SoftPrompt(vectors, "before_bos", identity)
     if not file.is_file():
-        raise UserError(f"There is no soft prompt at '{file}'; give a run directory or a .safetensors file.")
-    try:
-        vectors, about = _read(file, "prompt", 2)
-        return SoftPrompt(vectors, str(about["slot"]), dict(about["model"]))
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(
-            f"'{file}' is not a soft prompt of acculturate (expected a finite matrix 'prompt', its slot and model); "
-            "give the prompt.safetensors of a run."
+            f"There is no soft prompt at '{file}'; give a run directory, a .safetensors file or a PEFT adapter."
+        )
+    try:
+        return SoftPrompt(*_read(file, "prompt", 2))
+    except DamagedFileError as error:
+        raise UserError(
+            f"'{file}' is not a soft prompt of acculturate (expected a finite matrix 'prompt', its slot and model) or "
+            "is damaged; give the prompt.safetensors of a run."
         ) from error
 
 
 def read_prompts(file: Path) -> list[SoftPrompt]:
     """What ``write_prompts`` wrote; raises ``UserError`` when there is none to read."""
     try:
-        vectors, about = _read(file, "prompts", 3)
-        return [SoftPrompt(one, str(about["slot"]), dict(about["model"])) for one in vectors]
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        vectors, slot, identity = _read(file, "prompts", 3)
+    except DamagedFileError as error:
         raise UserError(
-            f"'{file}' does not hold the prompts of a front; give the directory of a finished run."
+            f"'{file}' does not hold the prompts of a front or is damaged; give the directory of a finished run."
         ) from error
+    return [SoftPrompt(one, slot, identity) for one in vectors]
 
 
-def _read(file: Path, name: str, axes: int) -> tuple[np.ndarray, dict[str, Any]]:
-    with safe_open(file, framework="np") as stored:
-        about = json.loads((stored.metadata() or {})[_ABOUT])
-        vectors = stored.get_tensor(name).astype(np.float32)
-    if vectors.ndim != axes or not len(vectors) or not np.isfinite(vectors).all():
-        raise ValueError("the tensor is not an array of finite numbers")
-    return vectors, about
+def _read(file: Path, name: str, axes: int) -> tuple[np.ndarray, str, dict[str, str]]:
+    """Vectors, slot and model of a file."""
+    tensors, about = read_tensors(file, _ABOUT)
+    vectors, slot, identity = tensors.get(name), about.get("slot"), about.get("model")
+    if vectors is None or vectors.ndim != axes or not vectors.size or vectors.dtype.kind != "f":
+        raise DamagedFileError("there is no such array")
+    if not isinstance(slot, str) or not np.isfinite(vectors).all():
+        raise DamagedFileError("its slot or its numbers are not those of a prompt")
+    if not isinstance(identity, dict) or not all(isinstance(value, str) for value in identity.values()):
+        raise DamagedFileError("it does not name its model")
+    return vectors.astype(np.float32), slot, identity
 
 
 def check_fits(prompt: SoftPrompt, identity: dict[str, str], hidden: int) -> str | None:
@@ -90,8 +100,10 @@ def check_fits(prompt: SoftPrompt, identity: dict[str, str], hidden: int) -> str
             f"The soft prompt has vectors of width {prompt.vectors.shape[1]}, this model's embeddings have {hidden}; "
             f"use the model it was found with ({prompt.identity.get('model', 'unknown')})."
         )
-    for key in ("sha256", "revision", "config_sha256"):
+    for key in ("sha256", "revision", "config_sha256", "files_sha256"):
         if key in prompt.identity and key in identity and prompt.identity[key] != identity[key]:
+            if len(prompt.identity[key]) != len(identity[key]):
+                continue  # the name of a branch, as PEFT keeps it, says nothing about the hash of a commit
             return (
                 f"This prompt was found with another model ({prompt.identity.get('model', 'unknown')}, {key} "
                 f"{prompt.identity[key][:12]}); its scores on this one mean little."

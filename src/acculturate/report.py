@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 from acculturate import charts
 from acculturate.charts import Axis, Series, number, words
 from acculturate.errors import UserError
+from acculturate.whole_file import write_whole
 
 FILE_NAME = "report.html"
 SCHEMA = 1
@@ -64,14 +65,22 @@ def write_report(run_dir: Path, result: Mapping) -> Path:
 
 
 def write_page(path: Path, page: str) -> Path:
-    """Write an HTML page, whole or not at all, and return its path; raises ``UserError`` when it cannot be."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write an HTML page, whole or not at all, and return its path; raises ``UserError`` when it cannot be.
+
+    A finished run may stand where nothing can be written: a page that is there already is left alone, and an older one
+    is kept with a warning.
+    """
+    # A lone surrogate may stand in JSON but not in UTF-8: one odd character must not cost the report.
+    content = page.encode("utf-8", "replace")
     try:
-        # A lone surrogate may stand in JSON but not in UTF-8: one odd character must not cost the report.
-        part.write_bytes(page.encode("utf-8", "replace"))
-        part.replace(path)
+        if not path.is_file() or path.read_bytes() != content:
+            write_whole(path, content)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        if path.is_file():
+            warnings.warn(
+                f"The page {path} stays as it was: it cannot be written anew ({error.strerror}).", stacklevel=3
+            )
+            return path
         raise UserError(
             f"The report cannot be written to {path} ({error.strerror}); name an existing run directory that "
             "you may write to."
@@ -87,7 +96,7 @@ def render(result: Mapping) -> str:
     _check(result)
     try:
         return _page(result)
-    except (KeyError, jinja2.UndefinedError) as error:
+    except (KeyError, jinja2.UndefinedError, RecursionError) as error:
         raise UserError(
             f"The result is incomplete ({error}); give a finished run's result.json, or re-issue it."
         ) from error

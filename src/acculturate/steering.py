@@ -7,7 +7,6 @@ without the others. Whether that is true is then measured, in float32, on format
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,11 +15,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from safetensors.numpy import save
 
 from acculturate.datafile import nearest
 from acculturate.errors import UserError
-from acculturate.journal import RunDirectory, dump_json, read_json, write_whole
+from acculturate.finished import RESULT, MadeWith, Result, Steered, finished, read_record
+from acculturate.journal import RunDirectory, dump_json, read_json
 from acculturate.loading import sha256_of
 from acculturate.methods import make_optimizer
 from acculturate.optimizers.dfgn import DFGN, DFGNState, corrected, score_slopes, structured
@@ -41,7 +40,11 @@ from acculturate.task import (
     space_around,
     validation,
 )
+from acculturate.tensor_file import write_tensors
 from acculturate.version import VERSION
+from acculturate.whole_file import write_whole
+
+RECORD, DIRECTIONS = "steer.json", "directions.safetensors"
 
 STEP = 5.0
 """Points that a step along a steering direction is predicted to give when its effects are measured."""
@@ -82,7 +85,7 @@ def read_run(path: Path) -> FinishedRun:
     """A finished DFGN run, left as it is; ``UserError`` when the directory holds none."""
     if not (path / "spec.json").is_file():
         raise UserError(f"There is no run at '{path}'; give the directory of a finished acculturate align.")
-    record = read_json(path / "spec.json")
+    record = read_record(path / "spec.json", MadeWith)
     if "steered_from" in record:
         raise UserError(f"'{path}' holds a steered prompt; give the run of acculturate align that it came from.")
     if record.get("method") != "dfgn":
@@ -90,7 +93,7 @@ def read_run(path: Path) -> FinishedRun:
         raise UserError(f"The run at '{path}' was made with {used}; steering needs the model of a run with dfgn.")
     if isinstance(record.get("country"), list):
         raise UserError(f"'{path}' holds a run for several countries; steering takes runs of acculturate align.")
-    if not (path / "result.json").is_file():
+    if not (path / RESULT).is_file():
         raise UserError(f"The run at '{path}' is not finished; give its acculturate align command again to finish it.")
     spec = make_spec({key: record[key] for key in RunSpec.model_fields if key in record}, f"'{path / 'spec.json'}'")
     stored = RunDirectory(path).newest()
@@ -102,13 +105,14 @@ def read_run(path: Path) -> FinishedRun:
             f"The run at '{path}' ended before it probed a direction; make one with a larger --budget "
             f"(its first {spec.population} evaluations are the starting prompts, and then it may compare some of them)."
         )
-    result = read_json(path / "result.json")
-    try:
-        tuned = next(row for row in result["rows"] if row["id"] == "tuned")
-        scores, warning = dict(tuned["train"]["scores"]), result["audit"]["warning"]
-    except (KeyError, TypeError, StopIteration) as error:
-        raise UserError(f"'{path / 'result.json'}' is not the result of this version's align.") from error
-    return FinishedRun(spec, record, sha256_of(path / "result.json"), read_prompt(path), state, scores, warning)
+    result = read_record(path / RESULT, Result)
+    scores = next(row["train"]["scores"] for row in result["rows"] if row["id"] == "tuned")
+    if any(score is None for score in scores.values()):
+        raise UserError(
+            f"The prompt of the run at '{path}' left questions without an answer; steering needs all scores."
+        )
+    warning = (result["audit"] or {}).get("warning")
+    return FinishedRun(spec, record, sha256_of(path / RESULT), read_prompt(path), state, scores, warning)
 
 
 def steering_task(run: FinishedRun, wanted: Mapping[str, float], free: bool) -> Task:
@@ -188,7 +192,10 @@ class Steering:
     @cached_property
     def own(self) -> Evaluation:
         """The run's prompt, on the trained formats and with what is wanted now."""
-        return self.evaluate(self.run.prompt.vectors[None])[0]
+        found = self.evaluate(self.run.prompt.vectors[None])[0]
+        if not np.isfinite(found.loss):
+            raise UserError("The run's prompt gives no numbers in float32, so nothing can be steered from it.")
+        return found
 
     @property
     def state(self) -> DFGNState:
@@ -208,7 +215,8 @@ class Steering:
         """
         moves = STEP * steering_moves(self.survey, state)[0]
         seen = self.evaluate(self.space.decode(moves @ state.directions).astype(np.float32))
-        return corrected(state, moves, seen)
+        answered = [i for i, one in enumerate(seen) if np.isfinite(one.loss)]
+        return corrected(state, moves[answered], [seen[i] for i in answered]) if answered else state
 
     def directions(self, state: DFGNState, step: float = STEP) -> Directions:
         """The steering directions with what they do over ``step`` points, measured on all formats."""
@@ -271,9 +279,8 @@ def steer(
     task = steering_task(found, wanted, free)
     request = {"steered_from": found.digest, "set": _named(found, wanted), "free": free, "budget": budget}
     directory = RunDirectory(out)
-    directory.check(request)
-    if (out / "steer.json").exists():
-        return read_json(out / "steer.json")
+    if (done := finished(directory, request, RECORD, Steered, beside=(FILE, DIRECTIONS))) is not None:
+        return done
     watch("loading the model", None)
     choice = found.spec.choice
     respondent = Respondent(choice if choice.quantize != "none" else replace(choice, dtype="float32"))
@@ -288,10 +295,11 @@ def steer(
         prompt, progress = steering.search(state, budget, directory, watch)
         watch("measuring in float32", None)
         record = request | _record(steering, directions, prompt, progress)
+        directory.check_held()
         write_prompt(out / FILE, prompt)
-        _write_directions(out / "directions.safetensors", directions, steering)
-        write_whole(out / "steer.json", dump_json(record))
-        return read_json(out / "steer.json")
+        _write_directions(out / DIRECTIONS, directions, steering)
+        write_whole(out / RECORD, dump_json(record))
+        return read_json(out / RECORD)
 
 
 def _check_same(run: FinishedRun, respondent: Respondent, path: Path) -> None:
@@ -381,5 +389,5 @@ def _write_directions(path: Path, directions: Directions, steering: Steering) ->
         "model": steering.run.prompt.identity,
     }
     tensors = {"directions": directions.vectors, "predicted": directions.predicted, "measured": directions.measured}
-    whole = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in tensors.items()}
-    write_whole(path, save(whole, {"acculturate": json.dumps(about, sort_keys=True)}))
+    whole = {name: np.asarray(values, dtype=np.float32) for name, values in tensors.items()}
+    write_tensors(path, "acculturate", whole, about)

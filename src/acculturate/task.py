@@ -22,8 +22,9 @@ from acculturate.loading import sha256_of
 from acculturate.methods import make_optimizer, method_name
 from acculturate.objective import Objective, Unasked, survey_of
 from acculturate.optimizers import Optimizer
-from acculturate.prompts import FILE
-from acculturate.respondent import Interview, Respondent
+from acculturate.prompts import prompt_file
+from acculturate.respondent import Context, Interview, Respondent
+from acculturate.sampling import Sampling
 from acculturate.scoring import Response, Survey
 from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec
@@ -125,8 +126,7 @@ def named_files(spec: RunSpec) -> dict[str, str]:
     names = {"instrument": spec.instrument, "wording": spec.wording, "targets": spec.targets}
     paths = {key: user_path(name) for key, name in names.items() if name is not None}
     if spec.warm_start is not None:
-        given = user_path(spec.warm_start)
-        paths["warm_start"] = given / FILE if given.is_dir() else given
+        paths["warm_start"] = prompt_file(user_path(spec.warm_start))
     return {key: sha256_of(path) for key, path in paths.items() if path.is_file()}
 
 
@@ -140,6 +140,15 @@ def made_with(spec: RunSpec, respondent: Respondent, method: str | None = None) 
         "model_identity": respondent.identity,
         "files": named_files(spec),
     }
+
+
+def check_window(task: Task, respondent: Respondent) -> None:
+    """Refuse, before a search, formats whose questions the model cannot read whole when all of them are measured."""
+    spec = task.spec
+    sequences = respondent.sequences(task.everything, spec.slot, Context())
+    respondent.check_window(sequences, spec.tokens)
+    if spec.sampled:
+        respondent.check_window(sequences, spec.tokens + Sampling().max_new_tokens, "its soft prompt and a reply")
 
 
 def searched_survey(task: Task, role: str, untuned: Callable[[], Response]) -> Survey:

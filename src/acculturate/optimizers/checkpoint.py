@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -40,7 +40,7 @@ def pack(state: Any) -> tuple[dict[str, np.ndarray], dict[str, Scalar]]:
 
 
 def unpack(cls: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Scalar]) -> S:
-    """The state that ``pack`` took apart; UserError unless the names are exactly the fields of ``cls``."""
+    """The state that ``pack`` took apart; UserError unless names and kinds are those of the fields of ``cls``."""
     expected = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType]
     found = set(arrays) | set(scalars)
     if found != expected or len(found) != len(arrays) + len(scalars):
@@ -49,7 +49,23 @@ def unpack(cls: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str,
             f"The checkpoint does not fit {cls.__name__} (differing fields: {odd}); it was written by "
             "another optimizer or version: resume with the version that wrote it or start a new run."
         )
-    values: dict[str, Any] = dict(scalars)
-    for name, array in arrays.items():
-        values[name] = float(array) if array.ndim == 0 else array
+    values = {field.name: _value(cls, field, {**arrays, **scalars}[field.name]) for field in fields(cls)}  # pyright: ignore[reportArgumentType]
     return cls(**values)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (float, int), "str": (str,), "bool": (bool,)}
+
+
+def _value(cls: type, field: Field[Any], value: Any) -> Any:
+    """The value of a field; UserError where it is of another kind than the field."""
+    declared = str(getattr(field.type, "__name__", field.type))
+    kinds = _KINDS.get(declared)
+    if kinds is not None and float in kinds and isinstance(value, np.ndarray) and value.size == 1:
+        value = float(value.reshape(()))  # NaN or infinity
+    fits = isinstance(value, kinds) if kinds is not None else "ndarray" not in declared or isinstance(value, np.ndarray)
+    if not fits or (isinstance(value, bool) and declared in ("int", "float")):
+        raise UserError(
+            f"The checkpoint does not fit {cls.__name__} ({field.name} is no {declared.split('[')[0]}); it is damaged "
+            "or was written by another version: resume with the version that wrote it or start a new run."
+        )
+    return value

@@ -326,7 +326,8 @@ def corrected(
     much shorter than ``blur`` change next to nothing.
     """
     with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
-        change = np.nan_to_num(np.stack([structured(e.response) for e in seen]) - state.center_answers)
+        change = np.stack([structured(e.response) for e in seen]) - state.center_answers
+    change = np.nan_to_num(change, nan=0.0, posinf=0.0, neginf=0.0)
     missed = change - np.tensordot(coefficients, state.slopes, axes=1)
     gain = np.linalg.pinv(coefficients)
     if blur:
