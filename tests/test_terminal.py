@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -201,13 +202,19 @@ class TestStreams:
 
 class TestWarnings:
     def test_ours_are_sentences_and_those_of_libraries_are_hidden(self, capsys):
-        ours = str(Path(cli.__file__).with_name("respondent.py"))
+        def module(name: str) -> Callable[..., None]:
+            space: dict = {"__name__": name}
+            exec("import warnings\ndef f(*args, **more): warnings.warn(*args, **more)", space)
+            return space["f"]
+
+        ours, theirs = module("acculturate.example"), module("torch.example")
         with warnings.catch_warnings():
             warn_in_sentences()
-            for _ in range(3):
-                warnings.warn_explicit(f"Look\nhere {HOSTILE}", UserWarning, ours, 7, "acculturate.respondent")
-            warnings.warn_explicit("for developers", UserWarning, "/site/torch/x.py", 7, "torch.x")
-            warnings.warn_explicit("soon gone", FutureWarning, ours, 7, "acculturate.respondent")
+            for level in (1, 2, 9):
+                ours(f"Look\nhere {HOSTILE}", stacklevel=level)
+            ours("soon gone", FutureWarning)
+            theirs("for developers")
+            theirs("for developers too", stacklevel=2)
         assert capsys.readouterr().err == f"acculturate: warning: Look here {legible(HOSTILE.replace(chr(13), ' '))}\n"
 
     def test_an_emulated_precision_is_said_before_the_run(self, tiny, capsys, monkeypatch):

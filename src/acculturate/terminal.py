@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import sys
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
-from typing import NoReturn, TextIO
+from types import FrameType
+from typing import NoReturn
 
 import rich.console
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from acculturate.legible import STEERING, legible, shortened
-
-_PACKAGE = str(Path(__file__).parent)
 
 
 class Console(rich.console.Console):
@@ -103,20 +102,24 @@ def warn_in_sentences() -> None:
     """Show this program's warnings as sentences, each once; those of libraries speak to their developers."""
     said: set[str] = set()
 
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
+    def show(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
         text = shortened(" ".join(str(message).split()), 1000)
-        if filename.startswith(_PACKAGE) and issubclass(category, UserWarning) and text not in said:
+        if _warned_by_us(sys._getframe()) and text not in said:
             said.add(text)
             complain(f"warning: {text}")
 
     if not sys.warnoptions:  # else somebody asked for another way
         warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", category=UserWarning, module=r"acculturate\b")
+        warnings.simplefilter("always", UserWarning)
         warnings.showwarning = show
+
+
+def _warned_by_us(frame: FrameType | None) -> bool:
+    """Whether a module of ours called ``warn``; the place that a warning names is whatever its level leads to."""
+    names: list[str] = []
+    while frame is not None:
+        names.append(str(frame.f_globals.get("__name__")))
+        frame = frame.f_back
+    after = itertools.dropwhile(lambda name: name != "warnings", names)
+    caller = next(itertools.dropwhile(lambda name: name == "warnings", after), "")
+    return caller.startswith("acculturate.")
