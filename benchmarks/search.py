@@ -187,7 +187,7 @@ def spec_of(settings: Mapping[str, Any], method: str, start: str | None, seed: i
 def described(task: Task, identity: Mapping[str, str]) -> dict[str, Any]:
     """What two cells must share to stand in one table. No path of this machine is in it."""
     name, spec = identity["model"], task.spec
-    known = ("sha256", "revision", "config_sha256", "weights_listing")
+    known = ("sha256", "revision", "config_sha256", "files_sha256")
     views = {role: list(asked.view_names) if asked else [] for role, asked in task.questionnaires.items()}
     return {
         "model": Path(name).name if Path(name).expanduser().exists() else name,

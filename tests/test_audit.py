@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -19,11 +20,14 @@ from synthetic import (
 
 from acculturate import audit as audits
 from acculturate.audit import audit, default_formats, default_targets
+from acculturate.cloze_audit import cloze_audit
 from acculturate.errors import UserError
 from acculturate.formats import Format, parse_format, questionnaire
 from acculturate.instruments import load_instrument
-from acculturate.respondent import Context
-from acculturate.scoring import Survey
+from acculturate.loading import ModelChoice
+from acculturate.measure import ANSWERS, audit_model
+from acculturate.respondent import Context, Respondent
+from acculturate.scoring import Response, Survey
 
 VSM = load_instrument("vsm2013")
 AXES = load_instrument("values_map")
@@ -218,3 +222,86 @@ def test_the_embedded_model_answers_by_position():
     assert found.verdict == audits.POSITION
     assert -1 <= found.order_correlation < -0.5
     assert found.noise and "only tune noise" in found.warning
+
+
+def by_wording(agreement: float, seed: int = 0):
+    """Option texts: every wording has item means of its own beside shared ones, and every scale a level of its own."""
+    levels = {scale: 0.8 * k for k, scale in enumerate(VSM.scales)}
+    own = np.random.default_rng(seed).standard_normal((9, 24))
+
+    def ask(asked, context):
+        means = np.array([levels[item.scale] for item in VSM.items])
+        options = np.arange(5)
+        out = []
+        for form in asked.formats:
+            at = means + 0.5 * (agreement * own[8] + (1 - agreement) * own[form.variant])
+            logits = -((options - at[:, None]) ** 2)
+            out.append(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
+        return Response(np.stack(out), np.full((len(out), 24), 2e-4))
+
+    return ask
+
+
+@pytest.mark.parametrize(("agreement", "verdict"), [(1.0, audits.READS), (0.75, audits.READS), (0.0, None)])
+def test_option_texts_are_judged_between_wordings_and_within_scales(agreement, verdict):
+    found = cloze_audit(by_wording(agreement), VSM)
+    assert len(found.presentations) == 4 and found.answers == "cloze"
+    if verdict is None:  # item means agree over all items, because scales differ; within them they do not
+        assert found.verdict in (audits.WORDING, audits.WEAK)
+        assert abs(found.wording_correlation) < 0.3 and "Over all items it is +0.9" in " ".join(found.sentences)
+    else:
+        assert found.verdict == verdict and found.warning is None
+    said = " ".join(found.sentences)
+    assert "of the next token" not in said and "nan" not in said
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False))["mass"] is None
+
+
+def test_option_texts_that_say_nothing_are_flat_and_one_wording_is_not_enough():
+    same = lambda asked, context: Response(  # noqa: E731
+        np.full((len(asked.formats), 24, 5), np.log(0.2)), np.full((len(asked.formats), 24), 2e-4)
+    )
+    assert cloze_audit(same, VSM).verdict == audits.FLAT
+    one = cloze_audit(by_wording(1.0), VSM, formats=[Format()])
+    assert one.verdict == audits.ONE_WORDING and "With one wording" in one.sentences[-1]
+    nothing = cloze_audit(silent(), VSM, targets=TARGETS)
+    assert nothing.verdict == audits.NO_ANSWER and "nan" not in " ".join(nothing.sentences)
+
+
+@pytest.mark.slow
+def test_every_way_of_answering_is_audited_on_a_real_model(tiny):
+    for answers in ANSWERS:
+        found = audit_model(Respondent(ModelChoice(tiny)), VSM, answers, short=True)
+        assert found.answers == answers and found.verdict
+        said = " ".join(found.sentences)
+        assert ("probability of the next token" in said) == (answers == "probabilities")
+        assert "nan" not in said
+
+
+def test_a_constant_model_is_called_flat_and_its_scores_are_the_constant():
+    def constant(asked, context):  # every one of 50,000 tokens is as likely
+        return Response(
+            np.full((len(asked.formats), 24, 5), np.log(0.2)), np.full((len(asked.formats), 24), 5 / 50_000)
+        )
+
+    found = check(constant)
+    assert found.verdict == audits.FLAT and all(p.verdict == audits.FLAT for p in found.presentations)
+    assert list(found.scores.values()) == pytest.approx([50.0] * 6, abs=1e-9)
+    assert any("exactly the constant" in sentence for sentence in found.sentences)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6, 0.3])
+@pytest.mark.parametrize("answers", ["probabilities", "sampled"])
+def test_no_sentence_holds_a_nan(share, answers):
+    lost = np.random.default_rng(0).random((16, 24)) < share
+
+    def ask(asked, context):
+        found = expert(MEANS)(asked, context)
+        rows = np.resize(lost, found.mass.shape)
+        found.logprobs[rows], found.mass[rows] = np.nan, np.nan
+        return found
+
+    found = audit(ask, VSM, targets=TARGETS, answers=answers)
+    assert not re.search(r"\bnan\b|nan%", " ".join(found.sentences))
+    assert json.dumps(found.to_json(), allow_nan=False)
+    if answers == "sampled":
+        assert "repl" in found.sentences[0] and "next token" not in found.sentences[0]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from architectures import small_instrument, tiny_model_dir
 
-from acculturate import bench
+from acculturate import bench, machine
 from acculturate.bench import ENGINE, FLOOR, FULL_HEAD, GENERATE, BenchPlan, format_table, run_bench
 from acculturate.errors import UserError
 from acculturate.loading import ModelChoice
@@ -23,6 +23,12 @@ PLAN = BenchPlan(n_tokens=2, repeats=1, checked=4, generated=1, instrument=small
 @pytest.fixture(scope="module")
 def choice(tmp_path_factory) -> ModelChoice:
     return ModelChoice(str(tiny_model_dir(tmp_path_factory)), device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def _precisions_cost_the_same(monkeypatch) -> None:
+    """Whatever this machine has instructions for."""
+    monkeypatch.setattr(machine, "cost_of", lambda dtype: 1.0)
 
 
 def _rows(table, method, dtype="float32"):
@@ -80,6 +86,22 @@ def test_a_precision_of_the_users_is_the_only_one_timed(choice) -> None:
     assert {row.dtype for row in table.rows} == {"bfloat16"}
     (note,) = (note for note in table.notes if "by population" in note)
     assert re.search(r"bfloat16, s/cand by population: 1: \S+, 4: \S+; process at [\d,]+ MiB\.", note)
+
+
+def test_an_emulated_precision_is_left_out_unless_it_is_asked_for(choice, monkeypatch) -> None:
+    monkeypatch.setattr(machine, "cost_of", lambda dtype: 31.4)
+    plan = BenchPlan(**{**vars(PLAN), "slots": ("user_end",), "generated": 1})
+    said = []
+    table = run_bench(choice, plan, said.append)
+    assert {row.dtype for row in table.rows} == {"float32"}
+    assert any(
+        note.startswith("bfloat16 was left out. This processor computes in bfloat16 about 31 times as slowly")
+        for note in table.notes
+    )
+    for row in table.rows:
+        assert f"{row.method} {row.slot} float32: {row.seconds:.3g} s per candidate" in said, "rows as they are known"
+    asked_for = run_bench(ModelChoice(choice.name, dtype="bfloat16", device="cpu"), plan)
+    assert {row.dtype for row in asked_for.rows} == {"bfloat16"}
 
 
 @pytest.mark.parametrize(

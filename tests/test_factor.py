@@ -5,7 +5,10 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from acculturate.audit import asking, audit
 from acculturate.errors import UserError
 from acculturate.factor import (
     bartlett,
@@ -15,8 +18,13 @@ from acculturate.factor import (
     principal_axes,
     varimax,
 )
+from acculturate.formats import LAYOUTS, parse_format, present, questionnaire
 from acculturate.instrument_fit import fit_instrument
 from acculturate.instruments import load_instrument, score_item_means
+from acculturate.loading import ModelChoice
+from acculturate.measure import Asking, score_model
+from acculturate.missing_codes import values_apart
+from acculturate.respondent import Respondent
 
 TRUE = np.zeros((9, 2))
 TRUE[:4, 0] = [0.8, 0.7, -0.75, 0.65]
@@ -38,7 +46,7 @@ def write(path, answers, ids=IDS, gaps=0.0):
         out = csv.writer(file)
         out.writerow(ids)
         for row in answers:
-            out.writerow(["" if rng.random() < gaps else int(v) for v in row])
+            out.writerow(["" if rng.random() < gaps or np.isnan(v) else int(v) for v in row])
     return path
 
 
@@ -140,7 +148,15 @@ def test_noise_is_called_noise(tmp_path):
         ("a,a,c\n1,2,3\n", "'a' stands more than once"),
         ("a b,b,c\n1,2,3\n", "'a b' cannot name an item"),
         ("a,b,c\n1,2,3\n1,3,2\n1,1,1\n1,2,2\n", "column a: everyone gave the same answer"),
-        ("a,b,c\n1,2,99\n2,3,2\n3,1,1\n1,2,2\n", "more than 9 options"),
+        (
+            "a,b,c\n1,2,99\n2,3,2\n3,1,1\n1,2,2\n",
+            "99 in c .1 of 12 answers.. Give --missing 99 if they stand for no answer\\.$",
+        ),
+        (
+            "a,b,c\n1,2,12\n2,3,2\n3,1,1\n1,2,2\n1,2,3\n" + "".join(f"1,2,{n}\n" for n in range(4, 12)),
+            "1 to 12 has 12 options",
+        ),
+        ("a,b,c\n1,2,DK\n2,3,2\n3,1,1\n1,2,2\n", "found 'DK'; if it stands for no answer, name it with --missing"),
         ("a,b,c\n1,2,3\n2,3,2\n", "more people than items"),
         ("", "expected a header"),
     ],
@@ -158,3 +174,102 @@ def test_answers_outside_the_scale_and_too_many_factors(tmp_path):
         fit_instrument(path, scale=(1, 4))
     with pytest.raises(UserError, match="5 factors were asked of 9 items"):
         fit_instrument(path, factors=5)
+
+
+GROUPS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+
+
+def rated(low: int, high: int, n: int = 400, seed: int = 7) -> np.ndarray:
+    """Answers to eight items of two dimensions on one scale, every value about equally often."""
+    rng = np.random.default_rng(seed)
+    latent = rng.standard_normal((n, 2))[:, GROUPS] * 0.8 + 0.6 * rng.standard_normal((n, 8))
+    ranks = latent.argsort(axis=0).argsort(axis=0)
+    return low + ranks * (high - low + 1) // n
+
+
+def coded(answers: np.ndarray, codes: list[int], share: float = 0.08) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    return np.where(rng.random(answers.shape) < share, rng.choice(codes, answers.shape), answers)
+
+
+@pytest.mark.parametrize(
+    ("scale", "codes"),
+    [((1, 5), [9]), ((1, 4), [-1, -2]), ((1, 4), [8, 9]), ((1, 7), [97, 98, 99]), ((1, 2), [-2, -1]), ((1, 7), [9]),
+     ((0, 1), [9]), ((1, 10), [-1]), ((0, 10), [99]), ((-2, 2), [9]), ((1, 5), [-99, 77])],
+)  # fmt: skip
+def test_codes_for_no_answer_are_refused_and_can_be_named(tmp_path, scale, codes):
+    clean = rated(*scale)
+    dirty = coded(clean, codes)
+    path = write(tmp_path / "d.csv", dirty, IDS[:8])
+    named = ",".join(map(str, sorted(codes)))
+    with pytest.raises(UserError, match=rf"q1, q2.* answers\)\. Give --missing {named} if") as refused:
+        fit_instrument(path)
+    assert all(f"{code} in q1" in str(refused.value) for code in codes)
+    found = fit_instrument(path, missing=codes, factors=2)
+    empty = write(tmp_path / "e.csv", np.where(np.isin(dirty, codes), np.nan, dirty.astype(float)), IDS[:8])
+    assert found.diagnostics == fit_instrument(empty, factors=2).diagnostics
+    assert f"= {list(range(scale[0], scale[1] + 1))}" in found.toml
+
+
+def test_a_stated_scale_makes_a_value_an_answer(tmp_path):
+    path = write(tmp_path / "d.csv", coded(rated(1, 5), [9]), IDS[:8])
+    with pytest.raises(UserError, match="--scale 1-9, if they are answers"):
+        fit_instrument(path)
+    assert "= [1, 2, 3, 4, 5, 6, 7, 8, 9]" in fit_instrument(path, scale=(1, 9)).toml
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    scale=st.sampled_from(
+        [(0, 1), (1, 2), (1, 4), (1, 5), (1, 7), (-2, 2), (-3, 3), (0, 10), (1, 10), (1, 11), (0, 3)]
+    ),
+    data=st.data(),
+)
+def test_honest_answers_are_not_refused(scale, data):
+    answers = rated(*scale)
+    if scale[1] - scale[0] >= 2:  # items in which nobody chose some value
+        for item in data.draw(st.sets(st.integers(0, 6), max_size=4)):
+            unused = data.draw(st.integers(scale[0], scale[1] - 1))
+            answers[answers[:, item] == unused, item] = scale[1]
+    assert values_apart(IDS[:8], answers.astype(float)) == {}
+
+
+def test_items_of_different_scales_do_not_hide_each_others_codes():
+    answers = np.column_stack([coded(rated(1, 4), [8, 9])[:, :4], coded(rated(1, 10), [98])[:, :4]]).astype(float)
+    assert values_apart(IDS[:8], answers) == {8: IDS[:4], 9: IDS[:4], 98: IDS[4:8]}
+
+
+@pytest.mark.parametrize(
+    ("scale", "codes", "said"),
+    [((1, 5), [0], "0 stands beside 1 to 5 in q1"), ((1, 7), [8], "8 stands beside 1 to 7"),
+     ((0, 1), [-1], "-1 stands beside 0 to 1"), ((0, 10), [3], None), ((0, 1), [1], None), ((1, 7), [7], None)],
+)  # fmt: skip
+def test_what_may_be_a_code_is_noted(tmp_path, scale, codes, said):
+    found = fit_instrument(write(tmp_path / "d.csv", coded(rated(*scale), codes), IDS[:8])).diagnostics
+    assert [
+        note for note in found.notes if "stands beside" in note and said is not None and said in note
+    ] or said is None
+    assert any("stands beside" in note for note in found.notes) == (said is not None)
+
+
+def test_words_for_no_answer_can_be_named(tmp_path):
+    path = write(tmp_path / "d.csv", rated(1, 5), IDS[:8])
+    path.write_text(path.read_text().replace("\n5.0,", "\nDK,").replace("\n5,", "\nDK,").replace("\n4,", "\n9,"))
+    found = fit_instrument(path, missing=["dk", "9"], factors=2)
+    assert found.diagnostics.missing["q1"] == pytest.approx(0.4, abs=0.01)
+    assert found.diagnostics.missing["q2"] == 0
+
+
+@pytest.mark.parametrize("scale", [(1, 10), (0, 10)])
+def test_scales_of_ten_and_eleven_options_reach_the_model(tmp_path, tiny, scale):
+    path = tmp_path / "wvs.toml"
+    fit_instrument(write(tmp_path / "d.csv", rated(*scale), IDS[:8])).write(path)
+    instrument = load_instrument(path)
+    forms = [f"{labels}/{layout}/0/en" for labels in ("letters", "lower") for layout in LAYOUTS]
+    record = score_model(instrument, ModelChoice(tiny), Asking(tuple(forms)))
+    assert all(scale[0] < mean < scale[1] for mean in record["item_means"].values())
+    assert (audit(asking(Respondent(ModelChoice(tiny))), instrument, short=True)).verdict
+    options = present(instrument, "q1", parse_format("letters")).labels
+    assert options == tuple("ABCDEFGHIJK"[: scale[1] - scale[0] + 1])
+    with pytest.raises(UserError, match=r"'digits' name 9 options, .*letters, lower, roman, symbols"):
+        questionnaire(instrument, [parse_format("digits")])

@@ -14,7 +14,6 @@ from acculturate.formats import (
     ORDERS,
     Format,
     option_labels,
-    option_values,
     parse_format,
     present,
     questionnaire,
@@ -74,8 +73,11 @@ def test_a_variant_or_language_the_instrument_lacks_is_refused() -> None:
 
 def test_labels_cannot_name_more_options_than_there_are() -> None:
     assert option_labels(Format("digits"), 5) == ("1", "2", "3", "4", "5")
-    with pytest.raises(UserError, match="can name 9 options, but a scale has 10"):
+    with pytest.raises(UserError, match=r"name 9 options, but a scale has 10; .*\(letters, lower, roman, symbols\)"):
         option_labels(Format("digits"), 10)
+    assert option_labels(Format("letters"), 11)[-1] == "K"
+    with pytest.raises(UserError, match="no labels name so many"):
+        option_labels(Format("roman"), 12)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -147,9 +149,3 @@ def test_a_respondent_that_answers_by_position_scores_neutral(seed) -> None:
     shown = np.tile(position, (1, 48, 1))
     scores = _survey(asked).scores(asked.canonical(shown)[0])
     np.testing.assert_allclose(scores, 50.0, atol=1e-9)
-
-
-def test_fewer_options_than_the_widest_are_marked() -> None:
-    questions = questionnaire(VSM, [Format()], balanced=False).questions()[:2]
-    table = option_values(questions, [[5, 6], [7, 8, 9]], 3)
-    assert table.tolist() == [[5, 6, -1], [7, 8, 9]]

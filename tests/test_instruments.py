@@ -150,17 +150,20 @@ def test_read_item_means(tmp_path, start):
     path = tmp_path / "means.csv"
     path.write_text(start + "item,n,mean\nm01,10,2.5\n\n q2 ,10,\n", encoding="utf-8")
     assert read_item_means(path) == {"m01": 2.5, "q2": None}
+    path.write_text(start + "item;n;mean\nm01;10;2.5\nm02;9;NA\nm03;9;#NULL!\n", encoding="utf-8")
+    assert read_item_means(path) == {"m01": 2.5, "m02": None, "m03": None}
+    path.write_text(start + "mean\titem\n2.5\tm01\nna\tm02\n", encoding="utf-8")
+    assert read_item_means(path) == {"m01": 2.5, "m02": None}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("m01,2\n", "line 1: expected a header"),
-        ("", "line 1: expected a header"),
-        ("item;mean\nm01;2\n", "line 1: expected a header"),
+        ("m01,2\nm02,3\n", "line 1: expected a header"),
+        ("item;mean\nm01;2,05\n", "line 2: expected a number with a decimal point .*'2,05'"),
         ("item,mean\nm01,2\nm02,two\n", "line 3: expected a number.*'two'"),
         ("item,mean\nm01,nan\n", "line 2: expected a number"),
-        ("item,mean\nm01,2,5\n", "line 2: expected 2 columns.*found 3"),
+        ("item,mean\nm01,2,5\n", "line 2: expected 2 fields.*found 3"),
         ("item,mean\n,2\n", "line 2: the item id is empty"),
         ('item,mean\n"m01\nx",2\nm02,x\n', "line 4: expected a number"),
         ("item,mean\nm01,2\n\nm01,3\n", "line 4: item 'm01' stands already in line 2"),
@@ -174,11 +177,15 @@ def test_faults_in_item_means_name_file_and_line(tmp_path, content, message):
 
 
 def test_item_means_that_cannot_be_read(tmp_path):
-    with pytest.raises(UserError, match="Cannot read item means"):
+    with pytest.raises(UserError, match=r"Cannot read .*none\.csv"):
         read_item_means(tmp_path / "none.csv")
     path = tmp_path / "long.csv"
     path.write_text("item" * 50_000, encoding="utf-8")
     with pytest.raises(UserError, match="not a CSV file"):
+        read_item_means(path)
+    path = tmp_path / "empty.csv"
+    path.write_text("")
+    with pytest.raises(UserError, match="expected a header line"):
         read_item_means(path)
     path = tmp_path / "latin.csv"
     path.write_bytes("item,mean\nm01,2\n# é".encode("latin-1"))
@@ -314,10 +321,10 @@ def test_yaml_means_the_same_as_toml(tmp_path):
             r"company.weights: there is no item 'togther' \(nearest: 'together'",
         ),
         ("screens = 5", "screens = nan", "dimensions.company.weights.screens: expected a finite number"),
-        ("screens = 5", f"screens = 1{'0' * 400}", "weights.screens: expected a finite number, found 1000"),
+        ("screens = 5", f"screens = 1{'0' * 400}", "weights.screens: expected a finite number, found a huge number"),
         ('id = "meals"', 'id = "../meals"', "id: the name '../meals' may only have letters"),
         ("yesno = [1, 2]", '"yes no" = [1, 2]', "scales: the name 'yes no' may only have letters"),
-        ("screens = 5", "screens = true", "weights.screens: expected a number, found True"),
+        ("screens = 5", "screens = true", "weights.screens: expected a number, found true"),
         ("screens = 5", 'screens = "5"', "weights.screens: expected a number, found '5'"),
         ("{ together = -10, screens = 5, grace = -10 }", "{ grace = 0 }", "weights: a dimension needs"),
         (
@@ -392,7 +399,8 @@ def test_missing_item_and_scale_texts(tmp_path):
         ("a: 1\nb: 2\na: 3\n", "line 3: 'a' stands twice"),
         ("a: [1\n", "line 2: not valid YAML"),
         ("!!python/object/apply:os.getcwd []\n", "not valid YAML"),
-        ("no: 1\n", "expected names in text, found False"),
+        ("no: 1\n", "line 1: YAML reads no as false; put it in quotes, 'no', or write false"),
+        ("1: 1\n", "expected names in text, found 1"),
         ("- 1\n", "expected a table of named entries, found a list"),
         ("", "expected a table of named entries, found nothing"),
         ("a: \x00", "not valid YAML"),

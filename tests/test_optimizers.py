@@ -566,7 +566,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: DE(bounds=(-math.inf, 1.0)), "DE bounds"),
     (lambda: forced(DE(), "handling", "wrap"), "DE handling is 'wrap'"),
     (lambda: JADE(c=1.5), "JADE c is 1.5"),
-    (lambda: JADE(archive_rate=-1.0), r"JADE archive_rate is -1.0, expected a number in \[0, infinity\)"),
+    (lambda: JADE(archive_rate=-1.0), r"JADE archive_rate is -1.0, expected a number in \[0, 100\]"),
     (lambda: SHADE(H=0), "SHADE H is 0"),
     (lambda: LSHADE(budget=0), "L-SHADE budget is 0"),
     (lambda: LSHADE(budget=10, N_min=3), "L-SHADE N_min is 3"),

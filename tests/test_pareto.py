@@ -246,7 +246,7 @@ class TestMistakes:
         base = ["pareto", "--model", tiny, "--country", "USA", "--out", tmp_path / "o"]
         assert "'nothing'" in fails(*base, "--against", "nothing")
         assert "Cannot read" in fails(*base, "--against", tmp_path / "no.csv")
-        assert "does not pay" in fails(*base, "--budget", 3)
+        assert "more than the budget" in fails(*base, "--budget", 4, "--population", 5)
         (tmp_path / "r.toml").write_text('optimizer = "de"\n')
         assert "not 'de'" in fails(*base, "--config", tmp_path / "r.toml")
         assert "at least 4 candidates" in fails(*base, "--population", 3)

@@ -123,6 +123,7 @@ def curve_line(evaluations: int, best: float | None, validation: float | None, w
         "best": best,
         "median": best,
         "mass": [1.0],
+        "losses": [best],
         "validation": validation,
         "winner_at": winner_at,
     }

@@ -324,7 +324,7 @@ class TestMistakes:
 
     def test_a_model_that_has_changed(self, copy, tmp_path):
         record = json.loads((copy / "spec.json").read_text())
-        record["model_identity"]["weights_listing"] = "another"
+        record["model_identity"]["files_sha256"] = "another"
         (copy / "spec.json").write_text(json.dumps(record))
         with pytest.raises(UserError, match="has changed"):
             steer(copy, {"pdi": 80.0}, tmp_path / "o")

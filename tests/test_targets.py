@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acculturate import targets
 from acculturate.errors import UserError
 from acculturate.targets import (
     VSM_DIMENSIONS,
@@ -125,9 +126,59 @@ def test_every_iso_country_is_recognised(write: Write) -> None:
     assert len(table.targets) == len(pycountry.countries)
     for country in pycountry.countries:
         spellings = {country.alpha_3, country.alpha_2, country.alpha_2.lower(), country.name}
-        spellings.add(getattr(country, "common_name", country.name))
-        for spelling in spellings - {"Congo"}:
+        spellings |= {getattr(country, kind, country.name) for kind in ("common_name", "official_name")}
+        spellings |= {f"{country.name} (the)", country.numeric, country.numeric.lstrip("0")}
+        for spelling in spellings - {"Congo", "Congo (the)"}:
             assert table.find(spelling).code == country.alpha_3, spelling
+
+
+@pytest.mark.parametrize(
+    ("code", "spellings"),
+    [
+        ("COG", ("Congo, Rep.", "Congo (Brazzaville)", "Republic of the Congo")),
+        ("COD", ("Congo, Dem. Rep.", "Congo (the Democratic Republic of the)", "Congo, DR", "DR Congo")),
+        ("KOR", ("Korea, Rep.", "Korea (the Republic of)", "Korea, South")),
+        ("PRK", ("Korea, Dem. People's Rep.", "Korea, Dem. People’s Rep.", "Dem. People's Republic of Korea")),
+        ("GIN", ("Guinea",)),
+        ("GNB", ("Guinea-Bissau",)),
+        ("GNQ", ("Equatorial Guinea",)),
+        ("PNG", ("Papua New Guinea",)),
+        ("NER", ("Niger (the)", "Republic of Niger")),
+        ("NGA", ("Nigeria", "Federal Republic of Nigeria")),
+        ("DMA", ("Dominica",)),
+        ("DOM", ("Dominican Republic (the)", "Dominican Rep.")),
+        ("HKG", ("Hong Kong SAR, China", "China, Hong Kong SAR")),
+        ("FSM", ("Micronesia, Fed. Sts.", "Micronesia (Federated States of)")),
+        ("EGY", ("Egypt, Arab Rep.",)),
+        ("GMB", ("Gambia, The", "The Gambia")),
+        ("NLD", ("Netherlands (Kingdom of the)",)),
+        ("PSE", ("West Bank and Gaza",)),
+        ("VIR", ("Virgin Islands (U.S.)",)),
+        ("GBR-NIR", ("Northern Ireland",)),
+    ],
+)
+def test_names_as_iso_the_world_bank_and_the_un_write_them(code: str, spellings: tuple[str, ...], write: Write) -> None:
+    for spelling in spellings:
+        assert [t.code for t in load_target_set(write(f'country,pdi\n"{spelling}",1\n')).targets] == [code]
+
+
+def test_no_two_countries_share_a_name_but_those_that_are_asked_about() -> None:
+    shared = {key for key, codes in targets._names().items() if len(codes) > 1}
+    assert shared == {targets._name_key("Congo"), targets._name_key("Republic of China")}
+    for key, code in targets._codes().items():
+        assert targets._names().get(key, (code,)) == (code,), "a code that is another country's name"
+
+
+def test_numeric_codes_in_files(write: Write) -> None:
+    table = load_target_set(write("code,country,pdi\n246,,1\n8,Albania,2\n004,Afghanistan,3\nX7,Our village,4\n"))
+    assert [target.code for target in table.targets] == ["FIN", "ALB", "AFG", "X7"]
+    for row, complaint in (
+        ("246,Sweden", "'246' is Finland"),
+        ("4,Our village", "'4' is Afghanistan"),
+        ("999,", "ISO 3166"),
+    ):
+        with pytest.raises(UserError, match=f"line 2.*{complaint}"):
+            load_target_set(write(f"code,country,pdi\n{row},1\n"))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +220,8 @@ def test_saudi_arabia_by_its_names() -> None:
         ("BEN", ("Benin (BJ)", "Belgium (Dutch speakers) (BEL-NL)")),
         ("CAF", ("Central African Republic (CF)", "Canada (French speakers) (CAN-FR)")),
         ("Congo", ("Congo-Brazzaville (CG)", "Congo-Kinshasa (CD)")),
+        ("Congo (the)", ("Congo-Brazzaville (CG)", "Congo-Kinshasa (CD)")),
+        ("Republic of China", ("China (CN)", "Taiwan (TW)")),
     ],
 )
 def test_an_ambiguous_query_names_both_readings(code: str, both: tuple[str, str]) -> None:

@@ -1,5 +1,29 @@
-"""``python -m acculturate`` is the command line."""
+"""The program ``acculturate``, and ``python -m acculturate``."""
 
-from acculturate.cli import main
+from __future__ import annotations
 
-main()
+import os
+import sys
+
+from acculturate import interruption
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C is answered while its libraries are loaded too."""
+    try:
+        try:
+            from acculturate.cli import main as command_line
+
+            command_line()
+        except KeyboardInterrupt:
+            interruption.stop()
+    except SystemExit as end:
+        if end.code != interruption.EXIT:
+            raise
+        # Python would end as if nobody had caught a Ctrl-C that came while a library ran code of its own making.
+        sys.stderr.flush()
+        os._exit(interruption.EXIT)
+
+
+if __name__ == "__main__":
+    main()

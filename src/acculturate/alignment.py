@@ -20,6 +20,7 @@ from acculturate.spec import RunSpec, to_json
 from acculturate.starts import starting_prompts
 from acculturate.task import (
     Task,
+    check_window,
     in_float32,
     made_with,
     named_files,
@@ -46,6 +47,7 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
     # Everything that can go wrong with the model goes wrong here, before the directory is made.
     watch("loading the model", None)
     respondent = Respondent(spec.choice)
+    check_window(task, respondent)
     watch("laying out the questionnaire", None)
     ready = Ready(task, respondent)
     watch("auditing the model", None)

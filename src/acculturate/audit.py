@@ -15,16 +15,25 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 from jaxtyping import Float
 
-from acculturate import baselines, validity
-from acculturate.errors import UserError
-from acculturate.formats import Format, Questionnaire, parse_format, questionnaire
+from acculturate import validity
+from acculturate.formats import LABELS, Format, Questionnaire, parse_format, questionnaire
 from acculturate.instruments import Instrument
 from acculturate.journal import plain
+from acculturate.persona_audit import (
+    PERSONA_P,
+    PERSONA_SMALL,
+    Ask,
+    PersonaAudit,
+    persona_context,
+    persona_test,
+    scores_of,
+    share_in_words,
+    signed,
+)
 from acculturate.respondent import Context, Interview, Respondent
-from acculturate.scoring import Response, dimension_scores
+from acculturate.scoring import Response
 from acculturate.targets import Target, load_target_set
-
-Ask = Callable[[Questionnaire, Context], Response]
+from acculturate.validity import mean_of_known, shares_of_scale
 
 NO_ANSWER = "does not answer"
 FLAT = "gives flat answers"
@@ -32,6 +41,8 @@ POSITION = "answers by position"
 READS = "reads the options"
 WEAK = "mixed: weakly reads the options"
 UNCLEAR = "mixed: content and position cannot be told apart"
+WORDING = "answers by wording"
+ONE_WORDING = "cannot be told from one wording"
 
 MASS_LOW = 0.1
 """Mean answer mass below this: nine tenths of the model's reply is something other than an answer. Small chat
@@ -44,6 +55,8 @@ MISSING_HIGH = 0.5
 FLAT_SPREAD = 0.01
 """Standard deviation of item means, as share of the scale, under which answers are flat: 0.04 on a scale of 1
 to 5, which lets a VSM dimension vary by 2 to 3 points, about what reduced precision alone does."""
+SAME = 1e-6
+"""The same under which answers are one answer to the last digits, as those of constant logits are."""
 NEAR_FLAT = 0.025
 """The same after averaging both orders, under which the reasons say that scores stay near the constant: a VSM
 dimension then varies by about 6 points, under a third of how much countries differ (about 20)."""
@@ -53,9 +66,6 @@ five times what FLAT_SPREAD calls nothing."""
 CLEAR = 0.3
 """Order correlation that counts as clear, on either side. Among 24 unrelated items one pair of orders reaches
 it by chance once in 13 times; the mean over several presentations far more rarely."""
-PERSONA_SMALL = 0.1
-"""Spread of persona scores, as share of the published spread, under which naming a country moves nothing."""
-PERSONA_P = 0.05
 
 FULL = tuple(
     f"{labels}/{layout}/{variant}"
@@ -84,36 +94,7 @@ class PresentationAudit:
     shift: float
     position_share: float
     verdict: str
-
-
-@dataclass(frozen=True)
-class PersonaAudit:
-    """What naming a country does.
-
-    ``shift``: mean absolute change of an item mean against no persona, as share of the scale. ``spread`` and
-    ``published_spread``: standard deviation of a dimension's score between the countries, mean over
-    dimensions, points. ``towards``: share of scores that the persona brings nearer to its own country's.
-    ``agreement``: mean correlation with the published scores across countries, and ``p``: how often
-    relabelled countries agree as well.
-    """
-
-    countries: tuple[str, ...]
-    formats: tuple[str, ...]
-    shift: float
-    spread: float
-    published_spread: float
-    towards: float
-    agreement: float
-    p: float
-    by_dimension: dict[str, float]
-    sentence: str
-
-    @property
-    def sensitivity(self) -> float:
-        """Spread of the persona scores as a share of the published one: 0 is deaf, 1 differs as much as
-        countries.
-        """
-        return self.spread / self.published_spread if self.published_spread else math.nan
+    wording_correlation: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -124,7 +105,8 @@ class Audit:
     ``correlations``: mean correlation of order-balanced item means between presentations that differ in the
     named factor only. ``consistency``: alpha of item means over presentations (validity.cronbach_alpha).
     ``usable``: presentations in which the options are read. ``noise``: tuning would fit noise; ``warning``
-    says so in a sentence.
+    says so in a sentence. ``answers``: how they were read (measure.ANSWERS); what cannot judge that way is NaN: mass
+    and order where options are scored by their words, ``wording_correlation`` where they are labelled.
     """
 
     verdict: str
@@ -141,6 +123,9 @@ class Audit:
     persona: PersonaAudit | None = None
     short: bool = False
     scores: dict[str, float] = field(default_factory=dict)
+    answers: str = "probabilities"
+    wording_correlation: float = math.nan
+    wording_interval: tuple[float, float] = (math.nan, math.nan)
 
     @property
     def format_correlation(self) -> float:
@@ -156,7 +141,7 @@ class Audit:
 
     @property
     def noise(self) -> bool:
-        return self.verdict in (NO_ANSWER, FLAT, POSITION, UNCLEAR) and not self.usable
+        return self.verdict in (NO_ANSWER, FLAT, POSITION, UNCLEAR, WORDING) and not self.usable
 
     @property
     def warning(self) -> str | None:
@@ -191,11 +176,6 @@ def asking(respondent: Respondent) -> Ask:
     return lambda asked, context: Interview(respondent, asked, context=context).ask()
 
 
-def persona_context(country: str) -> Context:
-    """The baseline's persona in its first descriptor."""
-    return baselines.persona(country, baselines.DESCRIPTORS[0])
-
-
 def default_targets(instrument: Instrument) -> tuple[Target, ...]:
     """Countries for the persona test: none where no published scores for this instrument are built in."""
     found = load_target_set("hofstede-2015")
@@ -205,10 +185,15 @@ def default_targets(instrument: Instrument) -> tuple[Target, ...]:
 
 
 def default_formats(instrument: Instrument, *, short: bool = False, language: str = "en") -> tuple[Format, ...]:
-    """Letters and digits in two layouts, and unless ``short`` in two wordings (as far as there are two)."""
+    """Letters and digits in two layouts, and unless ``short`` in two wordings (as far as there are two).
+
+    Small letters take the place of digits where a scale has more options than digits name.
+    """
     if language not in instrument.languages:
         language = instrument.languages[0]
-    forms = (replace(parse_format(text), language=language) for text in (SHORT if short else FULL))
+    forms = [replace(parse_format(text), language=language) for text in (SHORT if short else FULL)]
+    if instrument.values().shape[1] > len(LABELS["digits"]):
+        forms = [replace(form, labels="lower") if form.labels == "digits" else form for form in forms]
     return tuple(form for form in forms if form.variant < instrument.variants(language))
 
 
@@ -220,8 +205,11 @@ def audit(
     targets: Sequence[Target] | None = None,
     persona: Callable[[str], Context] = persona_context,
     short: bool = False,
+    answers: str = "probabilities",
 ) -> Audit:
     """Put the questionnaire to ``ask`` in every presentation and order, and say what its answers are worth.
+
+    ``answers``: what ``ask`` reads, "probabilities" of labels or "sampled" text (cloze_audit judges option texts).
 
     ``formats``: presentations to ask (``default_formats``). ``targets``: countries for the persona test
     (``default_targets``; an empty sequence leaves it out); they are asked in the two presentations that order
@@ -230,7 +218,7 @@ def audit(
     forms = tuple(default_formats(instrument, short=short) if formats is None else formats)
     asked = questionnaire(instrument, forms)
     response = ask(asked, Context())
-    means = _shares(instrument, response)
+    means = shares_of_scale(instrument, response)
     rows = tuple(_presentation(asked, response, means, view) for view in asked.views)
     orders = validity.order_agreement(means, asked.formats)
     pairs = [(means[a], means[b]) for a, b in asked.views]
@@ -238,42 +226,55 @@ def audit(
     figures = Audit(
         verdict="",
         sentences=(),
-        mass=float(response.mass.mean()),
+        mass=mean_of_known(response.mass.ravel()),
         missing=float(np.isnan(means).mean()),
-        spread=_mean(row.spread for row in rows),
-        position_share=_mean(row.position_share for row in rows),
+        spread=mean_of_known(row.spread for row in rows),
+        position_share=mean_of_known(row.position_share for row in rows),
         order_correlation=orders.mean,
         order_interval=validity.correlation_interval(pairs),
         correlations={name: found.mean for name, found in validity.factor_agreements(means, asked.formats).items()},
         consistency=validity.cronbach_alpha(table.T),
         presentations=rows,
         short=short,
-        scores=_named_scores(instrument, response),
+        scores=named_scores(instrument, response),
+        answers=answers,
     )
-    shift = _mean(row.shift for row in rows)
+    shift = mean_of_known(row.shift for row in rows)
     verdict = _verdict(figures.mass, figures.missing, figures.spread, shift, figures.order_correlation)
     figures = replace(figures, verdict=verdict)
-    sentences = list(_reasons(figures))
+    figures = replace(figures, sentences=tuple(_reasons(figures)))
     if targets is None:
         targets = () if short else default_targets(instrument)
     if targets and verdict != NO_ANSWER:
-        found = _personas(ask, asked, response, rows, targets, persona)
-        sentences.append(found if isinstance(found, str) else found.sentence)
-        figures = replace(figures, persona=None if isinstance(found, str) else found)
-    warning = _warning(figures)
-    return replace(figures, sentences=(*sentences, *([warning] if warning else ())))
+        figures = with_personas(figures, ask, asked, response, targets, persona)
+    return concluded(figures)
+
+
+def with_personas(
+    found: Audit,
+    ask: Ask,
+    asked: Questionnaire,
+    response: Response,
+    targets: Sequence[Target],
+    persona: Callable[[str], Context],
+) -> Audit:
+    """The audit with the persona test, or with a sentence why there is none."""
+    rows = found.presentations
+    agreement = [r.order_correlation if math.isnan(r.wording_correlation) else r.wording_correlation for r in rows]
+    tested = persona_test(ask, asked, response, agreement, targets, persona)
+    if isinstance(tested, str):
+        return replace(found, sentences=(*found.sentences, tested))
+    return replace(found, sentences=(*found.sentences, tested.sentence), persona=tested)
+
+
+def concluded(found: Audit) -> Audit:
+    """The audit with its warning as the last sentence, where there is one."""
+    return replace(found, sentences=(*found.sentences, *([found.warning] if found.warning else ())))
 
 
 def short_audit(respondent: Respondent, instrument: Instrument) -> Audit:
     """What every run begins with: few presentations, no personas."""
     return audit(asking(respondent), instrument, targets=(), short=True)
-
-
-def _shares(instrument: Instrument, response: Response) -> Float[np.ndarray, "formats items"]:
-    values, mask = instrument.values(), instrument.option_mask()
-    # A missing answer is a row of NaN, which padding must neither hide nor spread.
-    means = np.sum(np.where(mask, np.exp(response.logprobs) * values, 0.0), axis=-1)
-    return validity.shares(means, values, mask)
 
 
 def _presentation(
@@ -283,7 +284,7 @@ def _presentation(
     there = ~np.isnan(both).any(axis=0)
     up, down = both[0][there], both[1][there]
     some = len(up) > 0
-    mass, missing = float(response.mass[list(view)].mean()), float(np.isnan(both).mean())
+    mass, missing = mean_of_known(response.mass[list(view)].ravel()), float(np.isnan(both).mean())
     spread = float((up.std() + down.std()) / 2) if some else math.nan
     shift = float(np.abs(up - down).mean()) if some else math.nan
     r = validity.pearson(up, down)
@@ -301,6 +302,8 @@ def _presentation(
 
 
 def _verdict(mass: float, missing: float, spread: float, shift: float, r: float) -> str:
+    if spread < SAME and shift < SAME:
+        return FLAT  # whatever else a model would say, this is what its scores are made of
     if mass < MASS_LOW or missing > MISSING_HIGH:
         return NO_ANSWER
     if spread < FLAT_SPREAD:
@@ -314,31 +317,39 @@ def _verdict(mass: float, missing: float, spread: float, shift: float, r: float)
 
 def _reasons(found: Audit) -> list[str]:
     n = len(found.presentations)
+    if found.missing == 1.0:
+        none = "No reply could be read" if found.answers == "sampled" else "No answer is a number"
+        return [f"{none}, in {n} ways of asking: there is nothing to be scored."]
     missing = f", and {found.missing:.0%} of the answers are missing" if found.missing else ""
-    sentences = [
-        f"The options hold {found.mass:.0%} of the probability of the next token{missing}, in {n} ways of asking."
-    ]
+    share = (
+        f"{share_in_words(found.mass)} of the replies could be read"
+        if found.answers == "sampled"
+        else f"The options hold {share_in_words(found.mass)} of the probability of the next token"
+    )
+    sentences = [f"{share}{missing}, in {n} ways of asking."]
     if found.verdict == NO_ANSWER:
         return [*sentences, "Scores of what little is left say nothing about the model's values."]
-    if found.mass < MASS_MODEST:
+    if found.mass < MASS_MODEST and found.answers != "sampled":
         sentences.append("In generated text it would often say something other than an answer.")
+    if found.spread < SAME:
+        return [*sentences, "Every item gets the same answer, whatever is asked: its scores are exactly the constant."]
     low, high = found.order_interval
     if math.isnan(found.order_correlation):
         sentences.append(
             f"Item means hardly differ from each other (spread {found.spread:.1%} of the scale), so no "
             "correlation between the option orders exists; position makes up "
-            f"{_share(found.position_share)} of what moves the answers."
+            f"{share_in_words(found.position_share)} of what moves the answers."
         )
     else:
         sentences.append(
             "Item means with the options ascending and descending correlate at "
             f"{found.order_correlation:+.2f} (95 % interval {low:+.2f} to {high:+.2f}): +1 is an answer to "
-            f"the content, -1 an answer by place; position makes up {_share(found.position_share)} of what "
+            f"the content, -1 an answer by place; position makes up {share_in_words(found.position_share)} of what "
             "moves the answers."
         )
     if found.verdict == READS and low < 0:
         sentences.append("The interval includes zero: with other items the verdict might be another.")
-    balanced = _mean(p.balanced_spread for p in found.presentations)
+    balanced = mean_of_known(p.balanced_spread for p in found.presentations)
     if found.verdict != FLAT and balanced < NEAR_FLAT:
         sentences.append(
             f"Once both orders are averaged its answers are nearly flat (spread {balanced:.1%} of the scale): its "
@@ -347,7 +358,7 @@ def _reasons(found: Audit) -> list[str]:
     for verdict in (READS, WEAK, UNCLEAR, POSITION, FLAT, NO_ANSWER):
         names = [p for p in found.presentations if p.verdict == verdict]
         if names and len(names) < n:
-            listed = ", ".join(f"{p.name} ({_signed(p.order_correlation)})" for p in names)
+            listed = ", ".join(f"{p.name} ({signed(p.order_correlation)})" for p in names)
             sentences.append(f"{verdict[0].upper()}{verdict[1:]} in: {listed}.")
     return [*sentences, *_format_reasons(found)]
 
@@ -370,6 +381,8 @@ def _format_reasons(found: Audit) -> list[str]:
 def _warning(found: Audit) -> str | None:
     if found.verdict == READS:
         return None
+    if found.verdict == ONE_WORDING:
+        return "With one wording nothing tells these answers from that wording's own; ask in two or more."
     if found.usable:
         return (
             f"Over all formats this model {_phrase(found.verdict)}; tune and judge it only in formats it "
@@ -386,85 +399,6 @@ def _phrase(verdict: str) -> str:
     return "mixes content and position" if verdict in (UNCLEAR, WEAK) else verdict
 
 
-def _personas(
-    ask: Ask,
-    asked: Questionnaire,
-    response: Response,
-    rows: Sequence[PresentationAudit],
-    targets: Sequence[Target],
-    persona: Callable[[str], Context],
-) -> PersonaAudit | str:
-    """The persona test, or a sentence why there is none."""
-    instrument = asked.instrument
-    order = sorted(range(len(rows)), key=lambda i: -np.nan_to_num(rows[i].order_correlation, nan=-2.0))
-    best = [asked.formats[asked.views[i][0]] for i in order[:2]]
-    kept = [row for i in order[:2] for row in asked.views[i]]
-    naive = Response(response.logprobs[kept], response.mass[kept])
-    few = questionnaire(instrument, best)
-    published = np.stack([target.vector(instrument.dimension_ids) for target in targets])
-    try:
-        told = [ask(few, persona(target.country)) for target in targets]
-    except UserError as error:
-        return f"Personas were not tested: {error}"
-    base = _scores(instrument, naive)
-    scores = np.stack([_scores(instrument, one) for one in told])
-    shift = _mean(np.nanmean(np.abs(_shares(instrument, one) - _shares(instrument, naive))) for one in told)
-    nearer = np.abs(scores - published) < np.abs(base - published)
-    known = ~np.isnan(scores - published)
-    test = validity.permutation_test(scores, published, instrument.dimension_ids)
-    found = PersonaAudit(
-        countries=tuple(target.country for target in targets),
-        formats=tuple(form.presentation for form in best),
-        shift=shift,
-        spread=_between(scores),
-        published_spread=_between(published),
-        towards=float(nearer[known].mean()) if known.any() else math.nan,
-        agreement=test.statistic,
-        p=test.p,
-        by_dimension=dict(test.by_dimension),
-        sentence="",
-    )
-    return replace(found, sentence=_persona_sentence(found))
-
-
-def _persona_sentence(found: PersonaAudit) -> str:
-    spread = (
-        f"the scores of {len(found.countries)} countries differ by {found.spread:.1f} points "
-        f"(published ones by {found.published_spread:.0f})"
-    )
-    if not found.spread >= PERSONA_SMALL * found.published_spread:
-        return f"Naming a country moves next to nothing: {spread}."
-    follows = f"mean correlation {_signed(found.agreement)}, p = {found.p:.3f}"
-    nearer = f"{found.towards:.0%} of the scores come nearer to their own country's"
-    if found.p <= PERSONA_P:
-        how = "moves the scores as published ones differ"
-    else:
-        how = "moves the scores, but not as published ones differ"
-    return f"Naming a country {how} ({follows}): {spread}, {nearer}."
-
-
-def _scores(instrument: Instrument, response: Response) -> Float[np.ndarray, "dims"]:
-    """Scores of the answers averaged over all formats asked (C = 50), in points."""
-    means = np.sum(np.where(instrument.option_mask(), np.exp(response.logprobs) * instrument.values(), 0.0), axis=-1)
-    return dimension_scores(means.mean(axis=0), instrument.weights(), instrument.constants())
-
-
-def _named_scores(instrument: Instrument, response: Response) -> dict[str, float]:
-    return dict(zip(instrument.dimension_ids, _scores(instrument, response).tolist(), strict=True))
-
-
-def _between(scores: Float[np.ndarray, "countries dims"]) -> float:
-    return _mean(np.nanstd(column) for column in scores.T if (~np.isnan(column)).sum() > 1)
-
-
-def _mean(values) -> float:
-    known = [float(value) for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan
-
-
-def _signed(r: float) -> str:
-    return "none" if math.isnan(r) else f"{r:+.2f}"
-
-
-def _share(value: float) -> str:
-    return "none" if math.isnan(value) else f"{value:.0%}"
+def named_scores(instrument: Instrument, response: Response) -> dict[str, float]:
+    """Scores by dimension, averaged over all formats asked (C = 50), in points."""
+    return dict(zip(instrument.dimension_ids, scores_of(instrument, response).tolist(), strict=True))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.errors import UserError
 from acculturate.formats import Questionnaire
 from acculturate.instruments import Instrument
 from acculturate.respondent import Context, Interview, Respondent
@@ -87,37 +89,72 @@ def averaged(responses: list[Response]) -> Response:
     return Response(logprobs, np.mean([r.mass for r in responses], axis=0))
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A baseline's answers, with what to say of them."""
+
+    ident: str
+    label: str
+    response: Response
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A baseline that this model cannot be asked for, and the reason, which goes on from "because"."""
+
+    id: str
+    label: str
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.label}: left out, because {self.why}."
+
+
 def baseline_responses(
     respondent: Respondent,
     asked: Questionnaire,
     survey: Survey,
     target: Target,
     watch: Callable[[str], None] = lambda stage: None,
-) -> list[tuple[str, str, Response, str | None]]:
-    """Identifier, label, response and note of every baseline, in the order of the table.
+) -> tuple[list[Asked], list[LeftOut]]:
+    """Every baseline in the order of the table, and those that cannot be asked: too long for the model, for one.
 
     ``watch`` is told who is asked next: on a CPU the personas can take longer than a short search.
     """
-    country = target.country
 
     def ask(who: str, context: Context) -> Response:
         watch(who)
         return Interview(respondent, asked, context=context).ask()
 
-    rows: list[tuple[str, str, Response, str | None]] = [
-        ("flat", "Flat answers", flat_response(asked), "The middle of every scale, without any model."),
-        ("naive", "Untuned model", ask("the untuned model", Context()), None),
+    found = [
+        Asked("flat", "Flat answers", flat_response(asked), "The middle of every scale, without any model."),
+        Asked("naive", "Untuned model", ask("the untuned model", Context())),
     ]
-    # A model whose template takes no system message simply has no persona baseline.
+    left: list[LeftOut] = []
+    country, persona_label = target.country, "Persona"
     if respondent.chat.takes_system_message:
-        people = [
-            ask(f"personas, {n} of {len(DESCRIPTORS)}", persona(country, descriptor))
-            for n, descriptor in enumerate(DESCRIPTORS, start=1)
-        ]
         note = f"Asked to act like someone from {country}; answers averaged over {len(DESCRIPTORS)} descriptions."
-        rows.append(("persona", "Persona", averaged(people), note))
+        contexts = [persona(country, descriptor) for descriptor in DESCRIPTORS]
+        try:
+            people = [ask(f"personas, {n} of {len(contexts)}", one) for n, one in enumerate(contexts, start=1)]
+            found.append(Asked("persona", persona_label, averaged(people), note))
+        except UserError as error:
+            left.append(LeftOut("persona", persona_label, _reason(error)))
+    else:
+        left.append(LeftOut("persona", persona_label, "the model's chat template takes no system message"))
     answers = target_answers(asked.instrument, survey.weights, survey.constants, target)
     note = f"Shown {DEMONSTRATIONS} answers to other questions that fit the target, never the probed item."
-    shown = in_context(asked.instrument, answers)
-    rows.append(("in-context", "In-context answers", ask("in-context answers", shown), note))
-    return rows
+    try:
+        shown = ask("in-context answers", in_context(asked.instrument, answers))
+        found.append(Asked("in-context", "In-context answers", shown, note))
+    except UserError as error:
+        left.append(LeftOut("in-context", "In-context answers", _reason(error)))
+    return found, left
+
+
+def _reason(error: UserError) -> str:
+    """A complaint as the end of a sentence."""
+    text = str(error).removesuffix(".")
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

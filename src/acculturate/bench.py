@@ -16,12 +16,13 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from acculturate.costs import weight_bytes
-from acculturate.engine import Answers, PackedEngine, PlainEngine, embed, head_of
+from acculturate.engine import Answers, PackedEngine, PlainEngine, among_options, embed, head_of
 from acculturate.errors import UserError
 from acculturate.formats import Format, Questionnaire, questionnaire
 from acculturate.instruments import Instrument, load_instrument
+from acculturate.legible import shown
 from acculturate.loading import DTYPES, Loaded, ModelChoice, load_model, resolve_device
-from acculturate.machine import machine_name, peak_memory, resident_bytes, synchronize
+from acculturate.machine import machine_name, peak_memory, resident_bytes, slow_precision, synchronize
 from acculturate.respondent import Context, Interview, Respondent
 
 # Shapes of well-known models, to be timed with random weights where the weights themselves are not at hand.
@@ -141,8 +142,9 @@ def run_bench(
     """Time every method, for minutes on a CPU. ``UserError`` for an unknown shape, clock or precision."""
     plan, say = plan or BenchPlan(), progress or (lambda _: None)
     _check(plan)
-    if choice.dtype != "auto":
-        plan = replace(plan, dtypes=(choice.dtype,))
+    left_out = {} if choice.dtype != "auto" else {d: slow_precision(d, choice.device) for d in plan.dtypes}
+    timed = tuple(d for d in plan.dtypes if not left_out.get(d)) if choice.dtype == "auto" else (choice.dtype,)
+    plan = replace(plan, dtypes=timed)
     asked = questionnaire(plan.instrument, plan.presentations)
     say("one question at a time in float32, as the reference")
     exact = _respondent(choice, plan, "float32")
@@ -157,11 +159,15 @@ def run_bench(
         f"Medians of {plan.repeats} interleaved rounds, {plan.clock} seconds; deviations over {plan.checked} "
         "questions per slot."
     ]
+    notes += [f"{dtype} was left out. {why}" for dtype, why in left_out.items() if why]
     for dtype in plan.dtypes:
         respondent = kept.pop(dtype, None) or _respondent(choice, plan, dtype)
         methods, said = _methods(respondent, asked, plan, drawn)
         notes += [note for note in said if note not in notes]
-        rows += _timed(methods, plan, expected, say)
+        found = _timed(methods, plan, expected, say)
+        for row in found:
+            say(f"{row.method} {row.slot} {row.dtype}: {row.seconds:.3g} s per candidate")
+        rows += found
         if plan.populations:
             notes.append(_populations(respondent, asked, plan, say))
     threads = f"{torch.get_num_threads()} threads, " if resolve_device(choice.device) == "cpu" else ""
@@ -195,14 +201,14 @@ def _populations(respondent: Respondent, asked: Questionnaire, plan: BenchPlan, 
 
 def _check(plan: BenchPlan) -> None:
     if plan.shape is not None and plan.shape not in SHAPES:
-        raise UserError(f"Shape '{plan.shape}' is unknown; expected one of {', '.join(SHAPES)}.")
+        raise UserError(f"Shape {shown(plan.shape)} is unknown; expected one of {', '.join(SHAPES)}.")
     if plan.clock not in CLOCKS:
-        raise UserError(f"Clock '{plan.clock}' is unknown; expected one of {', '.join(CLOCKS)}.")
+        raise UserError(f"Clock {shown(plan.clock)} is unknown; expected one of {', '.join(CLOCKS)}.")
     if min(plan.populations, default=1) < 1:
         raise UserError(f"A population of {min(plan.populations)} has no candidate; expected whole numbers from 1.")
     for dtype in plan.dtypes:
         if dtype not in DTYPES:
-            raise UserError(f"Precision '{dtype}' is unknown; expected one of {', '.join(DTYPES)}.")
+            raise UserError(f"Precision {shown(dtype)} is unknown; expected one of {', '.join(DTYPES)}.")
 
 
 def _respondent(choice: ModelChoice, plan: BenchPlan, dtype: str) -> Respondent:
@@ -222,7 +228,7 @@ def _respondent(choice: ModelChoice, plan: BenchPlan, dtype: str) -> Respondent:
 
 def _reference(respondent: Respondent, asked: Questionnaire, slot: str, plan: BenchPlan, prompt: Prompt) -> Answers:
     """The checked questions one at a time with the library's own attention."""
-    sequences, options = respondent.sequences(asked, slot, Context()), respondent.options(asked)
+    sequences, options = respondent.sequences(asked, slot, Context()), respondent.option_tokens(asked)
     which = _checked(len(sequences), plan)
     with _own_attention(respondent.model):
         return PlainEngine(respondent.model, [sequences[i] for i in which], options[which])(prompt)
@@ -271,7 +277,7 @@ def _methods(
 
 def _full_head(respondent: Respondent, asked: Questionnaire, prompt: Prompt, dtype: str) -> _Method:
     """All items of a format as one padded batch behind the soft prompt; logits at every position."""
-    model, options = respondent.model, respondent.options(asked)
+    model, options = respondent.model, respondent.option_tokens(asked)
     sequences = respondent.sequences(asked, "before_bos", Context())
     items = len(asked.instrument.items)
     batches = [slice(start, start + items) for start in range(0, len(sequences), items)]
@@ -287,10 +293,8 @@ def _full_head(respondent: Respondent, asked: Questionnaire, prompt: Prompt, dty
                 embeds, mask = _batch(model, soft, [s.suffix for s in chosen], lengths)
                 logits = model(inputs_embeds=embeds, attention_mask=mask, use_cache=False).logits
                 last = logits[torch.arange(len(chosen)), lengths - 1].float()
-                labels = torch.as_tensor(options[batch], device=last.device)
-                picked = last.gather(1, labels.clamp(min=0)).masked_fill(labels < 0, -torch.inf)
-                among = picked.logsumexp(-1)
-                found.append((picked - among[:, None]).cpu().numpy())
+                logprobs, among = among_options(last, torch.as_tensor(options[batch], device=last.device))
+                found.append(logprobs.cpu().numpy())
                 mass.append((among - last.logsumexp(-1)).exp().cpu().numpy())
         return Answers(np.concatenate(found)[None].astype(float), np.concatenate(mass)[None].astype(float))
 
@@ -374,9 +378,11 @@ def _timed(
     deviations: list[float | None] = []
     seconds: list[list[float]] = [[] for _ in methods]
     for method in methods:
-        say(f"{method.name} {method.slot} {method.dtype}")
+        start = clock()
         with peak_memory() as grown:
             answers = method.call()
+        synchronize()
+        say(f"{method.name} {method.slot} {method.dtype}: first time {(clock() - start) * method.scale:.3g} s")
         memory.append(method.weights + grown[0])
         deviations.append(_deviation(answers, expected.get(method.slot), plan))
     for turn in range(plan.repeats):

@@ -65,18 +65,23 @@ class Chance:
 
 
 def chance(losses: Float[np.ndarray, "n"], budget: int, tuned: float, where: str = "the trained formats") -> Chance:
-    """Sum up the losses of random prompts, in points; the interval comes from 1,000 resamples."""
+    """Sum up the losses of random prompts, in points; the interval comes from 1,000 resamples.
+
+    A prompt without a finite loss is no rival: of the budget only the share that gives numbers counts.
+    """
+    n, losses = len(losses), losses[np.isfinite(losses)]
+    draws = max(1, round(budget * len(losses) / n))
     interval = None
-    if budget > len(losses):
+    if draws > len(losses):
         drawn = np.random.default_rng(0).choice(losses, size=(1000, len(losses)))
-        low, high = np.quantile([expected_minimum(sample, budget) for sample in drawn], [0.025, 0.975])
+        low, high = np.quantile([expected_minimum(sample, draws) for sample in drawn], [0.025, 0.975])
         interval = float(low), float(high)
     return Chance(
-        n=len(losses),
+        n=n,
         budget=budget,
         best=float(losses.min()),
         median=float(np.median(losses)),
-        expected_minimum=expected_minimum(losses, budget),
+        expected_minimum=expected_minimum(losses, draws),
         interval=interval,
         estimator=EXACT if interval is None else EXTRAPOLATED,
         tuned=tuned,

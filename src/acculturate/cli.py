@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from acculturate import cli_front, cli_lists, cli_measure, cli_steer
+from acculturate import cli_front, cli_lists, cli_measure, cli_steer, interruption
 from acculturate.cli_multitask import multitask
 from acculturate.cli_settings import (
     Country,
@@ -32,9 +33,11 @@ from acculturate.cli_settings import (
     directory,
     source,
     spec_values,
+    warn_if_slow,
 )
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
+from acculturate.terminal import Console, complain, discard_output, prepare_streams, say, warn_in_sentences
 
 app = typer.Typer(
     name="acculturate",
@@ -46,29 +49,56 @@ app = typer.Typer(
 )
 instruments = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Instruments of your own.")
 
-err = Console(stderr=True, highlight=False)
+# What typer raises for a mistake on the command line; its releases have it in different places.
+_Usage: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence and exit code 2; an interruption is 130."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        app()
-    except UserError as error:
-        sys.stderr.write(f"acculturate: {error}\n")
-        sys.exit(2)
+        prepare_streams()
+        with warnings.catch_warnings():
+            warn_in_sentences()
+            code = _exit_code()
+        if code == interruption.EXIT:
+            interruption.stop()
+        sys.exit(code)
     except KeyboardInterrupt:
-        sys.stderr.write("\nacculturate: interrupted; give the same command again to go on from here.\n")
-        sys.exit(130)
+        interruption.stop()
+
+
+def _exit_code() -> int:
+    try:
+        code = app(prog_name="acculturate", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
+    except UserError as error:
+        complain(str(error))
+    except _Usage as error:
+        _show_usage(error)
+    except BrokenPipeError:
+        discard_output()
+        return 0
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            sys.stderr.close()
-            sys.exit(0)
         where = f" '{error.filename}'" if error.filename else ""
-        sys.stderr.write(
-            f"acculturate: The system refused{where}: {error.strerror or error}; what is on disk is whole.\n"
-        )
-        sys.exit(2)
+        complain(str(UserError(f"The system refused{where}: {error.strerror or error}; what is on disk is whole.")))
+        discard_output()
+    except MemoryError:
+        complain("There is not enough memory for this; ask for less of it, or use a larger machine.")
+    return 2
+
+
+def _show_usage(error: Any) -> None:
+    """A mistake on the command line as one sentence; the library's own words for numbers are a programmer's."""
+    said = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        sys.stderr.write(f"{said}\n")
+        return
+    said = re.sub(r"Input should be a valid integer\b.*", "expected a whole number", said)
+    said = re.sub(r"Input should be a valid number\b.*", "expected a number", said)
+    verb = error.ctx.command_path if error.ctx is not None else "acculturate"
+    complain(str(UserError(f"{said.rstrip('.')}; see: {verb} --help.")))
 
 
 @app.command()
@@ -164,10 +194,11 @@ def align(
         _dry_run(spec, as_json)
         return
     folder = directory(out)
+    warn_if_slow(spec.dtype, spec.device)
     from acculturate.report import write_report
     from acculturate.watching import watching
 
-    with watching(err, spec.budget) as watch:
+    with watching(spec.budget) as watch:
         result = run(spec, folder, watch)
         page = write_report(folder, result)
     if as_json:
@@ -183,18 +214,17 @@ def _dry_run(spec: Any, as_json: bool) -> None:
     if as_json:
         print_json(estimate.to_json())
     else:
-        print(estimate.text())
+        say(estimate.text())
 
 
 def _show_result(result: dict[str, Any], page: Path) -> None:
     from acculturate.results import plain_tables
 
-    console = Console(highlight=False)
+    console = Console()
     search = result["search"]
     console.print(
         f"{result['model']['model']} towards {result['target']['country']} ({result['target']['target_set']}), "
         f"{search['evaluations']} evaluations with {search['optimizer']}; distances in points, mean over formats.\n",
-        markup=False,
     )
     for header, *lines in plain_tables(result):
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -205,8 +235,8 @@ def _show_result(result: dict[str, Any], page: Path) -> None:
         console.print(table)
         console.print()
     for sentence in (result["verdict"]["headline"], *result["verdict"]["sentences"]):
-        console.print(sentence, markup=False)
-    console.print(f"Report: {page}", markup=False, soft_wrap=True)
+        console.print(sentence)
+    console.print(f"Report: {page}", soft_wrap=True)
 
 
 for verb in (

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from acculturate.cli_settings import (
@@ -25,8 +24,10 @@ from acculturate.cli_settings import (
     directory,
     source,
     spec_values,
+    warn_if_slow,
 )
 from acculturate.printing import Json, is_json, print_json
+from acculturate.terminal import Console
 
 SHOWN = 20
 """Points of a front that a terminal shows; the page has all."""
@@ -71,11 +72,12 @@ def pareto(
 
     spec = make_spec(values, source(config))
     folder = directory(out)
+    warn_if_slow(spec.dtype, spec.device)
     from acculturate.front_page import write_front_page
     from acculturate.pareto import pareto as run
     from acculturate.watching import watching
 
-    with watching(Console(stderr=True, highlight=False), spec.budget) as watch:
+    with watching(spec.budget) as watch:
         front = run(spec, against, folder, watch)
         page = write_front_page(folder, front)
     if as_json:
@@ -106,14 +108,14 @@ def pick(
     if as_json:
         print_json(record)
         return
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(f"Point {record['point']} of {record['of']} towards {record['target']['country']}:\n")
+    console = Console()
+    console.print(f"Point {record['point']} of {record['of']} towards {record['target']['country']}:\n", soft_wrap=True)
     console.print(_table(record["second"], record["references"], [record]))
-    console.print(f"\nUse it: acculturate score --model {record['model']['model']} --prompt {out}")
+    console.print(f"\nUse it: acculturate score --model {record['model']['model']} --prompt {out}", soft_wrap=True)
 
 
 def _show_front(front: dict[str, Any], out: Path, page: Path) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Console()
     search, points = front["search"], front["points"]
     console.print(
         f"{front['model']['model']} towards {front['target']['country']} ({front['target']['target_set']}), "

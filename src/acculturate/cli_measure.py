@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from acculturate.cli_settings import check_range, warn_if_slow
 from acculturate.errors import UserError
 from acculturate.printing import Json, is_json, print_json
+from acculturate.terminal import Console, say
 
 Answers = Annotated[
     str,
@@ -53,6 +55,7 @@ def score(
               acculturate score --item-means people.csv --constant 0
     """
     as_json = is_json(output)
+    check_range("--constant", constant, -1000, 1000)
     if (model is None) == (item_means is None):
         raise UserError("Give either --model, to ask a model, or --item-means, to score means from a file.")
     from acculturate.instruments import load_instrument
@@ -79,6 +82,7 @@ def score(
         choice = ModelChoice(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
         presentations = tuple(part.strip() for part in formats.split(",") if part.strip())
         asking = Asking(presentations, not unbalanced, constant, mas25, system, answers)
+        warn_if_slow(dtype, device)
         record = score_model(chosen, choice, asking, prompt=prompt)
     if target is not None:
         from acculturate.measure import with_distance
@@ -91,7 +95,7 @@ def score(
 
 
 def _show_scores(record: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    console = Console()
     table = Table(box=None, pad_edge=False)
     table.add_column("dimension")
     table.add_column("score", justify="right")
@@ -109,10 +113,9 @@ def _show_scores(record: dict[str, Any]) -> None:
         gap = record["distance"]
         console.print(
             f"Distance to {gap['country']}: {gap['l1']:.1f} points (L1), {gap['mae']:.1f} per dimension",
-            markup=False,
         )
     for note in record.get("notes", []):
-        console.print(note, markup=False)
+        console.print(note)
 
 
 def audit(
@@ -131,20 +134,20 @@ def audit(
     nothing, and tuning would tune noise. Example: acculturate audit --model embedded
     """
     as_json = is_json(output)
-    from acculturate.audit import audit as examine
     from acculturate.instruments import load_instrument
     from acculturate.loading import ModelChoice
-    from acculturate.measure import asking_by, checked_answers
+    from acculturate.measure import audit_model, checked_answers
     from acculturate.respondent import Respondent
 
     chosen = load_instrument(instrument)
     checked_answers(answers)
+    warn_if_slow(dtype, device)
     respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
-    found = examine(asking_by(respondent, answers), chosen, targets=None if personas else (), short=short)
+    found = audit_model(respondent, chosen, answers, personas=personas, short=short)
     if as_json:
         print_json(found.to_json())
         return
-    console = Console(highlight=False, markup=False)
+    console = Console()
     console.print(f"{model}: {found.verdict}\n")
     for sentence in found.sentences:
         console.print(f"  {sentence}")
@@ -170,12 +173,12 @@ def compare(
     if as_json:
         print_json(found.to_json())
     else:
-        sys.stdout.write(found.to_markdown() + "\n")
+        say(found.to_markdown())
 
 
 def oracle(
     run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
-    steps: Annotated[int, typer.Option(min=1, help="Gradient steps.")] = 60,
+    steps: Annotated[int, typer.Option(help="Gradient steps.")] = 60,
     rate: Annotated[float, typer.Option(help="First step per coordinate, in embedding standard deviations.")] = 0.3,
     output: Json = "text",
 ) -> None:
@@ -187,7 +190,7 @@ def oracle(
     as_json = is_json(output)
     from acculturate.oracle import Descent, compare_with_oracle
 
-    err = Console(stderr=True, highlight=False, markup=False)
+    err = Console(stderr=True)
     found = compare_with_oracle(run, Descent(steps=steps, rate=rate), err.print)
     if as_json:
         print_json(found.to_json())
@@ -200,7 +203,7 @@ def oracle(
     rows += [(f"Oracle after {point.step} steps", point.train, point.heldout) for point in found.curve]
     for label, *losses in rows:
         table.add_row(label, *("–" if loss is None else f"{loss:.1f}" for loss in losses))
-    Console(highlight=False).print(table)
+    Console().print(table)
 
 
 def bench(
@@ -210,8 +213,8 @@ def bench(
     shape: Annotated[
         str | None, typer.Option(help="Random weights of a known shape instead of a model: llama-8b, tiny.")
     ] = None,
-    tokens: Annotated[int, typer.Option(min=1, help="Virtual tokens of the soft prompt.")] = 8,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds through all methods; medians are shown.")] = 3,
+    tokens: Annotated[int, typer.Option(help="Virtual tokens of the soft prompt.")] = 8,
+    repeats: Annotated[int, typer.Option(help="Rounds through all methods; medians are shown.")] = 3,
     populations: Annotated[
         list[int] | None, typer.Option("--population", help="Also time so many candidates at once; repeat for more.")
     ] = None,
@@ -221,16 +224,20 @@ def bench(
 ) -> None:
     """Time one candidate on this machine: this engine, the usual ways, and the floor of the matrix products."""
     as_json = is_json(output)
+    check_range("--tokens", tokens, 1, 512)
+    check_range("--repeats", repeats, 1, 1000)
+    for population in populations or ():
+        check_range("--population", population, 1, 10_000)
     from acculturate.bench import BenchPlan, format_table, run_bench
     from acculturate.loading import ModelChoice
 
     plan = BenchPlan(n_tokens=tokens, repeats=repeats, clock=clock, populations=tuple(populations or ()), shape=shape)
-    err = Console(stderr=True, highlight=False, markup=False)
+    err = Console(stderr=True)
     table = run_bench(ModelChoice(model, device=device), plan, err.print)
     if as_json:
         print_json(table.to_json())
     else:
-        sys.stdout.write(format_table(table) + "\n")
+        say(format_table(table))
 
 
 def fit(
@@ -238,6 +245,12 @@ def fit(
     out: Annotated[Path, typer.Option(help="Instrument file to write (TOML).")],
     items: Annotated[
         Path | None, typer.Option(help="CSV with the columns item,text: which items, and their wording.")
+    ] = None,
+    missing: Annotated[
+        str | None, typer.Option(help="Codes that stand for no answer, comma-separated, like 9,-1,99 or DK.")
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="Lowest and highest answer of every item, like 1-7; by default what is observed.")
     ] = None,
     factors: Annotated[
         int | None, typer.Option(help="Number of factors; by default parallel analysis decides.")
@@ -251,13 +264,24 @@ def fit(
     Example: acculturate instrument fit people.csv --items items.csv --out values.toml
     """
     as_json = is_json(output)
+    check_range("--seed", seed, 0, 2**63 - 1)
     from acculturate.instrument_fit import fit_instrument
 
     if out.exists():
         raise UserError(f"'{out}' exists already; choose another file with --out.")
-    fitted = fit_instrument(respondents, items=items, factors=factors, name=name, seed=seed)
+    codes = [code.strip() for code in (missing or "").split(",") if code.strip()]
+    ends = None if scale is None else _scale(scale)
+    fitted = fit_instrument(respondents, items=items, scale=ends, missing=codes, factors=factors, name=name, seed=seed)
     fitted.write(out)
     if as_json:
         print_json(fitted.diagnostics.to_json())
     else:
         sys.stdout.write("\n".join(fitted.diagnostics.notes) + f"\nInstrument: {out}\n")
+
+
+def _scale(text: str) -> tuple[int, int]:
+    """Lowest and highest answer out of ``1-7`` or ``-2-2``."""
+    ends = re.fullmatch(r"\s*(-?\d{1,9})\s*-\s*(-?\d{1,9})\s*", text, re.ASCII)
+    if ends is None or int(ends[1]) >= int(ends[2]):
+        raise UserError(f"--scale '{text[:40]}' is not of the form LOWEST-HIGHEST, like 1-7.")
+    return int(ends[1]), int(ends[2])

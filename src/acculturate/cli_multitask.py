@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from acculturate.cli_settings import (
@@ -21,8 +20,10 @@ from acculturate.cli_settings import (
     directory,
     source,
     spec_values,
+    warn_if_slow,
 )
 from acculturate.printing import Json, is_json, print_json
+from acculturate.terminal import Console
 
 
 def multitask(
@@ -65,11 +66,12 @@ def multitask(
 
     spec = multitask_spec(values, source(config))
     folder = directory(out)
+    warn_if_slow(spec.settings.dtype, spec.settings.device)
     from acculturate.finished import RESULT, Result, read_record
     from acculturate.report import write_report
     from acculturate.watching import watching
 
-    with watching(Console(stderr=True, highlight=False), spec.candidates * len(spec.countries)) as watch:
+    with watching(spec.candidates * len(spec.countries)) as watch:
         record = run(spec, folder, watch)
         for one in record["countries"]:
             write_report(folder / one["code"], read_record(folder / one["code"] / RESULT, Result))
@@ -80,7 +82,7 @@ def multitask(
 
 
 def _show(record: Mapping[str, Any], out: Path) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Console()
     spec = record["spec"]
     console.print(
         f"{record['model']['model']}, {spec['shared_tokens']} shared tokens and {spec['tokens']} of each country's "

@@ -5,12 +5,14 @@ A flag that was not given is None: the default is ``spec.RunSpec``'s, or the fil
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from acculturate.errors import UserError
+from acculturate.legible import shown
 
 Out = Annotated[Path | None, typer.Option(help="Directory of the run; the same command goes on with it.")]
 Country = Annotated[str, typer.Option(help="Whose scores to reach: ISO code, name or common alias.")]
@@ -57,13 +59,13 @@ def spec_values(given: dict[str, Any], options: list[str], config: Path | None) 
         stored = values.get("optimizer_options") or {}
         if not isinstance(stored, dict):
             raise UserError(
-                f"'optimizer_options' in {config} is {stored!r}; expected a table of options, like F = 0.8."
+                f"'optimizer_options' in {config} is {shown(stored)}; expected a table of options, like F = 0.8."
             )
         chosen: dict[str, object] = dict(stored)
         for text in options:
             name, equals, value = text.partition("=")
             if not equals or not name:
-                raise UserError(f"--option '{text}' is not of the form NAME=VALUE, like F=0.8.")
+                raise UserError(f"--option {shown(text)} is not of the form NAME=VALUE, like F=0.8.")
             chosen[name] = _scalar(value)
         values["optimizer_options"] = chosen
     if not values.get("country"):
@@ -83,6 +85,20 @@ def directory(out: Path | None, what: str = "run") -> Path:
     if out is None:
         raise UserError(f"There is no directory for the {what}; name one with --out.")
     return out
+
+
+def warn_if_slow(dtype: str, device: str) -> None:
+    """Warn before a run in a precision that this processor only emulates."""
+    from acculturate.machine import slow_precision
+
+    if said := slow_precision(dtype, device):
+        warnings.warn(said, stacklevel=1)
+
+
+def check_range(flag: str, value: int | float | None, low: int | float, high: int | float) -> None:
+    """Refuse a number that a verb has no use for; NaN lies in no range."""
+    if value is not None and not low <= value <= high:
+        raise UserError(f"{flag} is {shown(value)}; expected a number from {low:,} to {high:,}.")
 
 
 def _scalar(text: str) -> str | int | float | bool:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from acculturate.cli_settings import directory
+from acculturate.cli_settings import check_range, directory
 from acculturate.errors import UserError
+from acculturate.legible import shown
 from acculturate.printing import Json, is_json, print_json
+from acculturate.terminal import Console
 
 
 def steer(
@@ -36,12 +37,13 @@ def steer(
     """
     as_json = is_json(output)
     scores = _scores(wanted or [])
+    check_range("--budget", budget, 0, 10**9)
     folder = directory(out, "steered prompt")
     from acculturate.steering import PROPOSALS
     from acculturate.steering import steer as work
     from acculturate.watching import watching
 
-    with watching(Console(stderr=True, highlight=False), PROPOSALS + budget) as watch:
+    with watching(PROPOSALS + budget) as watch:
         record = work(run, scores, folder, free=free, budget=budget, watch=watch)
     if as_json:
         print_json(record)
@@ -54,13 +56,13 @@ def _scores(texts: list[str]) -> dict[str, float]:
     for text in texts:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name:
-            raise UserError(f"--set '{text}' is not of the form NAME=VALUE, like PDI=80.")
+            raise UserError(f"--set {shown(text)} is not of the form NAME=VALUE, like PDI=80.")
         try:
             number = float(value)
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise UserError(f"--set '{text}' gives no finite number; expected points, like {name}=80.")
+            raise UserError(f"--set {shown(text)} gives no finite number; expected points, like {name}=80.")
         if name.casefold() in (known.casefold() for known in scores):
             raise UserError(f"--set gives {name} twice; leave one out.")
         scores[name] = number
@@ -68,7 +70,7 @@ def _scores(texts: list[str]) -> dict[str, float]:
 
 
 def _show(record: dict[str, Any], out: Path) -> None:
-    console = Console(highlight=False, markup=False)
+    console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in ("wanted", "run's prompt", "trained", "miss", "held out", "miss"):
@@ -90,9 +92,8 @@ def _show(record: dict[str, Any], out: Path) -> None:
     for name in (*(d.upper() for d in effects["dimensions"]), *(["own, held out"] if effects["heldout"] else [])):
         matrix.add_column(name, justify="right")
     for d, name in enumerate(effects["dimensions"]):
-        held = [effects["heldout"][d][d]] if effects["heldout"] else []
-        cells = ("–" if value is None else f"{value:.2f}" for value in (*effects["measured"][d], *held))
-        matrix.add_row(name.upper(), *cells)
+        held = [_number(effects["heldout"][d][d], places=2)] if effects["heldout"] else []
+        matrix.add_row(name.upper(), *(_number(value, places=2) for value in effects["measured"][d]), *held)
     console.print(matrix)
     console.print()
     for sentence in record["sentences"]:
@@ -100,5 +101,5 @@ def _show(record: dict[str, Any], out: Path) -> None:
     console.print(f"Prompt, directions and record: {out}", soft_wrap=True)
 
 
-def _number(value: float | None, *, signed: bool = False) -> str:
-    return "–" if value is None else f"{value:+.1f}" if signed else f"{value:.1f}"
+def _number(value: float | None, *, signed: bool = False, places: int = 1) -> str:
+    return "–" if value is None else f"{value:{'+' if signed else ''}.{places}f}"

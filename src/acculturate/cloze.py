@@ -121,7 +121,7 @@ def _likelihoods(
         turns = _turns(instrument, item, form, how)
         beginning = respondent.chat.encode(turns, how.slot)
         words = instrument.options(item, language=form.language, variant=form.variant)
-        jobs += [(i, o, beginning, respondent.chat.plain(text)) for o, text in enumerate(words)]
+        jobs += [(i, o, beginning, respondent.chat.reply(text)) for o, text in enumerate(words)]
     known: dict[tuple[Sequence_, tuple[int, ...]], float] = {}
     texts = list(dict.fromkeys((beginning, tuple(ids)) for _, _, beginning, ids in jobs))
     texts.sort(key=lambda text: len(text[0].prefix) + len(text[0].suffix) + len(text[1]))
@@ -154,9 +154,7 @@ def _score(
     virtual = torch.as_tensor(soft, dtype=model.dtype, device=model.device)
     rows = [torch.cat([embed(model, s.prefix), virtual, embed(model, s.suffix), embed(model, ids)]) for s, ids in texts]
     longest, tail = max(len(row) for row in rows), max(len(ids) for _, ids in texts)
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if limit and longest > limit:
-        raise UserError(f"A question with an option is {longest} tokens long, but this model reads {limit} at most.")
+    respondent.check_window([s for s, _ in texts], len(soft) + tail, "its soft prompt and an option")
     embeds = torch.zeros(len(rows), longest, respondent.hidden, dtype=model.dtype, device=model.device)
     mask = torch.zeros(len(rows), longest, dtype=torch.long, device=model.device)
     for i, row in enumerate(rows):

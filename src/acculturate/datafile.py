@@ -15,13 +15,19 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from acculturate.errors import UserError
+from acculturate.legible import shown
+
+SETTINGS_MIB, TABLE_MIB = 10, 1024
+"""The most that is read of a file of settings or questions, and of a table."""
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
     """The known name most like the given one, in parentheses to end a complaint; empty if none is known."""
+
+    given = given[:100]  # comparing takes the square of its length
 
     def likeness(name: str) -> tuple[float, int]:
         # Among equally similar names the one that begins alike reads as the nearest.
@@ -32,17 +38,20 @@ def nearest(given: str, known: Iterable[str]) -> str:
     return f" (nearest: '{best}')" if best else ""
 
 
+def user_path(name: str) -> Path:
+    """A path as a user writes it, with ``~`` for a home directory; ``UserError`` where there is none to stand for."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise UserError(f"There is no home directory for the '~' in {shown(name)}; write the whole path.") from None
+
+
 def read_data_file(path: Path) -> Node:
     """The content of a ``.toml``, ``.yaml`` or ``.yml`` file in UTF-8; raises ``UserError`` when unreadable.
 
     YAML is read with the safe loader, which builds plain data only; a name that stands twice is an error.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text; save it in UTF-8.") from None
+    text = _read(path, SETTINGS_MIB)
     if path.suffix == ".toml":
         try:
             return Node(str(path), "", tomllib.loads(text))
@@ -50,32 +59,32 @@ def read_data_file(path: Path) -> Node:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is not valid TOML: {str(error).rstrip('.')}.") from None
     if path.suffix in (".yaml", ".yml"):
-        return Node(str(path), "", _yaml(text, path))
+        # Only users with YAML files pay for the import.
+        from acculturate.yamlfile import parse_yaml
+
+        return Node(str(path), "", parse_yaml(text, str(path)))
     raise UserError(f"{path} has the ending '{path.suffix}'; give a .toml, .yaml or .yml file.")
 
 
-def _yaml(text: str, path: Path) -> object:
-    # Only users with YAML files pay for the import.
-    import yaml
-
-    class Strict(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            # PyYAML lets the last of two equal names win, silently.
-            seen: set[str] = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                    raise UserError(f"{path}, line {key.start_mark.line + 1}: '{key.value}' stands twice; keep one.")
-                seen.add(str(key.value))
-            return super().construct_mapping(node, deep)
-
+def _read(path: Path, most_mib: int) -> str:
+    """The text of a file in UTF-8; ``UserError`` for what is none, or larger than such a file ever is."""
     try:
-        return yaml.load(text, Loader=Strict)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = "" if mark is None else f", line {mark.line + 1}"
-        raise UserError(f"{path}{line}: not valid YAML ({error.problem}).") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split()).rstrip('.')}.") from None
+        with path.open("rb") as file:
+            content = file.read(most_mib * 2**20 + 1)
+    except ValueError:  # no file can have such a name
+        raise UserError(f"Cannot read {path}: there can be no such file.") from None
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
+    if len(content) > most_mib * 2**20:
+        raise UserError(f"{path} is larger than {most_mib} MiB; give a file with nothing else in it.")
+    try:
+        return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text; save it in UTF-8.") from None
+
+
+MISSING = frozenset({"", "na", "#null!"})
+"""What a cell without a value holds, in lower case; #NULL! is what SPSS writes."""
 
 
 def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
@@ -83,12 +92,7 @@ def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
 
     The separator (comma, semicolon or tab) is the header's. Raises ``UserError`` with file and line.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text; save it in UTF-8.") from None
+    text = _read(path, TABLE_MIB)
     first = next((line for line in text.splitlines() if line.strip()), "")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
     try:
@@ -103,12 +107,6 @@ def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
                 f"{path}, line {line}: expected {len(rows[0][1])} fields as in the header, found {len(row)}."
             )
     return rows
-
-
-def shown(value: object) -> str:
-    """A value as a complaint shows it, cut short."""
-    words = {dict: "a table", list: "a list", type(None): "nothing"}.get(type(value), repr(value))
-    return words if len(words) <= 40 else words[:37] + "..."
 
 
 @dataclass(frozen=True)

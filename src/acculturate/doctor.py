@@ -30,7 +30,7 @@ def checks() -> list[Check]:
     found += [_package(name, optional=True) for name in ("peft", "bitsandbytes", "accelerate")]
     if not all(check.ok for check in found if not check.optional):
         return found  # the rest would fail on the same missing package
-    return [*found, _devices(), _precision(), _embedded(), _cache(), _hub()]
+    return [*found, _devices(), *map(_precision, ("bfloat16", "float16")), _embedded(), _cache(), _hub()]
 
 
 def _package(name: str, *, optional: bool = False) -> Check:
@@ -49,22 +49,12 @@ def _devices() -> Check:
     return Check("devices", True, f"{cores}; no CUDA device")
 
 
-def _precision() -> Check:
-    import torch
+def _precision(name: str) -> Check:
+    from acculturate.machine import SLOW, cost_of
 
-    a = torch.randn(512, 512)
-    times = {}
-    import time
-
-    for dtype in (torch.float32, torch.bfloat16):
-        b = a.to(dtype)
-        _ = b @ b
-        begin = time.perf_counter()
-        for _ in range(10):
-            _ = b @ b
-        times[dtype] = time.perf_counter() - begin
-    ratio = times[torch.float32] / times[torch.bfloat16]
-    return Check("bfloat16", True, f"matrix products {ratio:.1f} times as fast as in float32 on this CPU", True)
+    times = cost_of(name)
+    advice = "; give --dtype float32 on this processor" if times >= SLOW else ""
+    return Check(name, True, f"a matrix product takes {times:.2g} times as long as in float32{advice}", True)
 
 
 def _embedded() -> Check:
@@ -77,9 +67,12 @@ def _embedded() -> Check:
 
 
 def _cache() -> Check:
-    from acculturate.loading import cache_folder
+    from acculturate.gguf_file import cache_folder
 
-    folder = cache_folder()
+    try:
+        folder = cache_folder()
+    except (UserError, RuntimeError):  # there is no home to keep one in
+        return Check("cache", False, "no home directory; set ACCULTURATE_CACHE to a directory you can write to")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free / 2**30

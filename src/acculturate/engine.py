@@ -38,9 +38,14 @@ class PackingError(Exception):
 
 
 class PackedEngine:
-    """Evaluates soft prompts in the packed layout. ``options``: token ids in shown order, -1 beyond the last."""
+    """Evaluates soft prompts in the packed layout.
 
-    def __init__(self, model: PreTrainedModel, plan: Plan, options: Int[np.ndarray, "sequences options"]) -> None:
+    ``options``: token ids in shown order, for each option all tokens that stand for it; -1 where there are no more.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, plan: Plan, options: Int[np.ndarray, "sequences options variants"]
+    ) -> None:
         self.model, self.plan = model, plan
         self._options = options
         self._passes = [_Pass(model, rows, options) for rows in plan.passes]
@@ -48,7 +53,9 @@ class PackedEngine:
     @torch.inference_mode()
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> Answers:
         """Answers to every sequence for every prompt; all prompts go through the model side by side."""
-        logprobs, mass = self.tensors(torch.as_tensor(prompts, dtype=self.model.dtype, device=self.model.device))
+        logprobs, mass = self.tensors(
+            torch.as_tensor(prompts, dtype=precision_of(self.model), device=self.model.device)
+        )
         return Answers(*(part.cpu().double().numpy() for part in (logprobs, mass)))
 
     def tensors(self, soft: Float[Tensor, "candidates tokens hidden"]) -> tuple[Tensor, Tensor]:
@@ -77,7 +84,7 @@ class PlainEngine:
         self,
         model: PreTrainedModel,
         sequences: Sequence[Sequence_],
-        options: Int[np.ndarray, "sequences options"],
+        options: Int[np.ndarray, "sequences options variants"],
         *,
         batch: int = 1,
     ) -> None:
@@ -85,7 +92,7 @@ class PlainEngine:
 
     @torch.inference_mode()
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> Answers:
-        shape = (len(prompts), *self._options.shape)
+        shape = (len(prompts), *self._options.shape[:2])
         logprobs, mass = np.empty(shape), np.empty(shape[:2])
         for c, prompt in enumerate(prompts):
             for start in range(0, len(self._sequences), self._batch):
@@ -95,9 +102,9 @@ class PlainEngine:
 
     def _run(self, prompt: Float[np.ndarray, "tokens hidden"], which: slice) -> tuple[Tensor, Tensor]:
         model, chosen = self.model, self._sequences[which]
-        soft = torch.as_tensor(prompt, dtype=model.dtype, device=model.device)
+        soft = torch.as_tensor(prompt, dtype=precision_of(model), device=model.device)
         lengths = [len(s.prefix) + len(soft) + len(s.suffix) for s in chosen]
-        embeds = torch.zeros(len(chosen), max(lengths), soft.shape[-1], dtype=model.dtype, device=model.device)
+        embeds = soft.new_zeros(len(chosen), max(lengths), soft.shape[-1])
         mask = torch.zeros(embeds.shape[:2], dtype=torch.long, device=model.device)
         for row, (sequence, length) in enumerate(zip(chosen, lengths, strict=True)):
             parts = [embed(model, sequence.prefix), soft, embed(model, sequence.suffix)]
@@ -125,6 +132,22 @@ def embed(model: PreTrainedModel, tokens: Sequence[int]) -> Tensor:
     return embedding_of(model)(ids)
 
 
+def precision_of(model: PreTrainedModel) -> torch.dtype:
+    """What the model computes in: the type of its embeddings as they come out of the module."""
+    return embed(model, [0]).dtype
+
+
+def among_options(
+    logits: Float[Tensor, "answers vocabulary"], options: Int[Tensor, "answers options variants"]
+) -> tuple[Float[Tensor, "answers options"], Float[Tensor, "answers"]]:
+    """Log-probabilities renormalised over the options, and the logarithm of the options' summed exponentials."""
+    picked = torch.gather(logits, 1, options.flatten(1).clamp(min=0)).reshape(options.shape)
+    picked = picked.masked_fill(options < 0, -torch.inf)
+    chosen = picked[..., 0] if options.shape[-1] == 1 else torch.logsumexp(picked, dim=-1)
+    among = torch.logsumexp(chosen, dim=-1)
+    return chosen - among[:, None], among
+
+
 @contextmanager
 def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: Tensor) -> Iterator:
     """Within this context the output head sees the answer positions alone; yields a function that reads them.
@@ -135,9 +158,10 @@ def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: 
     head = head_of(model)
     kept: dict[str, Tensor] = {}
 
-    def gather(_module, args):
+    def gather(module, args):
         kept["hidden"] = args[0][rows.to(args[0].device), places.to(args[0].device)].unsqueeze(0)
-        return (kept["hidden"],)
+        dtype = module.weight.dtype
+        return (kept["hidden"].to(dtype) if dtype.is_floating_point else kept["hidden"],)
 
     def sharpen(module, _args, out):
         out = out.float()
@@ -152,10 +176,8 @@ def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: 
 
     def read() -> tuple[Tensor, Tensor]:
         logits = kept["logits"].float()
-        total = torch.logsumexp(logits, dim=-1)
-        chosen = torch.gather(logits, 1, options.clamp(min=0)).masked_fill(options < 0, -torch.inf)
-        among = torch.logsumexp(chosen, dim=-1)
-        return chosen - among[:, None], torch.exp(among - total).clamp(max=1.0)
+        logprobs, among = among_options(logits, options)
+        return logprobs, torch.exp(among - torch.logsumexp(logits, dim=-1)).clamp(max=1.0)
 
     hooks = [
         head.register_forward_pre_hook(gather),
@@ -242,7 +264,7 @@ def _roomy(states: Tensor, room: int) -> Tensor:
 class _Pass:
     """One forward pass of the plan as tensors: rows padded to common sizes, static part already computed."""
 
-    def __init__(self, model: PreTrainedModel, rows: tuple[Row, ...], options: Int[np.ndarray, "sequences options"]):
+    def __init__(self, model: PreTrainedModel, rows: tuple[Row, ...], options: np.ndarray) -> None:
         self._model = model
         n_static, n_dynamic = max(len(r.static) for r in rows), max(len(r.dynamic) for r in rows)
         seen, depths = _layout(rows, n_static, n_dynamic)
@@ -269,7 +291,7 @@ class _Pass:
         if n_static:
             tokens = torch.as_tensor(_padded([r.static.tokens for r in rows], n_static), device=model.device)
             nobody = torch.zeros(0, dtype=torch.long)
-            with answers_only(model, nobody, nobody, nobody.reshape(0, 1).to(model.device)):
+            with answers_only(model, nobody, nobody, nobody.reshape(0, 1, 1).to(model.device)):
                 _forward(
                     model,
                     inputs_embeds=embedding_of(model)(tokens),
@@ -301,7 +323,7 @@ class _Pass:
         # Where nothing stands before the slot there is nothing to remember, and a buffer would only hold memory.
         cache = Cache(layers=list(self._caches[n])) if self._static[0].filled else None
         with answers_only(
-            self._model, where, torch.as_tensor(np.tile(self._place, n)), self._options.repeat(n, 1)
+            self._model, where, torch.as_tensor(np.tile(self._place, n)), self._options.repeat(n, 1, 1)
         ) as read:
             _forward(
                 self._model,
@@ -351,8 +373,8 @@ def _mask(model: PreTrainedModel, seen: np.ndarray, depths: np.ndarray, first_qu
 
 def _additive(model: PreTrainedModel, seen: np.ndarray) -> Tensor:
     allowed = torch.as_tensor(seen[:, None], device=model.device)
-    mask = torch.zeros(allowed.shape, dtype=model.dtype, device=model.device)
-    return mask.masked_fill_(~allowed, torch.finfo(model.dtype).min)
+    mask = torch.zeros(allowed.shape, dtype=precision_of(model), device=model.device)
+    return mask.masked_fill_(~allowed, torch.finfo(mask.dtype).min)
 
 
 def _repeated(mask: Tensor | dict[str, Tensor], n: int) -> Tensor | dict[str, Tensor]:

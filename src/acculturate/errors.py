@@ -1,5 +1,24 @@
 """The one exception that a user's mistake raises: its message is a sentence, shown without a traceback."""
 
+from __future__ import annotations
+
+import re
+
+from acculturate.legible import legible, shortened
+
+LONGEST = 400
+"""Characters of a message, whatever was put in: one that repeats a file of megabytes tells nothing."""
+
 
 class UserError(Exception):
-    """What was wrong, where, what was expected and what to do, in one clear sentence."""
+    """What was wrong, where, what was expected and what to do, in one clear sentence of one line."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(shortened(legible(re.sub(r"\s*[\r\n]\s*", " ", sentence)), LONGEST))
+
+
+def first_line(error: object, length: int = 200) -> str:
+    """The first line of somebody else's error, without its full stop and cut short, for a sentence of ours."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    line = " ".join(lines[0].split()).rstrip(".")
+    return shortened(line, length)

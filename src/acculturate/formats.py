@@ -11,17 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.instruments import Instrument
 
+# A label has to be one token. Many tokenizers cut 10 in two, so digits name nine options; scales of up to eleven (0 to
+# 10) take the others.
 LABELS: dict[str, tuple[str, ...]] = {
     "digits": ("1", "2", "3", "4", "5", "6", "7", "8", "9"),
-    "letters": ("A", "B", "C", "D", "E", "F", "G", "H", "I"),
-    "lower": ("a", "b", "c", "d", "e", "f", "g", "h", "i"),
-    "roman": ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"),
-    "symbols": ("#", "*", "+", "@", "%", "&", "~", "^", "="),
+    "letters": ("A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K"),
+    "lower": ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"),
+    "roman": ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI"),
+    "symbols": ("#", "*", "+", "@", "%", "&", "~", "^", "=", "$", "?"),
 }
 # What the closing request calls labels that are not letters (Frame.ask); a frame without it says "letter".
 _ASKED_AS = {"digits": "digits", "roman": "marks", "symbols": "marks"}
@@ -113,8 +115,10 @@ def questionnaire(instrument: Instrument, presentations: Sequence[Format], *, ba
     """Cross an instrument with presentations; ``balanced`` asks each in both option orders as one view."""
     if not presentations:
         raise UserError("A questionnaire needs at least one format, like letters/options-first/0/en.")
+    widest = max(len(instrument.scales[item.scale].values) for item in instrument.items)
     for form in presentations:
         instrument.question(instrument.item_ids[0], language=form.language, variant=form.variant)
+        option_labels(form, widest)
     formats: list[Format] = []
     views: list[tuple[int, ...]] = []
     for form in dict.fromkeys(replace(p, order="ascending") if balanced else p for p in presentations):
@@ -134,9 +138,9 @@ def option_labels(form: Format, count: int) -> tuple[str, ...]:
     """The labels of ``count`` options, first to last as shown."""
     labels = LABELS[form.labels]
     if count > len(labels):
-        raise UserError(
-            f"The labels '{form.labels}' can name {len(labels)} options, but a scale has {count}; choose other labels."
-        )
+        others = ", ".join(name for name, marks in LABELS.items() if len(marks) >= count)
+        advice = f"choose formats with other labels ({others})" if others else "no labels name so many"
+        raise UserError(f"The labels '{form.labels}' name {len(labels)} options, but a scale has {count}; {advice}.")
     return labels[:count]
 
 
@@ -164,13 +168,3 @@ def present(instrument: Instrument, item: str, form: Format) -> Question:
         else:
             text = f"{intro}\n\n{frame.question}: {question}\n{frame.options}:\n{listed}\n\n{ask}"
     return Question(text, labels, shown)
-
-
-def option_values(
-    questions: Sequence[Question], ids: Sequence[Sequence[int]], width: int
-) -> Int[np.ndarray, "sequences options"]:
-    """Token ids of the options in shown order as a rectangle, -1 where a question has fewer."""
-    table = np.full((len(questions), width), -1, dtype=np.int64)
-    for row, chosen in zip(table, ids, strict=True):
-        row[: len(chosen)] = chosen
-    return table

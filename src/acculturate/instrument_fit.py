@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.datafile import csv_rows
+from acculturate.datafile import MISSING, csv_rows, shown
 from acculturate.errors import UserError
 from acculturate.factor import (
     SALIENT,
@@ -29,11 +29,13 @@ from acculturate.factor import (
     principal_axes,
     varimax,
 )
+from acculturate.formats import LABELS
+from acculturate.missing_codes import refusal, suspicions, values_apart
 from acculturate.validity import cronbach_alpha
 from acculturate.whole_file import write_whole
 
-MAX_OPTIONS = 9
-_MISSING = frozenset({"", "na", "nan", "null"})
+MAX_OPTIONS = max(map(len, LABELS.values()))
+_MISSING = MISSING | {"nan", "null"}
 
 
 @dataclass(frozen=True)
@@ -96,23 +98,31 @@ def fit_instrument(
     *,
     items: Path | None = None,
     scale: tuple[int, int] | None = None,
+    missing: Sequence[int | str] = (),
     factors: int | None = None,
     name: str | None = None,
     seed: int = 0,
 ) -> FittedInstrument:
     """Build an instrument from a CSV file of respondents.
 
-    UTF-8, one header line; columns are items, rows are people. Answers are whole numbers; an empty cell, NA
-    or NULL is missing. ``items``: a CSV file with the columns item and text; it also chooses the items, other
-    columns are then ignored. ``scale``: lowest and highest answer of every item; without it each item's own
-    observed range is taken, and the diagnostics say where ranges differ. ``factors``: instead of the number
-    that parallel analysis suggests. Raises ``UserError`` with file, line and column.
+    UTF-8, one header line; columns are items, rows are people. Answers are whole numbers; an empty cell, NA,
+    NULL or #NULL! is missing. ``items``: a CSV file with the columns item and text; it also chooses the items,
+    other columns are then ignored. ``scale``: lowest and highest answer of every item; without it each item's own
+    observed range is taken, the diagnostics say where ranges differ, and values apart from the rest are refused.
+    ``missing``: codes that stand for no answer, such as 9, -1 or "DK". ``factors``: instead of the number that
+    parallel analysis suggests. Raises ``UserError`` with file, line and column.
     """
     texts = _read_texts(items) if items is not None else None
-    ids, answers = _read_answers(Path(path), None if texts is None else list(texts))
+    codes = frozenset(str(code).strip().lower() for code in missing)
+    ids, answers = _read_answers(Path(path), None if texts is None else list(texts), codes)
+    apart = values_apart(ids, answers) if scale is None else {}
+    if apart:
+        raise UserError(f"{path}: {refusal(apart, answers, MAX_OPTIONS)}.")
     ranges = _ranges(Path(path), ids, answers, scale)
     fit = _diagnose(Path(path), ids, answers, factors, seed)
     notes = list(fit.notes)
+    if scale is None:
+        notes += suspicions(ids, answers)
     if scale is None and len(set(ranges)) > 1:
         listed = "; ".join(
             f"{low} to {high}: {', '.join(i for i, r in zip(ids, ranges, strict=True) if r == (low, high))}"
@@ -235,7 +245,10 @@ def _read_texts(path: Path) -> dict[str, str]:
     return texts
 
 
-def _read_answers(path: Path, chosen: list[str] | None) -> tuple[list[str], Float[np.ndarray, "people items"]]:
+def _read_answers(
+    path: Path, chosen: list[str] | None, codes: frozenset[str]
+) -> tuple[list[str], Float[np.ndarray, "people items"]]:
+    """Item ids and answers of the chosen columns (None: of all), NaN where a cell is empty or one of the codes."""
     rows = csv_rows(path)
     header = rows[0][1]
     ids = header if chosen is None else chosen
@@ -250,7 +263,12 @@ def _read_answers(path: Path, chosen: list[str] | None) -> tuple[list[str], Floa
     if len(ids) < 3:
         raise UserError(f"{path}: expected at least three items, found {len(ids)}.")
     columns = [header.index(item) for item in ids]
-    table = np.array([[_answer(path, line, header[c], row[c]) for c in columns] for line, row in rows[1:]])
+    table = np.array(
+        [
+            [_answer(f"{path}, line {line}, column {header[c]}", row[c], codes) for c in columns]
+            for line, row in rows[1:]
+        ]
+    )
     for item, column in zip(ids, table.T, strict=True):
         if len(set(column[~np.isnan(column)])) < 2:
             raise UserError(f"{path}, column {item}: everyone gave the same answer or none; leave this item out.")
@@ -259,16 +277,19 @@ def _read_answers(path: Path, chosen: list[str] | None) -> tuple[list[str], Floa
     return list(ids), table
 
 
-def _answer(path: Path, line: int, column: str, cell: str) -> float:
-    if cell.lower() in _MISSING:
+def _answer(place: str, cell: str, codes: frozenset[str]) -> float:
+    if cell.lower() in _MISSING | codes:
         return math.nan
     try:
         value = float(cell)
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value != int(value):
-        raise UserError(f"{path}, line {line}, column {column}: expected a whole number or nothing, found '{cell}'.")
-    return value
+        raise UserError(
+            f"{place}: expected a whole number or nothing, found {shown(cell)}; if it stands for no answer, name it "
+            "with --missing."
+        )
+    return math.nan if str(int(value)) in codes else value
 
 
 def _ranges(
@@ -284,13 +305,14 @@ def _ranges(
             if low < scale[0] or high > scale[1]:
                 raise UserError(
                     f"{path}, column {item}: answers run from {low} to {high}, outside the scale "
-                    f"{scale[0]} to {scale[1]}; missing answers must be empty or NA."
+                    f"{scale[0]} to {scale[1]}; give --missing with the codes that stand for no answer."
                 )
             low, high = scale
         if high - low + 1 > MAX_OPTIONS:
             raise UserError(
-                f"{path}, column {item}: a scale from {low} to {high} has more than {MAX_OPTIONS} options; "
-                "missing answers must be empty or NA."
+                f"{path}, column {item}: a scale from {low} to {high} has {high - low + 1} options, and a model can be "
+                f"asked with {MAX_OPTIONS} at most; put answers together into fewer, or give --missing with the codes "
+                "that stand for no answer."
             )
         found.append((low, high))
     return found

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
-import shutil
-import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,13 +13,16 @@ from typing import Any, cast
 import torch
 import transformers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, first_line
+from acculturate.gguf_file import dequantised, gguf_parts, is_gguf, sha256_of
+from acculturate.legible import shortened
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -71,21 +73,34 @@ def resolve_dtype(dtype: str, device: str) -> str:
 
 
 def load_model(choice: ModelChoice) -> Loaded:
-    """Load a model frozen and in evaluation mode; raises ``UserError`` when it cannot be had."""
+    """Load a model frozen and in evaluation mode.
+
+    Raises ``UserError`` when it cannot be had, is no causal language model, or lacks weights.
+    """
     # The library's bars and advice for developers would bury what a run has to say.
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     device = resolve_device(choice.device)
     dtype = DTYPES[resolve_dtype(choice.dtype, device)]
     folder, identity = _locate(choice)
-    options: dict = {"trust_remote_code": choice.trust_remote_code}
-    if folder == choice.name and choice.revision:
+    # Never None, for which the library asks on a terminal whether to run a model's own code.
+    options: dict[str, Any] = {"trust_remote_code": choice.trust_remote_code}
+    if choice.revision:
         options["revision"] = choice.revision
     try:
+        config = AutoConfig.from_pretrained(folder, **options)
+        _check_kind(choice, config)
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **options, **_quantized(choice, device))
+        model, report = cast(Any, AutoModelForCausalLM).from_pretrained(
+            folder, dtype=dtype, output_loading_info=True, **options, **_quantized(choice, device)
+        )
+    except UserError:
+        raise
     except Exception as error:
         raise _unloadable(choice, error) from error
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise UserError(_adapter_words(choice.name))
+    _check_weights(choice, model, report)
     if choice.quantize == "none":
         model = cast(Any, model).to(device)
     model.requires_grad_(False)
@@ -94,6 +109,57 @@ def load_model(choice: ModelChoice) -> Loaded:
         identity = {**identity, "revision": revision}
     identity |= {"architecture": model.config.model_type, "parameters": str(model.num_parameters())}
     return Loaded(model.eval(), tokenizer, identity)
+
+
+def _check_kind(choice: ModelChoice, config: transformers.PretrainedConfig) -> None:
+    """Refuse what is no causal language model, in words that say what it is."""
+    made_for = [str(name) for name in getattr(config, "architectures", None) or []]
+    own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    if getattr(config, "is_encoder_decoder", False):
+        kind = "an encoder-decoder model, which translates a text instead of continuing it"
+    elif any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in made_for):
+        kind = "a masked language model (an encoder), which fills gaps instead of continuing a text"
+    elif any(name.endswith(("Classification", "RewardModel", "ForQuestionAnswering")) for name in made_for):
+        kind = "a classification or reward model, which gives labels or grades instead of text"
+    elif type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING or own_code:
+        return
+    elif any(hasattr(config, part) for part in ("vision_config", "audio_config")):
+        kind = "a vision-language or audio model, whose text part cannot be asked alone here"
+    else:
+        kind = "no model that continues a text"
+    raise UserError(f"Model '{_named(choice.name)}' ({config.model_type}) is {kind}; give a causal language model.")
+
+
+def _check_weights(choice: ModelChoice, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint with gaps, which the library fills with random numbers; say what it leaves unused."""
+    name, kind = _named(choice.name), model.config.model_type
+    lacking = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    if lacking:
+        raise UserError(
+            f"Model '{name}' lacks {_counted(lacking, 'weight')} that its architecture ({kind}) needs: "
+            f"{_some(lacking)}. They would be random numbers; give a complete checkpoint of a causal language model."
+        )
+    if report["error_msgs"]:
+        raise UserError(f"Model '{name}' cannot be loaded: {first_line(report['error_msgs'][0])}.")
+    if unused := sorted(report["unexpected_keys"]):
+        warnings.warn(
+            f"Model '{name}' brings {_counted(unused, 'weight')} that its architecture ({kind}) has no place for: "
+            f"{_some(unused)}. Answers are those without them.",
+            stacklevel=3,
+        )
+
+
+def _named(name: str) -> str:
+    """A model's name as messages show it."""
+    return shortened(name, 80)
+
+
+def _counted(names: Sequence[str], what: str) -> str:
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _quantized(choice: ModelChoice, device: str) -> dict:
@@ -124,101 +190,138 @@ def embedded_path() -> Path:
     return files[0]
 
 
-def cache_folder() -> Path:
-    """Where dequantised models are kept: ``$ACCULTURATE_CACHE``, else the user's cache directory."""
-    home = os.environ.get("ACCULTURATE_CACHE")
-    if home:
-        return Path(home)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acculturate"
-
-
 def _locate(choice: ModelChoice) -> tuple[str, dict[str, str]]:
     """A folder or hub id that transformers can load, and the identity known so far."""
-    path = embedded_path() if choice.name == "embedded" else Path(choice.name).expanduser()
-    if path.suffix == ".gguf":
+    name = _named(choice.name)
+    try:
+        path = embedded_path() if choice.name == "embedded" else Path(choice.name).expanduser()
+        local = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # no home directory, a name too long or with a null byte
+        raise UserError(f"Model '{name}' is no name of a model: {first_line(error)}.") from error
+    if local and choice.revision:
+        raise UserError(
+            f"Model '{name}' is on this machine, where there are no revisions; leave out revision "
+            f"'{_named(choice.revision)}', or give a Hugging Face id."
+        )
+    if is_gguf(path):
         if not path.is_file():
-            raise UserError(f"Model file '{choice.name}' does not exist; give the path of a GGUF file.")
-        digest = sha256_of(path)
-        return str(_dequantised(path, digest)), {"model": choice.name, "file": path.name, "sha256": digest}
+            raise UserError(f"Model file '{name}' does not exist; give the path of a GGUF file.")
+        files = gguf_parts(path)
+        digest = sha256_of(*files)
+        return str(dequantised(files, digest)), {"model": choice.name, "file": path.name, "sha256": digest}
     if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise UserError(f"Model directory '{choice.name}' has no config.json; give the directory of a saved model.")
+        _check_directory(path, name)
         return str(path), {
             "model": choice.name,
             "config_sha256": sha256_of(path / "config.json"),
-            "weights_listing": _listing(path),
+            "files_sha256": fingerprint(path),
         }
-    looks_local = choice.name.startswith((".", "/", "~")) or choice.name.count("/") > 1
+    looks_local = local or choice.name.startswith((".", "/", "~")) or choice.name.count("/") > 1
     if looks_local or not choice.name.strip():
         raise UserError(
-            f"Model '{choice.name}' does not exist; give a Hugging Face id, a model directory, a GGUF file "
-            "or 'embedded'."
+            f"Model '{name}' does not exist; give a Hugging Face id, a model directory, a GGUF file or 'embedded'."
         )
     return choice.name, {"model": choice.name}
 
 
-def _listing(folder: Path) -> str:
-    """A fingerprint of a model directory's weights: names and sizes, since hashing many gigabytes takes minutes."""
-    files = sorted((p.name, p.stat().st_size) for p in folder.glob("*.safetensors"))
-    return hashlib.sha256(repr(files).encode()).hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _dequantised(path: Path, digest: str) -> Path:
-    """The model as a directory of float32 weights, made once per file: reading GGUF takes far longer than this."""
-    folder = cache_folder() / "dequantised" / digest[:16]
-    if (folder / "config.json").is_file():
-        return folder
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
-    except OSError as error:
+def _check_directory(path: Path, name: str) -> None:
+    """Say what a model directory lacks before the library does, in words of its own."""
+    files = {file.name for file in path.iterdir()}
+    if "adapter_config.json" in files:
+        raise UserError(_adapter_words(name))
+    if "config.json" not in files:
+        raise UserError(f"Model directory '{name}' has no config.json; give the directory of a saved model.")
+    if not any(file.endswith((".safetensors", ".bin")) for file in files):
         raise UserError(
-            f"Cannot write the model cache '{folder.parent}' ({error.strerror}); "
-            "set ACCULTURATE_CACHE to a directory you can write to."
-        ) from error
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
-        # The weights are plain float32 from here on; the note of how they once were quantised would be refused.
-        if hasattr(model.config, "quantization_config"):
-            delattr(model.config, "quantization_config")
-        cast(Any, model).hf_quantizer = None
-        model.save_pretrained(scratch)
-        tokenizer.save_pretrained(scratch)
-        scratch.rename(folder)
-    except Exception as error:
-        if (folder / "config.json").is_file():  # another process was faster
-            return folder
-        raise UserError(f"Model file '{path}' cannot be read as GGUF: {_first_line(error)}.") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return folder
+            f"Model directory '{name}' has no weights (model.safetensors or pytorch_model.bin); "
+            "give the directory of a complete model."
+        )
+    if not any(file.startswith(("tokenizer", "vocab", "spiece", "tekken", "tokenization")) for file in files):
+        raise UserError(
+            f"Model directory '{name}' has no tokenizer (tokenizer.json and tokenizer_config.json); "
+            "save the model's tokenizer beside it."
+        )
+
+
+def _adapter_words(name: str) -> str:
+    return (
+        f"Model '{_named(name)}' is an adapter, not a model; merge it into its base model and give the directory "
+        "of that (a prompt-tuning adapter goes into --prompt, with its base model as --model)."
+    )
+
+
+# What decides a model's answers: not what trainers leave beside it.
+_TELLING = ("*config.json", "*token*", "vocab*", "merges*", "*.model", "*template*", "*.py", "*.safetensors", "*.bin")
+_BESIDE = ("training_args.bin", "optimizer.bin", "scheduler.bin")
+_WHOLE, _BLOCK, _BLOCKS = 2**25, 2**14, 1024
+
+
+def fingerprint(folder: Path) -> str:
+    """A SHA-256 over a model directory: small files whole, of a large one the ends and blocks spread over it.
+
+    Hashing many gigabytes takes minutes; 1,024 blocks of 16 KiB find any training step and any other model, though
+    not a single changed number.
+    """
+    total = hashlib.sha256()
+    telling = {file for pattern in _TELLING for file in folder.glob(pattern) if file.is_file()}
+    for file in sorted(file for file in telling if file.name not in _BESIDE):
+        size = file.stat().st_size
+        total.update(f"{file.name}\0{size}\0".encode())
+        with file.open("rb") as content:
+            if size <= _WHOLE:
+                total.update(content.read())
+                continue
+            for k in range(_BLOCKS):
+                content.seek((size - _BLOCK) * k // (_BLOCKS - 1))
+                total.update(content.read(_BLOCK))
+    return total.hexdigest()
 
 
 def _unloadable(choice: ModelChoice, error: Exception) -> UserError:
-    text = str(error)
+    text, name = str(error), _named(choice.name)
+    try:
+        local = choice.name == "embedded" or Path(choice.name).expanduser().exists()
+    except (OSError, RuntimeError):
+        local = False
+    chain = {type(one).__name__ for one in _chain(error)}
     if "trust_remote_code" in text:
         why = "it needs code of its own; read that code, then pass --trust-remote-code"
-    elif "gated" in text.lower() or "401" in text:
+    elif local:
+        why = first_line(error)
+    elif "GatedRepoError" in chain or "gated repo" in text:
         why = "the hub asks for permission; log in with a token that has access, or give a local directory"
-    elif not Path(choice.name).expanduser().exists() and choice.name != "embedded":
+    elif "RevisionNotFoundError" in chain:
+        why = f"the hub has no revision '{_named(choice.revision or '')}' of it; check --revision"
+    elif chain & _NOT_REACHED:
         why = (
             "no such local directory, and the model hub does not have it or cannot be reached from here; "
             "check the id and the connection, or give a local directory, a GGUF file or 'embedded'"
         )
     else:
-        why = _first_line(error)
-    return UserError(f"Model '{choice.name}' cannot be loaded: {why}.")
+        why = first_line(error)
+    return UserError(f"Model '{name}' cannot be loaded: {why}.")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+_NOT_REACHED = {
+    "RepositoryNotFoundError",
+    "LocalEntryNotFoundError",
+    "EntryNotFoundError",
+    "OfflineModeIsEnabled",
+    "HFValidationError",
+    "ConnectionError",
+    "ConnectError",
+    "TimeoutError",
+    "OSError",
+}
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """An error and what it arose from."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
 
 
 def known_models() -> dict[str, str]:

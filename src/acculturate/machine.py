@@ -7,8 +7,10 @@ import gc
 import os
 import platform
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -76,3 +78,43 @@ def machine_name(device: str) -> str:
     except (OSError, StopIteration):
         pass
     return f"{name}, {os.cpu_count()} cores"
+
+
+SLOW = 8.0
+"""Times the cost of float32 from which a precision is no way to compute: emulated ones take thirty times and more."""
+
+
+def slow_precision(dtype: str, device: str = "auto") -> str | None:
+    """What to say before a run in a precision that this processor has no instructions for; None where it has.
+
+    ``dtype`` and ``device`` as a user gives them: ``auto`` is float32 on a processor.
+    """
+    on_cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if on_cuda or device == "mps" or dtype not in ("bfloat16", "float16"):
+        return None
+    times = cost_of(dtype)
+    if times < SLOW:
+        return None
+    return (
+        f"This processor computes in {dtype} about {times:.0f} times as slowly as in float32; "
+        "give --dtype float32, or use a GPU."
+    )
+
+
+@cache
+def cost_of(dtype: str) -> float:
+    """How many times as long as in float32 a matrix product takes in this precision, on the processor."""
+    return _product_seconds(dtype) / _product_seconds("float32")
+
+
+def _product_seconds(dtype: str) -> float:
+    """The best of a few products, of some milliseconds at most even where each number is emulated."""
+    a = torch.ones(64, 256, dtype=getattr(torch, dtype))
+    b = torch.ones(256, 256, dtype=getattr(torch, dtype))
+    _ = a @ b  # the first one sets things up
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        _ = a @ b
+        taken.append(time.perf_counter() - start)
+    return min(taken)

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from acculturate.audit import Audit, audit, default_targets
 from acculturate.audit import asking as by_probabilities
 from acculturate.cloze import cloze_from, cloze_response
+from acculturate.cloze_audit import cloze_audit
 from acculturate.errors import UserError
 from acculturate.formats import Questionnaire, parse_format, questionnaire
 from acculturate.instruments import Instrument, read_item_means, score_item_means
@@ -54,6 +56,17 @@ def asking_by(respondent: Respondent, answers: str) -> Callable[[Questionnaire, 
     if checked_answers(answers) == "sampled":
         return sampling_from(respondent)
     return cloze_from(respondent) if answers == "cloze" else by_probabilities(respondent)
+
+
+def audit_model(
+    respondent: Respondent, instrument: Instrument, answers: str, *, personas: bool = True, short: bool = False
+) -> Audit:
+    """Audit a loaded model in one of ``ANSWERS``, each judged by what can judge it; ``short`` leaves personas out."""
+    targets = default_targets(instrument) if personas and not short else ()
+    ask = asking_by(respondent, answers)
+    if answers == "cloze":
+        return cloze_audit(ask, instrument, targets=targets, short=short)
+    return audit(ask, instrument, targets=targets, short=short, answers=answers)
 
 
 def score_model(

@@ -8,6 +8,7 @@ from typing import Any
 
 from acculturate.datafile import nearest
 from acculturate.errors import UserError
+from acculturate.legible import shown
 from acculturate.optimizers import Optimizer
 from acculturate.optimizers.cma import CMAES, SepCMA
 from acculturate.optimizers.de import DE
@@ -65,7 +66,9 @@ def method_name(name: str) -> str:
     """The method behind a name; ``auto`` is the one that the evidence in docs/search.md favours."""
     chosen = AUTO if name == "auto" else name
     if chosen not in METHODS:
-        raise UserError(f"Optimizer '{name}' is unknown{nearest(name, METHODS)}; see: acculturate list optimizers.")
+        raise UserError(
+            f"Optimizer {shown(name)} is unknown{nearest(name, METHODS)}; see: acculturate list optimizers."
+        )
     return chosen
 
 
@@ -73,24 +76,30 @@ def make_optimizer(
     name: str, options: Mapping[str, Any], *, survey: Survey, budget: int, parts: Parts | None = None
 ) -> Optimizer[Any]:
     """The optimizer of that name with the user's options; a wrong option is a ``UserError`` naming the right ones."""
-    name = method_name(name)
+    name, population = method_name(name), options.get("population")
+    if isinstance(population, int) and population > budget:
+        raise UserError(
+            f"Optimizer '{name}' has population = {shown(population)}, more than the budget of {budget:,} candidates; "
+            "give a smaller one or a larger budget."
+        )
     return configured(name, METHODS[name], options, {"survey": survey, "budget": budget, "parts": parts})
 
 
 def configured(name: str, method: Method, options: Mapping[str, Any], supplied: Mapping[str, Any]) -> Optimizer[Any]:
     """A method with a user's options; ``supplied``: what follows from the run and is no option."""
     kinds = {field.name: str(field.type) for field in fields(method.kind)}
-    known = set(kinds)
+    # A user's option is one value; bounds are a pair, for calls from Python.
+    known = {key for key, kind in kinds.items() if not kind.startswith("tuple")}
     given: dict[str, Any] = {**method.defaults}
-    given |= {key: value for key, value in supplied.items() if key in known}
+    given |= {key: value for key, value in supplied.items() if key in kinds}
     for key, value in options.items():
         if key not in known or key in supplied:
             raise UserError(
-                f"Optimizer '{name}' has no option '{key}'{nearest(key, sorted(known - set(supplied)))}; "
+                f"Optimizer '{name}' has no option {shown(key)}{nearest(key, sorted(known - set(supplied)))}; "
                 "see docs/search.md for its options."
             )
         if expected := _lacking(kinds[key], value):
-            raise UserError(f"Optimizer '{name}' has {key} = {value!r}; expected {expected}.")
+            raise UserError(f"Optimizer '{name}' has {key} = {shown(value)}; expected {expected}.")
         given[key] = value
     build: Callable[..., Optimizer[Any]] = method.kind
     try:
@@ -105,5 +114,5 @@ def _lacking(kind: str, value: object) -> str | None:
     if kind.startswith("int"):
         return None if whole else "a whole number"
     if kind.startswith("float"):
-        return None if whole or isinstance(value, float | tuple) else "a number"
+        return None if whole or isinstance(value, float) else "a number"
     return "true or false" if kind == "bool" and not isinstance(value, bool) else None

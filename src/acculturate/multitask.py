@@ -22,6 +22,7 @@ from acculturate.errors import UserError
 from acculturate.finished import RESULT, Multitask, finished
 from acculturate.formats import ROLES
 from acculturate.journal import RunDirectory, dump_json, read_json
+from acculturate.legible import shown
 from acculturate.methods import make_optimizer, method_name
 from acculturate.optimizers.dfgn import Parts
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
@@ -30,10 +31,11 @@ from acculturate.respondent import Interview, Respondent
 from acculturate.results import search_record
 from acculturate.scoring import Evaluation, Response, Survey, stacked
 from acculturate.search import Progress, Search, Watch, silent
-from acculturate.spec import RunSpec, make_spec, to_json
+from acculturate.spec import MOST_TOKENS, RunSpec, make_spec, to_json
 from acculturate.starts import starting_prompts
 from acculturate.task import (
     Task,
+    check_window,
     in_float32,
     interview,
     made_with,
@@ -84,12 +86,18 @@ def multitask_spec(values: Mapping[str, object], source: str = "the command line
     countries = (named,) if isinstance(named, str) else tuple(named) if isinstance(named, list | tuple) else ()
     if not all(isinstance(country, str) for country in countries) or len(countries) < 2:
         raise UserError(
-            f"A multitask run needs at least two countries, but {source} names {named!r}; "
+            f"A multitask run needs at least two countries, but {source} names {shown(named)}; "
             "give each with its own --country, or use acculturate align for one."
         )
-    if isinstance(shared, bool) or not isinstance(shared, int) or shared < 0:
-        raise UserError(f"Bad value for 'shared_tokens' in {source} (given: {shared!r}): expected 0 or more tokens.")
-    spec = MultitaskSpec(countries, shared, make_spec({**rest, "country": countries[0]}, source))
+    if isinstance(shared, bool) or not isinstance(shared, int) or not 0 <= shared <= 512:
+        raise UserError(
+            f"Bad value for 'shared_tokens' in {source} (given: {shown(shared)}): expected 0 or more tokens, up to 512."
+        )
+    settings = make_spec({**rest, "country": countries[0]}, source)
+    spec = MultitaskSpec(countries, shared, settings)
+    if "population" not in values and spec.candidates:
+        fewer = max(2, min(settings.population, spec.candidates))
+        spec = replace(spec, settings=settings.model_copy(update={"population": fewer}))
     if spec.settings.heldout_items:
         raise UserError("A multitask run asks every item; leave 'heldout_items' out, or use acculturate align.")
     if not spec.candidates:
@@ -97,7 +105,22 @@ def multitask_spec(values: Mapping[str, object], source: str = "the command line
             f"A budget of {spec.settings.budget} does not pay for one candidate, which costs an evaluation for each of "
             f"{len(countries)} countries; give a larger --budget."
         )
+    _check_population(spec)
     return spec
+
+
+def _check_population(spec: MultitaskSpec) -> None:
+    population, joint = spec.settings.population, spec.shared_tokens + spec.settings.tokens * len(spec.countries)
+    if population > max(2, spec.candidates):
+        raise UserError(
+            f"A population of {population:,} is more than the {spec.candidates:,} joint candidates that a budget of "
+            f"{spec.settings.budget:,} pays for; give a smaller --population or a larger --budget."
+        )
+    if population * joint > MOST_TOKENS:
+        raise UserError(
+            f"A population of {population:,} joint candidates of {joint:,} tokens is more than memory holds; "
+            f"give less than {MOST_TOKENS:,} tokens in all."
+        )
 
 
 def prepare_all(spec: MultitaskSpec) -> dict[str, Task]:
@@ -227,6 +250,7 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
         return done
     watch("loading the model", None)
     respondent = Respondent(first.choice)
+    check_window(next(iter(tasks.values())), respondent)
     watch("laying out the questionnaire", None)
     ready = Ready(spec, tasks, respondent)
     watch("auditing the model", None)

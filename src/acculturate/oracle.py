@@ -19,6 +19,7 @@ from jaxtyping import Float
 from acculturate.errors import UserError
 from acculturate.finished import RESULT, MadeWith, Result, read_record
 from acculturate.gradient import Slope
+from acculturate.legible import shown
 from acculturate.objective import Objective
 from acculturate.respondent import Respondent
 from acculturate.spec import make_spec
@@ -39,10 +40,10 @@ class Descent:
     every: int = 10
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.every < 1:
-            raise UserError("The oracle needs at least one step.")
-        if not (self.rate > 0 and np.isfinite(self.rate)):
-            raise UserError(f"The oracle's rate is {self.rate}; expected a number above 0.")
+        if not (1 <= self.steps <= 100_000 and self.every >= 1):
+            raise UserError(f"The oracle's steps are {shown(self.steps)}; expected a whole number from 1 to 100,000.")
+        if not 0 < self.rate <= 1000:
+            raise UserError(f"The oracle's rate is {shown(self.rate)}; expected a number above 0 and up to 1,000.")
 
 
 @dataclass(frozen=True)

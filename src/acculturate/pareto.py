@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from acculturate.audit import short_audit
 from acculturate.baselines import flat_response
+from acculturate.datafile import user_path
 from acculturate.errors import UserError
 from acculturate.finished import Front, finished
 from acculturate.formats import ROLES, parse_format, questionnaire
@@ -37,7 +38,7 @@ from acculturate.search import Search, Watch, silent, unpack_search
 from acculturate.spaces import Space
 from acculturate.spec import RunSpec, to_json
 from acculturate.starts import starting_prompts
-from acculturate.task import Task, in_float32, interview, made_with, named_files, prepare, space_of
+from acculturate.task import Task, check_window, in_float32, interview, made_with, named_files, prepare, space_of
 from acculturate.version import VERSION
 
 UNTUNED = "untuned"
@@ -60,7 +61,7 @@ class Second:
 
     @property
     def file(self) -> Path | None:
-        return None if self.questions is None else Path(self.given).expanduser()
+        return None if self.questions is None else user_path(self.given)
 
     def to_json(self) -> dict[str, Any]:
         if self.questions is None:
@@ -85,7 +86,7 @@ def second_objective(against: str) -> Second:
         return Second(against)
     if Path(against).suffix.lower() != ".csv":
         raise UserError(f"--against is '{against}'; expected '{UNTUNED}' or a CSV of questions, like questions.csv.")
-    return Second(against, read_questions(Path(against).expanduser()))
+    return Second(against, read_questions(user_path(against)))
 
 
 SUPPLIED = {"objectives": GDE3.objectives}
@@ -160,6 +161,7 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dic
         return done
     watch("loading the model", None)
     respondent = Respondent(spec.choice)
+    check_window(task, respondent)
     watch("laying out the questionnaire", None)
     search, start = _ready(task, respondent, second, optimizer, budget)
     watch("auditing the model", None)
@@ -202,11 +204,6 @@ def _checked(spec: RunSpec) -> int:
     for setting in ("heldout_items", "sampled", "mass_penalty"):
         if getattr(spec, setting):
             raise UserError(f"'{setting}' is a setting of acculturate align that a front does not know; leave it out.")
-    if spec.budget < spec.population:
-        raise UserError(
-            f"A budget of {spec.budget} evaluations does not pay for one generation of {spec.population}; "
-            "give a larger --budget or a smaller --population."
-        )
     return spec.budget - spec.budget % spec.population
 
 

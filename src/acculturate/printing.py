@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from acculturate.errors import UserError
+from acculturate.legible import shown
+from acculturate.terminal import Console, say_json
 
 Json = Annotated[str, typer.Option("--format", help="text, or json for programs.", metavar="text|json")]
 
 
 def is_json(output: str) -> bool:
     if output not in ("text", "json"):
-        raise UserError(f"--format is '{output}'; expected text or json.")
+        raise UserError(f"--format is {shown(output)}; expected text or json.")
     return output == "json"
 
 
 def print_json(value: object) -> None:
-    from acculturate.journal import dump_json
+    from acculturate.journal import plain
 
-    sys.stdout.write(dump_json(value).decode())
+    say_json(json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def listing(rows: list[dict[str, Any]], output: str) -> None:
@@ -37,7 +38,7 @@ def listing(rows: list[dict[str, Any]], output: str) -> None:
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*["–" if row.get(n) is None else _cell(row[n]) for n in names])
-    Console(highlight=False, markup=False).print(table)
+    Console().print(table)
 
 
 def _cell(value: object) -> str:

@@ -100,7 +100,7 @@ def check_fits(prompt: SoftPrompt, identity: dict[str, str], hidden: int) -> str
             f"The soft prompt has vectors of width {prompt.vectors.shape[1]}, this model's embeddings have {hidden}; "
             f"use the model it was found with ({prompt.identity.get('model', 'unknown')})."
         )
-    for key in ("sha256", "revision", "config_sha256"):
+    for key in ("sha256", "revision", "config_sha256", "files_sha256"):
         if key in prompt.identity and key in identity and prompt.identity[key] != identity[key]:
             if len(prompt.identity[key]) != len(identity[key]):
                 continue  # the name of a branch, as PEFT keeps it, says nothing about the hash of a commit

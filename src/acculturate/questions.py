@@ -14,7 +14,7 @@ from acculturate.formats import LABELS
 from acculturate.instruments import Dimension, Frame, Instrument, Item, ItemText, Scale, Wording
 
 ACCURACY = "accuracy"
-MAX_OPTIONS = len(LABELS["letters"])
+MAX_OPTIONS = min(map(len, LABELS.values()))
 _FRAME = Frame(
     intro=("Here is a question with several possible answers. Only one of them is right.",),
     question="Question",

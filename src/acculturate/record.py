@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 from jaxtyping import Float
 
 from acculturate.audit import Audit
-from acculturate.baselines import baseline_responses
+from acculturate.baselines import LeftOut, baseline_responses
 from acculturate.chance import Chance, chance, sample_size
+from acculturate.errors import UserError
 from acculturate.journal import RunDirectory
 from acculturate.prompts import SoftPrompt
 from acculturate.respondent import Respondent
-from acculturate.results import LIMITS, MATERIAL, Judge, choice_sentences, verdict
+from acculturate.results import LIMITS, MATERIAL, Judge, search_sentences, verdict
 from acculturate.sampling import Sampling, sampled_responses
 from acculturate.search import Watch, silent
 from acculturate.spec import to_json
@@ -52,16 +53,21 @@ def result_of(
         watch(f"measuring: {who}", None)
 
     judge = Judge(asked, task.survey(asked), task.roles)
+    baselines, left_out = baseline_responses(respondent, asked, judge.survey, task.target, tell)
     rows = [
-        judge.row(ident, label, "flat" if ident == "flat" else "baseline", response, note)
-        for ident, label, response, note in baseline_responses(respondent, asked, judge.survey, task.target, tell)
+        judge.row(one.ident, one.label, "flat" if one.ident == "flat" else "baseline", one.response, one.note)
+        for one in baselines
     ]
     tell("random prompts")
     rivals = _random_prompts(task, respondent, prompt)
     ask = interview(respondent, asked, spec)
-    rows.append(judge.row("best-random", "Best random prompt", "baseline", ask(rivals.best[None])[0], rivals.note))
+    if rivals is None:
+        left_out.append(LeftOut("best-random", "Best random prompt", "the model gave no numbers after any of them"))
+    else:
+        rows.append(judge.row("best-random", "Best random prompt", "baseline", ask(rivals.best[None])[0], rivals.note))
     tell("the tuned prompt")
     rows.append(judge.row("tuned", "Tuned prompt", "tuned", ask(prompt.vectors[None])[0]))
+    _check_numbers(rows)
     sampled = []
     if spec.sampled:
         tell("generated answers")
@@ -69,7 +75,12 @@ def result_of(
     scoring = Scoring(judge.survey.weights, judge.survey.constants, judge.survey.target)
     forms = [asked.formats[view[0]] for view in asked.views]
     items = _item_records(task, {row["id"]: row for row in rows}, scoring)
-    remarks = [*choice_sentences(search), rivals.chance.sentence, *item_sentences(items)]
+    remarks = [
+        *search_sentences(search),
+        *([] if rivals is None else [rivals.chance.sentence]),
+        *item_sentences(items),
+        *(one.sentence for one in left_out),
+    ]
     return {
         "schema": 1,
         "acculturate": VERSION,
@@ -86,9 +97,10 @@ def result_of(
         "instrument": _described(task),
         "views": [{"name": n, "role": r} for n, r in zip(asked.view_names, task.roles, strict=True)],
         "rows": rows + sampled,
-        "transfer": transfer_matrix(rows, columns(forms, task.roles), scoring),
+        "left_out": [asdict(one) for one in left_out],
+        "transfer": transfer_matrix(rows, columns(forms, task.roles)),
         "items": {"heldout": list(spec.heldout_items), "by_role": items},
-        "random_prompts": rivals.chance.to_json(),
+        "random_prompts": None if rivals is None else rivals.chance.to_json(),
         "search": search,
         "verdict": verdict(rows, task.target.country, found.warning, remarks),
         "audit": found.to_json(),
@@ -105,19 +117,32 @@ class _Rivals:
     note: str
 
 
-def _random_prompts(task: Task, respondent: Respondent, prompt: SoftPrompt) -> _Rivals:
-    """Ask random prompts and the tuned one on the trained formats.
+def _check_numbers(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a result whose two ends, the untuned model and the tuned prompt, are no numbers."""
+    for row in rows:
+        if row["id"] in ("naive", "tuned") and not all(np.isfinite(view["loss"]) for view in row["by_view"]):
+            raise UserError(
+                f"{row['label']}: some of the final answers are no numbers (the model overflows), so this run has no "
+                "result; try another --start or a smaller --spread, in a new directory."
+            )
+
+
+def _random_prompts(task: Task, respondent: Respondent, prompt: SoftPrompt) -> _Rivals | None:
+    """Ask random prompts and the tuned one on the trained formats; None where no random one gives numbers.
 
     The best has the lowest loss of the search, without an anchor, which is no distance; what is said is distances.
     """
     spec = task.spec
     drawn = random_prompts(respondent, spec, task.target, sample_size(spec.budget))
     seen = searched(task, respondent, "train")(np.concatenate([drawn, prompt.vectors[None]]))
+    judged = np.array([e.unanchored if np.isfinite(e.loss) else np.inf for e in seen[:-1]])
+    if not np.isfinite(judged).any():
+        return None
     *losses, tuned = (e.terms["survey"] for e in seen)
     where = "the trained formats" + (" and items" if spec.heldout_items else "")
     found = chance(np.array(losses), spec.budget, tuned, where)
     note = f"The lowest loss on {where} among {found.n} random prompts (start: {spec.begins})."
-    return _Rivals(drawn[int(np.argmin([e.unanchored for e in seen[:-1]]))], found, note)
+    return _Rivals(drawn[int(np.argmin(judged))], found, note)
 
 
 def _item_records(task: Task, rows: Mapping[str, Any], scoring: Scoring) -> dict[str, dict[str, Any] | None]:

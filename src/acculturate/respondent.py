@@ -13,13 +13,14 @@ from jaxtyping import Float, Int
 from transformers import PreTrainedModel
 
 from acculturate import attention
-from acculturate.chat import Chat, Turn
+from acculturate.chat import SLOTS, TEMPLATE_DATE, Chat, Labels, Turn
 from acculturate.engine import Answers, PackedEngine, PackingError, PlainEngine, embedding_of, out_of_memory
 from acculturate.errors import UserError
-from acculturate.formats import Questionnaire, option_values, present
+from acculturate.formats import Questionnaire, present
 from acculturate.loading import Loaded, ModelChoice, load_model
 from acculturate.packing import Cost, Plan, Sequence_, plan
 from acculturate.scoring import Response
+from acculturate.soundness import check_embeddings, check_model, not_finite, packs, pads
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,27 @@ class Respondent:
         self.choice, self.identity = choice, loaded.identity
         self.model: PreTrainedModel = loaded.model
         self.chat = Chat(loaded.tokenizer)
+        self._check()
         if attention.supports(self.model):
             self.model.set_attn_implementation(attention.NAME)
+        self.packs, self.packed_width, self.batch = True, 0, 8
+        """Whether questions may be packed, the longest row in which that was found true, and the plain batch's size."""
+
+    def _check(self) -> None:
+        """Find out what would make this model's numbers wrong, before there are any; ``UserError`` where it does."""
+        specimen = self.chat.encode([Turn("user", "How important is it to you to have time for yourself?")], SLOTS[-1])
+        ids = [*specimen.prefix, *specimen.suffix]
+        self._check_ids(max(ids))
+        check_model(self.model, ids)
+        check_embeddings(self.model, self.vocabulary)
+        if self.chat.prints_the_date:
+            self.identity = {**self.identity, "template_date": TEMPLATE_DATE.isoformat()}
+        if self.chat.opens_thoughts:
+            warnings.warn(
+                "This model's template begins every reply with thoughts; they are closed at once, so that the answer "
+                "comes first. A model that needs to think may answer otherwise when it does.",
+                stacklevel=3,
+            )
 
     @property
     def tokenizer(self):
@@ -74,9 +94,9 @@ class Respondent:
         return embedding_of(self.model)(index).float().cpu().numpy()
 
     def sequences(self, asked: Questionnaire, slot: str, context: Context) -> list[Sequence_]:
-        """Token ids of every question, formats outermost, with the slot in place."""
+        """Token ids of every question up to where the label is read, formats outermost, with the slot in place."""
         lead = [Turn("system", context.system)] if context.system else []
-        out = []
+        out: list[Sequence_] = []
         for form in asked.formats:
             for item in asked.instrument.item_ids:
                 turns = list(lead)
@@ -88,20 +108,69 @@ class Respondent:
                     ]
                 turns.append(Turn("user", present(asked.instrument, item, form).text))
                 out.append(self.chat.encode(turns, slot))
+        out = [
+            Sequence_(one.prefix, one.suffix + labels.lead)
+            for one, labels in zip(out, self._labels(asked), strict=True)
+        ]
+        self._check_ids(max(max(one.prefix + one.suffix) for one in out))
+        unknown = self.tokenizer.unk_token_id
+        if unknown is not None and any(unknown in one.prefix + one.suffix for one in out):
+            warnings.warn(
+                "This model's tokenizer lacks some characters of the questionnaire and reads them as unknown; ask in a "
+                "language that it was made for.",
+                stacklevel=3,
+            )
         return out
 
     def options(self, asked: Questionnaire) -> Int[np.ndarray, "sequences options"]:
-        """Token ids of the option labels in shown order, -1 beyond a question's last."""
-        questions = asked.questions()
-        ids = {label: self.chat.label(label) for label in {label for q in questions for label in q.labels}}
-        chosen = [[ids[label] for label in question.labels] for question in questions]
-        for question, row in zip(questions, chosen, strict=True):
-            if len(set(row)) < len(row):
+        """The token that begins the template's own reply with each label, in shown order; -1 beyond the last."""
+        return self.option_tokens(asked)[..., 0]
+
+    def option_tokens(self, asked: Questionnaire) -> Int[np.ndarray, "sequences options variants"]:
+        """All tokens by which a reply may begin with each label, the template's own first; -1 where there are no more.
+
+        A reply may begin with the label alone or with a space before it, where the template leaves that open.
+        """
+        chosen = []
+        for question, labels in zip(asked.questions(), self._labels(asked), strict=True):
+            tokens = [token for ids in labels.ids[: len(question.labels)] for token in ids]
+            if len(set(tokens)) < len(tokens):
                 raise UserError(
                     f"The labels {', '.join(question.labels)} begin with the same token for this model; "
                     "choose formats with other labels, like letters."
                 )
-        return option_values(questions, chosen, max(len(row) for row in chosen))
+            chosen.append(labels.ids[: len(question.labels)])
+        shape = len(chosen), max(len(row) for row in chosen), max(len(ids) for row in chosen for ids in row)
+        table = np.full(shape, -1, dtype=np.int64)
+        for row, labels in zip(table, chosen, strict=True):
+            for option, ids in zip(row, labels, strict=False):
+                option[: len(ids)] = ids
+        self._check_ids(int(table.max()))
+        return table
+
+    def _labels(self, asked: Questionnaire) -> list[Labels]:
+        """How replies begin, per question: the same for all questions of a format, whose longest scale decides."""
+        out = []
+        for form in asked.formats:
+            known = [present(asked.instrument, item, form).labels for item in asked.instrument.item_ids]
+            out += [self.chat.labels(max(known, key=len))] * len(known)
+        return out
+
+    def _check_ids(self, highest: int) -> None:
+        there = embedding_of(self.model).weight.shape[0]
+        if highest >= there:
+            raise UserError(
+                f"The tokenizer has the token '{self.tokenizer.convert_ids_to_tokens(int(highest))}' with the number "
+                f"{highest}, but the model's embedding ends at {there - 1}: tokens were added without resizing the "
+                "model; resize its embedding, or use the tokenizer that it was trained with."
+            )
+
+    def check_window(self, sequences: Sequence[Sequence_], more: int, what: str = "its soft prompt") -> None:
+        """Refuse questions that, with ``more`` tokens, are longer than the model reads."""
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        longest = max(len(s.prefix) + len(s.suffix) for s in sequences) + more
+        if limit and longest > limit:
+            raise UserError(f"A question is {longest} tokens long with {what}, but this model reads {limit} at most.")
 
     def cost(self) -> Cost:
         """What attention costs here relative to the weight products of one token (packing.Cost)."""
@@ -142,13 +211,8 @@ class Interview:
         sequences = respondent.sequences(asked, slot, context or Context())
         if n_tokens == 0:  # nothing depends on a candidate: the slot is nowhere
             sequences = [Sequence_((), s.prefix + s.suffix) for s in sequences]
-        self._sequences, self._options = sequences, respondent.options(asked)
-        limit = getattr(respondent.model.config.get_text_config(), "max_position_embeddings", None)
-        longest = max(len(s.prefix) + len(s.suffix) for s in sequences) + n_tokens
-        if limit and longest > limit:
-            raise UserError(
-                f"A question is {longest} tokens long with its soft prompt, but this model reads {limit} at most."
-            )
+        self._sequences, self._options = sequences, respondent.option_tokens(asked)
+        respondent.check_window(sequences, n_tokens)
         self.plan: Plan = plan(sequences, n_tokens, respondent.cost())
         self._engine = self._build()
 
@@ -164,35 +228,31 @@ class Interview:
 
     def _build(self) -> PackedEngine | PlainEngine:
         """The packed engine, unless this architecture computes something else with it than one at a time."""
-        model = self.respondent.model
-        if getattr(model, "_acculturate_packs", True):
+        respondent, model = self.respondent, self.respondent.model
+        width = max(len(row.static) + len(row.dynamic) for rows in self.plan.passes for row in rows)
+        if respondent.packs:
             try:
-                engine = PackedEngine(model, self.plan, self._options)
-                if hasattr(model, "_acculturate_packs") or self._agrees(engine):
-                    model._acculturate_packs = True  # type: ignore[assignment]
-                    return engine
+                # A longer row may be the first to leave a local window.
+                if width <= respondent.packed_width or packs(
+                    model, self.plan, self._sequences, self._options, self._specimen()
+                ):
+                    respondent.packed_width = max(width, respondent.packed_width)
+                    return PackedEngine(model, self.plan, self._options)
                 reason = "its packed answers differ from those one at a time"
             except PackingError as error:
                 reason = str(error)
+            respondent.packs = False
+            respondent.batch = 8 if pads(model, self._sequences, self._options, self._specimen()) else 1
             warnings.warn(
                 f"This architecture ({model.config.model_type}) cannot be packed ({reason}); "
                 "answers are computed in plain batches, with the same numbers but more slowly.",
                 stacklevel=3,
             )
-            model._acculturate_packs = False  # type: ignore[assignment]
-        return PlainEngine(model, self._sequences, self._options, batch=8)
+        return PlainEngine(model, self._sequences, self._options, batch=respondent.batch)
 
-    def _agrees(self, engine: PackedEngine) -> bool:
-        """Compare a few questions with the plain engine, once per model: no list of architectures could be complete."""
+    def _specimen(self) -> Float[np.ndarray, "1 tokens hidden"]:
         prompt = np.random.default_rng(0).standard_normal((1, self.n_tokens, self.respondent.hidden))
-        prompt = (prompt * self.respondent.unit).astype(np.float32)
-        lengths = [len(s.prefix) + len(s.suffix) for s in self._sequences]
-        which = sorted({int(np.argmin(lengths)), int(np.argmax(lengths)), 0, len(lengths) - 1})
-        plain = PlainEngine(self.respondent.model, [self._sequences[i] for i in which], self._options[which])
-        packed, expected = engine(prompt), plain(prompt)
-        tolerance = 1e-3 if self.respondent.model.dtype == torch.float32 else 0.7
-        gap = np.abs(np.exp(packed.logprobs[:, which]) - np.exp(expected.logprobs)).max()
-        return bool(gap <= tolerance)
+        return (prompt * self.respondent.unit).astype(np.float32)
 
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> list[Response]:
         """The response to every soft prompt, in order. Halves ``rows`` when memory runs out, with a warning."""
@@ -239,5 +299,10 @@ class Interview:
         return [Response(*pair) for pair in zip(logprobs, mass, strict=True)]
 
     def ask(self) -> Response:
-        """The response without a soft prompt (``n_tokens`` 0)."""
-        return self(np.zeros((1, 0, self.respondent.hidden), dtype=np.float32))[0]
+        """The response without a soft prompt (``n_tokens`` 0). ``UserError`` where an answer is no number."""
+        response = self(np.zeros((1, 0, self.respondent.hidden), dtype=np.float32))[0]
+        lost = np.isnan(response.mass) | np.isnan(response.logprobs).any(axis=-1)
+        if lost.any():
+            dtype = str(self.respondent.model.dtype).removeprefix("torch.")
+            raise UserError(not_finite(dtype, f"answers to {lost.sum()} of {lost.size} questions are NaN"))
+        return response

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from acculturate.audit import MASS_LOW
 from acculturate.formats import ROLES, Questionnaire
 from acculturate.scoring import Response, Survey
-from acculturate.validity import Scoring, loss_interval
+from acculturate.validity import mean_interval
 
 WORDS = {"train": "trained", "validation": "validation", "heldout": "held-out"}
 
@@ -26,7 +26,10 @@ class Judge:
     roles: Sequence[str]
 
     def row(self, ident: str, label: str, kind: str, response: Response, note: str | None = None) -> dict[str, Any]:
-        """One row of the table: losses, scores and answer mass per role and per view."""
+        """One row of the table: losses, scores and answer mass per role and per view.
+
+        ``interval``: of the mean loss over formats, in points; None where there is one format or an answer is missing.
+        """
         survey = self.survey
         scores, means = survey.scores(response.logprobs), survey.means(response.logprobs)
         losses = survey.losses(scores)
@@ -44,14 +47,8 @@ class Judge:
             mass = float(np.mean([views[v]["mass"] for v in those]))
             row[role] = self._figures(losses[those].mean(), scores[those].mean(axis=0), mass)
             if kind != "flat":
-                row["interval"][role] = self._interval(means[those])
+                row["interval"][role] = mean_interval(losses[those], least=0.0)
         return {**row, "by_view": views, "note": note}
-
-    def _interval(self, means: Float[np.ndarray, "views items"]) -> list[float] | None:
-        """95 % bootstrap interval of the loss over formats and items, in points; None where answers are missing."""
-        scoring = Scoring(self.survey.weights, self.survey.constants, self.survey.target)
-        found = loss_interval(means, scoring)
-        return [found.low, found.high] if np.isfinite(found.estimate) else None
 
     def _figures(self, loss: float, scores: Float[np.ndarray, " dims"], mass: float) -> dict[str, Any]:
         present = int((~np.isnan(self.survey.target)).sum())
@@ -69,7 +66,7 @@ def search_record(lines: Sequence[Mapping[str, Any]], *, optimizer: str, dtype: 
             "evaluations": line["evaluations"],
             "best": line["best"],
             "median": line["median"],
-            "mass": float(np.mean(line["mass"])),
+            "mass": _mean_of_numbers(line["mass"]),
             "validation": line["validation"],
         }
         for line in lines
@@ -83,6 +80,7 @@ def search_record(lines: Sequence[Mapping[str, Any]], *, optimizer: str, dtype: 
     return {
         "optimizer": optimizer,
         "evaluations": lines[-1]["evaluations"] if lines else 0,
+        "without_numbers": sum(loss is None for line in lines for loss in line["losses"]),
         "generations": len(lines),
         "validations": sum(line["validation"] is not None for line in lines),
         "search_loss": lines[-1]["best"] if lines else None,
@@ -91,6 +89,23 @@ def search_record(lines: Sequence[Mapping[str, Any]], *, optimizer: str, dtype: 
         "chosen": next(iter(chosen), None),
         "curve": curve,
     }
+
+
+def _mean_of_numbers(values: Sequence[float | None]) -> float | None:
+    """The mean of what is not None, as the journal has what was not finite; None where nothing is left."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def search_sentences(search: Mapping[str, Any]) -> list[str]:
+    """What is to be said of the search beside its result."""
+    lost, sentences = search["without_numbers"], choice_sentences(search)
+    if lost:
+        sentences.append(
+            f"{lost} of {search['evaluations']} candidates gave no numbers (the model's own overflowed in "
+            f"{search['dtype']}); the search counted them as worst."
+        )
+    return sentences
 
 
 def choice_sentences(search: Mapping[str, Any]) -> list[str]:
@@ -147,7 +162,7 @@ def verdict(
         headline = "Nothing was held out: this result cannot tell alignment from fitting a format."
         return {"kind": kind, "headline": headline, "sentences": sentences}
     held, held_before = tuned["heldout"]["loss"], naive["heldout"]["loss"]
-    rivals = [row for row in rows if row["id"] in RIVALS]
+    rivals = [row for row in rows if row["id"] in RIVALS and np.isfinite(row["heldout"]["loss"])]
     rival = min(rivals, key=lambda row: row["heldout"]["loss"])
     sentences.append(
         f"On formats it never saw, {held:.1f} points remain (untuned {held_before:.1f}; best baseline: "
@@ -220,9 +235,9 @@ def plain_tables(result: Mapping[str, Any], width: int = 80) -> list[list[list[s
     losses = [["Distance", "trained", "held out", "held out/dim.", "answer mass"]]
     for row in rows:
         train, held = row["train"], row["heldout"]
-        mass = "–" if row["kind"] == "flat" else _number(train["mass"], 2)
+        mass = None if row["kind"] == "flat" else train["mass"]
         shown = [train["loss"], *((held["loss"], held["mae"]) if held is not None else (None, None))]
-        losses.append([row["label"], *map(_number, shown), mass])
+        losses.append([row["label"], *map(_number, shown), "–" if mass is None else f"{mass:.2f}"])
     room = width - max(len(row["label"]) for row in rows)
     tables, scores = [losses], [["Score, trained"], ["Target"], *([row["label"]] for row in rows)]
     for dim in (d["id"] for d in result["instrument"]["dimensions"]):

@@ -226,12 +226,7 @@ def _generate(
     virtual = torch.as_tensor(soft, dtype=model.dtype, device=model.device)
     rows = [torch.cat([embed(model, s.prefix), virtual, embed(model, s.suffix)]) for s in sequences]
     longest = max(len(row) for row in rows)
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    if limit and longest + how.max_new_tokens > limit:
-        raise UserError(
-            f"A question with its reply is {longest + how.max_new_tokens} tokens long, "
-            f"but this model reads {limit} at most."
-        )
+    respondent.check_window(sequences, len(soft) + how.max_new_tokens, "its soft prompt and a reply")
     embeds = torch.zeros(len(rows), longest, respondent.hidden, dtype=model.dtype, device=model.device)
     mask = torch.zeros(len(rows), longest, dtype=torch.long, device=model.device)
     for i, row in enumerate(rows):

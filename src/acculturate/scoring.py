@@ -104,7 +104,8 @@ class Survey:
             terms["anchor"] = self.anchor * self.divergence(response.logprobs)
         if self.mass_penalty:
             terms["mass"] = self.mass_penalty * float(self.lost(np.log(np.maximum(response.mass, TINY))).mean())
-        return Evaluation(response, scores, sum(terms.values()), terms, terms.get("anchor", 0.0))
+        loss = sum(terms.values())
+        return Evaluation(response, scores, loss if np.isfinite(loss) else np.inf, terms, terms.get("anchor", 0.0))
 
     def lost(self, log_mass: Float[np.ndarray, "formats items"]) -> Float[np.ndarray, "formats items"]:
         """Nats of answer mass lost against the reference; 0 where the mass grew."""

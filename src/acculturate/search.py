@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.errors import UserError
 from acculturate.journal import RunDirectory
 from acculturate.optimizers import Optimizer
 from acculturate.optimizers.checkpoint import pack, unpack
@@ -76,8 +77,17 @@ class Search:
         directory: RunDirectory,
         watch: Callable[[Progress], None] = lambda progress: None,
     ) -> Progress:
-        """Search until the budget is spent; goes on from the directory's checkpoint where there is one."""
+        """Search until the budget is spent; goes on from the directory's checkpoint where there is one.
+
+        Raises ``UserError`` where no candidate had a loss, or no best one a validation loss: there is no winner then.
+        """
         _, progress = self.go_on(self.optimizer.init(start, seed), Progress.before(start, seed), directory, watch)
+        if not np.isfinite(progress.winner_judged):
+            raise UserError(
+                f"None of the {progress.evaluations} candidates gave numbers for all answers that count, so there "
+                "is no prompt to deliver: the model's own numbers overflow; try --dtype float32 or bfloat16, another "
+                "--start or a smaller --spread, in a new directory."
+            )
         return progress
 
     def go_on(
@@ -143,7 +153,7 @@ class Search:
             "generation": after.generation,
             "evaluations": after.evaluations,
             "best": after.best_loss,
-            "median": float(np.median(losses)),
+            "median": _median(losses),
             "validation": validation,
             "winner_at": after.winner_at,
             "losses": losses,
@@ -152,6 +162,12 @@ class Search:
             "scores": [e.scores for e in seen],
         }
         return after, line
+
+
+def _median(losses: Sequence[float]) -> float:
+    """Median of the losses that are numbers; NaN where none is."""
+    known = [loss for loss in losses if np.isfinite(loss)]
+    return float(np.median(known)) if known else np.nan
 
 
 def fitted_and_validated(seen: Evaluation, validation: float) -> float:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import types
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from acculturate.datafile import nearest, read_data_file
 from acculturate.errors import UserError
 from acculturate.formats import ROLES, Format, parse_format
+from acculturate.legible import legible, shown
 from acculturate.loading import ModelChoice
 
 # What each protocol asks where the user names no formats. The paper's: one format in one order. The balanced
@@ -44,53 +47,77 @@ MASS_PENALTY = 20.0
 
 STARTS = ("blank", "vocabulary", "text", "culture", "noise")
 
+POPULATION = 20
+MOST_TOKENS = 100_000
+"""Virtual tokens of a population: in a model of 4,096 coordinates a search holds several gigabytes of them."""
+
+
+def _steady(text: str) -> str:
+    """Refuse a text with control characters: it names no country, no model and no file that anybody means."""
+    if legible(text) != text or any(mark in text for mark in "\n\t"):
+        raise ValueError("expected text without line breaks and control characters")
+    return text
+
+
+Name = Annotated[str, Field(max_length=1000), AfterValidator(_steady)]
+Names = Annotated[tuple[Name, ...], Field(max_length=200)]
+Points = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Scalar = str | int | float | bool
 
 
 class RunSpec(BaseModel):
     """Everything that decides what a run finds. Two runs with equal specs and code write equal files."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    model: str = "embedded"
-    revision: str | None = None
+    model: Name = "embedded"
+    revision: Name | None = None
     trust_remote_code: bool = False
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     quantize: Literal["none", "8bit", "4bit"] = "none"
 
-    country: str
-    targets: str = "hofstede-2015"
-    instrument: str = "vsm2013"
-    wording: str | None = None
-    constant: Annotated[float, Field(allow_inf_nan=False)] = 50.0
+    country: Annotated[str, Field(max_length=100), AfterValidator(_steady)]
+    targets: Name = "hofstede-2015"
+    instrument: Name = "vsm2013"
+    wording: Name | None = None
+    constant: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 50.0
     mas25: bool = False
 
     protocol: Literal["balanced", "paper"] = "balanced"
-    train_formats: tuple[str, ...] | None = None
-    validation_formats: tuple[str, ...] | None = None
-    heldout_formats: tuple[str, ...] | None = None
-    heldout_languages: tuple[str, ...] = ()
-    heldout_items: tuple[str, ...] = ()
+    train_formats: Names | None = None
+    validation_formats: Names | None = None
+    heldout_formats: Names | None = None
+    heldout_languages: Names = ()
+    heldout_items: Names = ()
     sampled: bool = False
 
     slot: Literal["before_bos", "system", "user_end", "response_start"] = "response_start"
     tokens: Annotated[int, Field(ge=1, le=512)] = 2
-    start: str | None = None
-    text: str | None = None
-    warm_start: str | None = None
-    spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    start: Name | None = None
+    text: Annotated[str, Field(max_length=100_000)] | None = None
+    warm_start: Name | None = None
+    spread: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
     space: Literal["full", "projection"] = "full"
-    projection_dim: Annotated[int, Field(ge=1)] = 500
+    projection_dim: Annotated[int, Field(ge=1, le=10_000)] = 500
 
-    optimizer: str = "auto"
+    optimizer: Name = "auto"
     optimizer_options: dict[str, Scalar] = {}
-    population: Annotated[int, Field(ge=2)] = 20
-    budget: Annotated[int, Field(ge=1)] = 1000
-    seed: Annotated[int, Field(ge=0)] = 0
-    anchor: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    mass_penalty: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    rows: Annotated[int, Field(ge=1)] = 1
+    population: Annotated[int, Field(ge=2, le=10_000)] = POPULATION
+    budget: Annotated[int, Field(ge=1, le=10**9)] = 1000
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    anchor: Points = 0.0
+    mass_penalty: Points | None = None
+    rows: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _population_within_budget(cls, values: Any) -> Any:
+        """Fill in the population that nobody gave: as many as usual, or as the budget pays for."""
+        budget = values.get("budget")
+        if "population" in values or not isinstance(budget, int) or budget >= POPULATION:
+            return values
+        return {**values, "population": max(2, budget)}
 
     @field_validator("train_formats", "validation_formats", "heldout_formats")
     @classmethod
@@ -121,6 +148,23 @@ class RunSpec(BaseModel):
             if not seen.isdisjoint(self.formats(role)):
                 raise ValueError(f"a format for {role} is among those used before it; name each format once")
             seen |= set(self.formats(role))
+        return self
+
+    @model_validator(mode="after")
+    def _affordable(self) -> RunSpec:
+        """Refuse sizes that no search spends and no memory holds."""
+        if self.population > max(2, self.budget):
+            raise ValueError(
+                f"a population of {self.population:,} is more than the budget of {self.budget:,} candidates; "
+                "give a smaller population or a larger budget"
+            )
+        if self.rows > self.population:
+            raise ValueError(f"{self.rows:,} rows are more than the population of {self.population:,}; give fewer")
+        if self.population * self.tokens > MOST_TOKENS:
+            raise ValueError(
+                f"a population of {self.population:,} prompts of {self.tokens} tokens is more than memory holds; "
+                f"give less than {MOST_TOKENS:,} tokens in all"
+            )
         return self
 
     @property
@@ -180,13 +224,62 @@ def make_spec(values: Mapping[str, object], source: str = "the command line") ->
                 f"Unknown key '{key}' in {source}{nearest(key, RunSpec.model_fields)}; correct or remove it."
             )
     try:
-        return RunSpec.model_validate(dict(values))
+        # Files and Python have lists where the settings have tuples.
+        return RunSpec.model_validate({k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the run"
-        message = first["msg"].removeprefix("Value error, ").rstrip(".")
-        given = "" if not first["loc"] else f" (given: {first['input']!r})"
-        raise UserError(f"Bad value for '{place}' in {source}{given}: {message}.") from error
+        first = error.errors(include_url=False, include_context=False)[0]
+        if not first["loc"]:
+            raise UserError(f"Bad settings in {source}: {_sentence(first['msg'])}.") from None
+        name = str(first["loc"][0])
+        said = _sentence(first["msg"]) if first["type"] == "value_error" else f"expected {expected(name)}"
+        if first["type"] == "string_unicode":
+            said = "expected text in UTF-8"
+        given = "" if first["type"] == "missing" else f" (given: {shown(first['input'])})"
+        raise UserError(f"Bad value for '{name}' in {source}{given}: {said}.") from None
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ").rstrip(".")
+
+
+def expected(name: str) -> str:
+    """What a setting may be, in words, from its type and limits."""
+    kind, *around = _unwrapped(RunSpec.model_fields[name])
+    limits = {key: getattr(one, key) for one in around for key in ("ge", "gt", "le", "max_length") if hasattr(one, key)}
+    if get_origin(kind) is Literal:
+        *others, last = map(repr, get_args(kind))
+        return f"{', '.join(others)} or {last}"
+    if kind in (int, float):
+        return ("a whole number" if kind is int else "a number") + _range(limits)
+    if kind is bool:
+        return "true or false"
+    longest = limits.get("max_length")
+    if kind is str:
+        return f"text of at most {longest:,} characters"
+    if get_origin(kind) is tuple:
+        return f"a list of at most {longest} texts"
+    return "a table of options, each a number, a text, true or false"
+
+
+def _unwrapped(kind: Any) -> Iterator[Any]:
+    """The plain type behind a field, then the limits that stand around it."""
+    if isinstance(kind, FieldInfo):
+        yield from (*_unwrapped(kind.annotation), *kind.metadata)
+    elif get_origin(kind) in (Union, types.UnionType):
+        yield from _unwrapped(next(one for one in get_args(kind) if one is not types.NoneType))
+    elif get_origin(kind) is Annotated:
+        inner, *around = get_args(kind)
+        yield from _unwrapped(inner)
+        for limit in around:
+            yield from limit.metadata if isinstance(limit, FieldInfo) else (limit,)
+    else:
+        yield kind
+
+
+def _range(limits: Mapping[str, Any]) -> str:
+    """``from 1 to 512``, ``above 0 and up to 1,000``."""
+    most = f"{int(limits['le']):,}"
+    return f" above {limits['gt']:,} and up to {most}" if "gt" in limits else f" from {limits['ge']:,} to {most}"
 
 
 def read_spec_file(path: Path) -> dict[str, object]:

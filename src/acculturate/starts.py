@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from acculturate.culture import culture_texts
+from acculturate.datafile import user_path
 from acculturate.errors import UserError
 from acculturate.optimizers import generator
 from acculturate.prompts import SoftPrompt, check_fits, read_prompt
@@ -84,7 +84,7 @@ def earlier_prompt(spec: RunSpec) -> SoftPrompt | None:
     """The prompt of the warm start, if any; raises ``UserError`` unless it has the run's slot and number of tokens."""
     if spec.warm_start is None:
         return None
-    earlier = read_prompt(Path(spec.warm_start).expanduser())
+    earlier = read_prompt(user_path(spec.warm_start))
     if len(earlier.vectors) != spec.tokens:
         raise UserError(
             f"The prompt to start from has {len(earlier.vectors)} tokens, but this run has {spec.tokens}; "

@@ -192,7 +192,10 @@ class Steering:
     @cached_property
     def own(self) -> Evaluation:
         """The run's prompt, on the trained formats and with what is wanted now."""
-        return self.evaluate(self.run.prompt.vectors[None])[0]
+        found = self.evaluate(self.run.prompt.vectors[None])[0]
+        if not np.isfinite(found.loss):
+            raise UserError("The run's prompt gives no numbers in float32, so nothing can be steered from it.")
+        return found
 
     @property
     def state(self) -> DFGNState:
@@ -212,7 +215,8 @@ class Steering:
         """
         moves = STEP * steering_moves(self.survey, state)[0]
         seen = self.evaluate(self.space.decode(moves @ state.directions).astype(np.float32))
-        return corrected(state, moves, seen)
+        answered = [i for i, one in enumerate(seen) if np.isfinite(one.loss)]
+        return corrected(state, moves[answered], [seen[i] for i in answered]) if answered else state
 
     def directions(self, state: DFGNState, step: float = STEP) -> Directions:
         """The steering directions with what they do over ``step`` points, measured on all formats."""

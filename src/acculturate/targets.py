@@ -24,12 +24,12 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.datafile import MISSING
 from acculturate.errors import UserError
 
 VSM_DIMENSIONS = ("pdi", "idv", "mas", "uai", "lto", "ivr")
 """Dimensions a table is read for unless the caller names others."""
 
-_MISSING = frozenset({"", "na", "#null!"})
 _CODE_COLUMNS = ("iso3", "code", "ctr")
 _COLUMN_NAMES = {"ltowvs": "lto"}
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -131,8 +131,8 @@ class TargetSet:
         return next((by_code[key] for key in keys if key in by_code), None)
 
     def _unknown(self, query: str) -> NoReturn:
-        names = _spellings() | {_normal(t.country): t.country for t in self.targets}
-        near = dict.fromkeys(names[key] for key in difflib.get_close_matches(_normal(query), names, n=5, cutoff=0.6))
+        names = _spellings() | {_name_key(t.country): t.country for t in self.targets}
+        near = dict.fromkeys(names[key] for key in difflib.get_close_matches(_name_key(query), names, n=5, cutoff=0.6))
         hint = f"did you mean {' or '.join(list(near)[:3])}?" if near else "give a name or an ISO 3166 code."
         raise UserError(f"No country is called {query!r} here: {hint}")
 
@@ -228,6 +228,7 @@ class _Country:
 
     code: str
     alpha2: str
+    numeric: str
     matrix: str
     name: str
     aliases: tuple[str, ...]
@@ -269,6 +270,7 @@ def _countries() -> dict[str, _Country]:
         row["code"]: _Country(
             row["code"],
             row["alpha2"],
+            row["numeric"],
             row["matrix"],
             row["name"],
             split(row["aliases"]),
@@ -282,13 +284,48 @@ def _normal(text: str) -> str:
     """Spelling without case, accents and punctuation: "Côte d'Ivoire" is "cote divoire", "U.S." is "us"."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
     plain = re.sub(r"[.'’`]", "", plain.replace("&", " and "))
-    return re.sub(r"[\W_]+", " ", plain).strip().removeprefix("the ")
+    return re.sub(r"[\W_]+", " ", plain).strip()
+
+
+# Words that tables of countries write out or shorten as they like.
+_SHORTENED = {
+    "republic": "rep",
+    "democratic": "dem",
+    "federal": "fed",
+    "federated": "fed",
+    "states": "sts",
+    "saint": "st",
+}
+_FORMS_OF_STATE = ("rep", "sts")
+
+
+def _name_key(text: str) -> str:
+    """A country's name however a table arranges it: "Korea, Rep." and "Korea (the Republic of)" are one.
+
+    Articles never tell countries apart. A form of state behind a comma or in brackets is put in front, where it
+    does: Congo's and Korea's names differ in nothing else.
+    """
+    head, _, tail = re.sub(r"[(\[]", ",", text, count=1).partition(",")
+    first, second = ([_SHORTENED.get(w, w) for w in _normal(part).split() if w != "the"] for part in (head, tail))
+    if second and second[-1] in ("of", *_FORMS_OF_STATE):
+        first, second = second, [*(["of"] if second[-1] != "of" else []), *first]
+    return " ".join((*first, *second))
 
 
 @cache
 def _codes() -> dict[str, str]:
     """ISO codes and our own codes, normalised, to the code a target carries."""
-    return {_normal(key): c.code for c in _countries().values() for key in (c.code, c.alpha2) if key}
+    return {_normal(key): c.code for c in _countries().values() for key in (c.code, c.alpha2, c.numeric) if key}
+
+
+def _code_key(text: str) -> str:
+    """A code as ``_codes`` has it; spreadsheets take the zeros from the front of numeric codes."""
+    key = _normal(text)
+    return key.zfill(3) if _is_number(key) else key
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 @cache
@@ -301,7 +338,7 @@ def _names() -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for country in _countries().values():
         for name in (country.name, *country.aliases):
-            key = _normal(name)
+            key = _name_key(name)
             found[key] = tuple(dict.fromkeys((*found.get(key, ()), country.code)))
     return found
 
@@ -312,8 +349,8 @@ def _resolve(query: str, *, matrix_codes: bool) -> tuple[str, ...]:
     Most matrix codes are harmless aliases (GER), but five are another country's ISO code: SLV, MNG, MAC, BEN,
     CAF. Where the matrix's codes are in use neither reading may win silently; elsewhere ISO wins.
     """
-    key = _normal(query)
-    known = (_codes()[key],) if key in _codes() else _names().get(key, ())
+    key = _code_key(query)
+    known = (_codes()[key],) if key in _codes() else _names().get(_name_key(query), ())
     old = _matrix_codes().get(key)
     if old is None or old in known or (known and not matrix_codes):
         return known
@@ -418,7 +455,7 @@ class _Table:
         return Target(country, code, self.target_set, scores, provenance)
 
     def _score(self, line: int, column: str, cell: str) -> float | None:
-        if cell.casefold() in _MISSING:
+        if cell.casefold() in MISSING:
             return None
         # float() alone would take "nan", "inf", "1_0" and other scripts' digits.
         value = float(cell) if _NUMBER.fullmatch(cell) else np.nan
@@ -440,17 +477,19 @@ class _Table:
                 choice = " or ".join(_unambiguous(each) for each in named)
                 self._fail(line, f"{name!r} can mean {choice}; write one of these", "country")
             if not named:
-                near = difflib.get_close_matches(_normal(name), _spellings(), n=1, cutoff=0.6)
+                near = difflib.get_close_matches(_name_key(name), _spellings(), n=1, cutoff=0.6)
                 hint = f"did you mean {_spellings()[near[0]]}? " if near else ""
                 advice = f"{hint}A group of your own needs a code of its own in a column named code"
                 self._fail(line, f"no country is called {name!r}; {advice}", "country")
             return _countries()[named[0]].name, named[0]
         if code is None and (named or not name):
-            expected = f"the code of {_countries()[named[0]].name}" if named else "an ISO 3166 code"
+            kinds = "an ISO 3166 code (two or three letters, or three digits)"
+            expected = f"the code of {_countries()[named[0]].name}" if named else kinds
             self._fail(line, f"expected {expected}, found {given!r}", column)
         if code is None:
             return name, given
-        if named and code not in named:
+        # A group's running number would otherwise pass as the numeric code of a country.
+        if (named and code not in named) or (name and not named and _is_number(_normal(given))):
             self._fail(line, f"{given!r} is {_countries()[code].name}, but the country is {name!r}", column)
         return (_countries()[code].name if named or not name else name), code
 

@@ -14,7 +14,7 @@ import torch
 import transformers
 from jaxtyping import Float
 
-from acculturate.datafile import nearest
+from acculturate.datafile import nearest, user_path
 from acculturate.errors import UserError
 from acculturate.formats import ROLES, Questionnaire, questionnaire, without
 from acculturate.instruments import Instrument, load_instrument
@@ -23,7 +23,8 @@ from acculturate.methods import make_optimizer, method_name
 from acculturate.objective import Objective, Unasked, survey_of
 from acculturate.optimizers import Optimizer
 from acculturate.prompts import prompt_file
-from acculturate.respondent import Interview, Respondent
+from acculturate.respondent import Context, Interview, Respondent
+from acculturate.sampling import Sampling
 from acculturate.scoring import Response, Survey
 from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec
@@ -123,9 +124,9 @@ def _check_heldout_items(instrument: Instrument, target: Float[np.ndarray, "dims
 def named_files(spec: RunSpec) -> dict[str, str]:
     """The sha256 of every file that the spec names, by the setting that names it."""
     names = {"instrument": spec.instrument, "wording": spec.wording, "targets": spec.targets}
-    paths = {key: Path(name).expanduser() for key, name in names.items() if name is not None}
+    paths = {key: user_path(name) for key, name in names.items() if name is not None}
     if spec.warm_start is not None:
-        paths["warm_start"] = prompt_file(Path(spec.warm_start).expanduser())
+        paths["warm_start"] = prompt_file(user_path(spec.warm_start))
     return {key: sha256_of(path) for key, path in paths.items() if path.is_file()}
 
 
@@ -139,6 +140,15 @@ def made_with(spec: RunSpec, respondent: Respondent, method: str | None = None) 
         "model_identity": respondent.identity,
         "files": named_files(spec),
     }
+
+
+def check_window(task: Task, respondent: Respondent) -> None:
+    """Refuse, before a search, formats whose questions the model cannot read whole when all of them are measured."""
+    spec = task.spec
+    sequences = respondent.sequences(task.everything, spec.slot, Context())
+    respondent.check_window(sequences, spec.tokens)
+    if spec.sampled:
+        respondent.check_window(sequences, spec.tokens + Sampling().max_new_tokens, "its soft prompt and a reply")
 
 
 def searched_survey(task: Task, role: str, untuned: Callable[[], Response]) -> Survey:

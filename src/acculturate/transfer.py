@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 
 from acculturate.formats import ROLES, Format
 from acculturate.scoring import dimension_scores
-from acculturate.validity import Scoring, difference_interval, loss_interval
+from acculturate.validity import Scoring, mean_interval
 
 NEW = {"labels": "labels", "layout": "layout", "variant": "wording", "language": "language", "order": "option order"}
 """What can be new in a format, and the word for it."""
@@ -65,28 +65,20 @@ def columns(forms: Sequence[Format], roles: Sequence[str]) -> tuple[Column, ...]
     return tuple(Column(role, new, tuple(found[role, new])) for role, new in listed)
 
 
-def transfer_matrix(
-    rows: Sequence[Mapping[str, Any]], found: Sequence[Column], scoring: Scoring
-) -> dict[str, list[dict[str, Any]]]:
-    """Every row's loss per column, in points, with its 95 % bootstrap interval, for ``result.json``.
+def transfer_matrix(rows: Sequence[Mapping[str, Any]], found: Sequence[Column]) -> dict[str, list[dict[str, Any]]]:
+    """Every row's loss per column, in points, with its 95 % interval over formats, for ``result.json``.
 
-    ``rows``: as ``results.Judge.row`` gives them, asked in every view. Flat answers have no interval.
+    ``rows``: as ``results.Judge.row`` gives them, asked in every view. Flat answers have no interval, and no column of
+    one format has.
     """
-    alone = [sum(other.role == column.role for other in found) == 1 for column in found]
     lines = []
     for row in rows:
-        means = np.array([view["item_means"] for view in row["by_view"]], dtype=float)
         losses = np.array([view["loss"] for view in row["by_view"]], dtype=float)
         cells = []
-        for column, whole in zip(found, alone, strict=True):
-            those = list(column.views)
-            interval = None
-            if whole:  # the row has it already
-                interval = row["interval"].get(column.role)
-            elif row["kind"] != "flat":
-                drawn = loss_interval(means[those], scoring)
-                interval = [drawn.low, drawn.high]
-            cells.append({"loss": float(losses[those].mean()), "interval": interval})
+        for column in found:
+            those = losses[list(column.views)]
+            interval = None if row["kind"] == "flat" else mean_interval(those, least=0.0)
+            cells.append({"loss": float(those.mean()), "interval": interval})
         lines.append({"id": row["id"], "label": row["label"], "kind": row["kind"], "cells": cells})
     described = [
         {
@@ -100,10 +92,10 @@ def transfer_matrix(
     return {"columns": described, "rows": lines}
 
 
-def loss(means: Float[np.ndarray, "views items"], scoring: Scoring) -> float:
-    """Mean over views of the L1 distance to the target, in points."""
+def losses(means: Float[np.ndarray, "views items"], scoring: Scoring) -> Float[np.ndarray, "views"]:
+    """The L1 distance to the target in every view, in points."""
     gap = np.abs(dimension_scores(means, scoring.weights, scoring.constants) - scoring.target)
-    return float(gap[:, ~np.isnan(scoring.target)].sum(axis=1).mean())
+    return gap[:, ~np.isnan(scoring.target)].sum(axis=1)
 
 
 def towards(
@@ -134,29 +126,29 @@ def item_record(
     ``cost`` of an item: what the loss rises by when the tuned prompt's answers to it are replaced by the untuned
     model's. ``share``: that as a share of the improvement, None where the improvement is at most the share
     ``material`` of the untuned loss; costs do not add up, because items that moved against each other both cost.
-    ``top`` are the most costly, replaced together. ``interval``: of the improvement, a paired 95 % bootstrap over
-    the items of each dimension.
+    ``top`` are the most costly, replaced together. ``interval``: of the improvement, 95 % over formats, paired; None
+    where there is one format.
     """
-    before, after = loss(naive, scoring), loss(tuned, scoring)
+    gains = losses(naive, scoring) - losses(tuned, scoring)
+    before, after = float(losses(naive, scoring).mean()), float(losses(tuned, scoring).mean())
     improvement = before - after
     used = (scoring.weights[~np.isnan(scoring.target)] != 0).any(axis=0)
 
     def cost(places: Sequence[int]) -> float:
         mixed = tuned.copy()
         mixed[:, list(places)] = naive[:, list(places)]
-        return loss(mixed, scoring) - after
+        return float(losses(mixed, scoring).mean()) - after
 
     def share(points: float) -> float | None:
         return points / improvement if improvement > material * before else None
 
     costs, moves = [cost([i]) for i in range(len(item_ids))], towards(naive, tuned, scoring)
     ranked = sorted(np.flatnonzero(used).tolist(), key=lambda i: -costs[i])
-    interval = difference_interval(naive, tuned, scoring, over="items")
     held = np.isin(item_ids, list(heldout))
     return {
         "untuned": before,
         "improvement": improvement,
-        "interval": [interval.low, interval.high],
+        "interval": mean_interval(gains),
         "top": [
             {"items": [item_ids[i] for i in ranked[:n]], "cost": cost(ranked[:n]), "share": share(cost(ranked[:n]))}
             for n in (1, MOST)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import stdtrit
 
 from acculturate.formats import ORDERS, Format
+from acculturate.instruments import Instrument
+from acculturate.scoring import Response
 
 # Below this standard deviation, in the data's own units, what is left is rounding.
 _CONSTANT = 1e-9
@@ -54,6 +57,20 @@ def shares(
     low = np.where(mask, values, np.inf).min(axis=-1)
     high = np.where(mask, values, -np.inf).max(axis=-1)
     return (means - low) / (high - low)
+
+
+def shares_of_scale(instrument: Instrument, response: Response) -> Float[np.ndarray, "formats items"]:
+    """Item means as shares of their scales, 0 to 1."""
+    values, mask = instrument.values(), instrument.option_mask()
+    # A missing answer is a row of NaN, which padding must neither hide nor spread.
+    means = np.sum(np.where(mask, np.exp(response.logprobs) * values, 0.0), axis=-1)
+    return shares(means, values, mask)
+
+
+def mean_of_known(values: Iterable[float]) -> float:
+    """The mean of what is not NaN; NaN where nothing is left."""
+    known = [float(value) for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
 
 
 @dataclass(frozen=True)
@@ -170,165 +187,20 @@ class Scoring:
     target: Float[np.ndarray, "dims"]
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A percentile bootstrap of a loss, in points.
+def mean_interval(
+    values: Float[np.ndarray, "n"], *, level: float = 0.95, least: float = -math.inf
+) -> list[float] | None:
+    """Student's t interval of the mean of ``values``, cut at the ``least`` that there can be; None under two values.
 
-    ``expected``: mean of the draws. Resampling adds noise, and noise only ever adds to a sum of absolute
-    distances that is near zero: a loss fitted to the very items and formats asked can lie below its own
-    interval (``fitted``), which says that other questions of the same kind would not have shown it.
+    Over formats it answers: where would the mean lie if other formats of the same kind were asked? It contains the mean
+    of those that were asked by construction. None where a value is missing, too.
     """
-
-    estimate: float
-    low: float
-    high: float
-    expected: float
-    level: float
-    over: str
-    draws: int
-
-    @property
-    def fitted(self) -> bool:
-        return self.estimate < self.low
-
-
-OVER = ("formats", "items", "both")
-
-
-def bootstrap_losses(
-    means: Float[np.ndarray, "rows views items"],
-    scoring: Scoring,
-    *,
-    over: str = "both",
-    draws: int = 1000,
-    seed: int = 0,
-) -> Float[np.ndarray, "rows draws"]:
-    """Losses under resampled views and items; every row (model, prompt) sees the same resamples.
-
-    Views are drawn with replacement from the views asked. Items are drawn with replacement *within each
-    dimension*, the same items in every view. A dimension's score is its constant, plus its weights' sum times
-    the dimension's own level (its items' mean, weighted by size), plus one contribution per item, weight
-    times distance from that level. Contributions are what is drawn: a level shared by all items, such as a
-    tendency to agree, then stays out of the draws exactly as it stays out of a score whose weights sum to
-    zero. With four items per dimension the bootstrap variance is too small by about a quarter; intervals are
-    the narrow side.
-
-    Subtract two rows to get the draws of a difference. Missing means make a draw NaN only where they are
-    used.
-    """
-    if over not in OVER:
-        raise ValueError(f"over is '{over}'; expected one of {', '.join(OVER)}")
-    rng = np.random.default_rng(seed)
-    n_rows, n_views, _ = means.shape
-    there = np.flatnonzero(~np.isnan(scoring.target))
-    level, contributions = _contributions(means, scoring)
-    out = np.empty((n_rows, draws))
-    members = {d: np.flatnonzero(scoring.weights[d]) for d in there}
-    for draw in range(draws):
-        views = rng.integers(n_views, size=n_views) if over != "items" else np.arange(n_views)
-        total = np.zeros((n_rows, n_views))
-        for d in there:
-            items = members[d]
-            chosen = rng.choice(items, size=len(items)) if over != "formats" else items
-            score = level[:, views, d] + contributions[:, views, d][:, :, chosen].sum(axis=-1)
-            total += np.abs(score - scoring.target[d])
-        out[:, draw] = total.mean(axis=1)
-    return out
-
-
-def loss_interval(
-    means: Float[np.ndarray, "views items"],
-    scoring: Scoring,
-    *,
-    over: str = "both",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Percentile bootstrap interval of the loss of one row; see ``bootstrap_losses`` for what is resampled.
-
-    With a single view, resampling formats says nothing, so only items are drawn whatever ``over`` says.
-    """
-    if len(means) == 1:
-        over = "items"
-    found = bootstrap_losses(means[None], scoring, over=over, draws=draws, seed=seed)[0]
-    low, high = _percentiles(found, level)
-    estimate = float(_losses(means, scoring).mean())
-    known = found[~np.isnan(found)]
-    return Interval(estimate, low, high, float(known.mean()) if len(known) else math.nan, level, over, draws)
-
-
-def difference_interval(
-    a: Float[np.ndarray, "views items"],
-    b: Float[np.ndarray, "views items"],
-    scoring: Scoring,
-    *,
-    over: str = "both",
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """The same for loss(a) - loss(b), paired: both see the same resampled items and formats."""
-    over = "items" if len(a) == 1 else over
-    found = bootstrap_losses(np.stack([a, b]), scoring, over=over, draws=draws, seed=seed)
-    gap = found[0] - found[1]
-    low, high = _percentiles(gap, level)
-    estimate = float(_losses(a, scoring).mean() - _losses(b, scoring).mean())
-    return Interval(estimate, low, high, float(np.nanmean(gap)), level, over, draws)
-
-
-def leave_item_out(means: Float[np.ndarray, "views items"], scoring: Scoring) -> Float[np.ndarray, "items"]:
-    """The loss without each item in turn, in points: its dimensions are scored from their other items.
-
-    The remaining contributions (see ``bootstrap_losses``) are scaled up to the full sum of absolute weights,
-    so that a dimension keeps its spread. NaN for an item that is a dimension's only one, or that no scored
-    dimension uses. For a prompt tuned on all items this estimates how much of its fit hangs on single items;
-    it is not the loss on an item that the search never saw.
-    """
-    present = ~np.isnan(scoring.target)
-    size = np.abs(scoring.weights)
-    level, contributions = _contributions(means[None], scoring)
-    full = level[0] + contributions[0].sum(axis=-1)
-    out = np.full(means.shape[1], np.nan)
-    for item in np.flatnonzero((size[present] > 0).any(axis=0)):
-        rest = scoring.weights.copy()
-        rest[:, item] = 0.0
-        left = np.abs(rest).sum(axis=1)
-        touched = size[:, item] > 0
-        if (left[touched & present] == 0).any():
-            continue
-        factor = size.sum(axis=1) / np.where(left > 0, left, 1.0)
-        centre = _centres(means, rest)
-        parts = np.where(rest != 0, rest * (means[:, None, :] - centre[..., None]), 0.0).sum(axis=-1)
-        without = scoring.constants + scoring.weights.sum(axis=1) * centre + factor * parts
-        gap = np.abs(np.where(touched, without, full) - scoring.target)
-        out[item] = gap[:, present].sum(axis=1).mean()
-    return out
-
-
-def _centres(
-    means: Float[np.ndarray, "views items"], weights: Float[np.ndarray, "dims items"]
-) -> Float[np.ndarray, "views dims"]:
-    size = np.abs(weights)
-    total = np.where(size.sum(axis=1) > 0, size.sum(axis=1), 1.0)
-    lacking = (np.isnan(means)[:, None, :] & (size > 0)).any(axis=-1)
-    return np.where(lacking, np.nan, np.nan_to_num(means) @ size.T / total)
-
-
-def _contributions(
-    means: Float[np.ndarray, "rows views items"], scoring: Scoring
-) -> tuple[Float[np.ndarray, "rows views dims"], Float[np.ndarray, "rows views dims items"]]:
-    """Scores split into what is not resampled and one contribution per item; they sum to the scores."""
-    centre = np.stack([_centres(row, scoring.weights) for row in means])
-    level = scoring.constants + centre * scoring.weights.sum(axis=1)
-    parts = scoring.weights * (means[:, :, None, :] - centre[..., None])
-    return level, np.where(scoring.weights != 0, parts, 0.0)
-
-
-def _losses(means: Float[np.ndarray, "views items"], scoring: Scoring) -> Float[np.ndarray, "views"]:
-    level, contributions = _contributions(means[None], scoring)
-    gap = np.abs(level[0] + contributions[0].sum(axis=-1) - scoring.target)
-    return gap[:, ~np.isnan(scoring.target)].sum(axis=1)
+    n = len(values)
+    if n < 2 or not np.isfinite(values).all():
+        return None
+    middle = float(values.mean())
+    half = float(stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / math.sqrt(n))
+    return [max(middle - half, least), middle + half]
 
 
 def _percentiles(found: Float[np.ndarray, "n"], level: float) -> tuple[float, float]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,21 +17,23 @@ from rich.progress import (
 )
 
 from acculturate.search import Progress as SearchProgress
+from acculturate.terminal import Console
 
 _LINE_EVERY_S = 10.0
 
 
 @contextmanager
-def watching(console: Console, budget: int) -> Iterator[Callable[[str, SearchProgress | None], None]]:
+def watching(budget: int) -> Iterator[Callable[[str, SearchProgress | None], None]]:
     """Yields the function that a run calls with its stage and, while searching, its progress."""
+    console = Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(console, budget)
         return
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
+        TextColumn("{task.fields[loss]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
@@ -55,7 +56,7 @@ class _Lines:
 
     def __call__(self, stage: str, progress: SearchProgress | None) -> None:
         if progress is None:
-            self._console.print(stage, markup=False)
+            self._console.print(stage)
             return
         now = time.monotonic()
         if now - self._last < _LINE_EVERY_S and progress.evaluations < self._budget:
@@ -63,7 +64,6 @@ class _Lines:
         self._last = now
         self._console.print(
             f"{stage}: {progress.evaluations}/{self._budget} evaluations, {_loss(progress) or 'nothing yet'}",
-            markup=False,
         )
 
 

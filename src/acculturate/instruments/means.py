@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.datafile import nearest
+from acculturate.datafile import MISSING, csv_rows, nearest, shown
 from acculturate.errors import UserError
 from acculturate.instruments.model import Instrument
 from acculturate.scoring import dimension_scores
@@ -92,55 +90,36 @@ def score_item_means(
 def read_item_means(path: Path) -> dict[str, float | None]:
     """Item means from a CSV file with the columns ``item`` and ``mean`` (UTF-8, header required).
 
-    An empty mean is missing (None); other columns are ignored. Raises ``UserError`` with file and line.
+    An empty mean, NA or #NULL! is missing (None); other columns are ignored. Raises ``UserError`` with file and line.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"Cannot read item means from {path}: {error.strerror or error}.") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text; save the item means as CSV in UTF-8.") from None
-    # csv's own limit on the length of a cell is what a file without line ends runs into.
-    try:
-        rows = list(_numbered_rows(text))
-    except csv.Error as error:
-        raise UserError(f"{path} is not a CSV file: {error}.") from None
-    header = [cell.strip() for cell in rows[0][1]] if rows else []
+    (_, header), *rows = csv_rows(Path(path))
     if header.count("item") != 1 or header.count("mean") != 1:
         raise UserError(
-            f"{path}, line 1: expected a header with the columns item and mean, separated by a comma, "
-            f"found '{','.join(header)}'."
+            f"{path}, line 1: expected a header with the columns item and mean, found {shown(','.join(header))}."
         )
     means: dict[str, float | None] = {}
     lines: dict[str, int] = {}
-    for line, row in rows[1:]:
-        if not any(cell.strip() for cell in row):
-            continue
+    for line, row in rows:
         place = f"{path}, line {line}"
-        if len(row) != len(header):
-            raise UserError(f"{place}: expected {len(header)} columns as in the header, found {len(row)}.")
-        item, mean = row[header.index("item")].strip(), row[header.index("mean")].strip()
+        item, mean = row[header.index("item")], row[header.index("mean")]
         if not item:
             raise UserError(f"{place}: the item id is empty; write the id of the item whose mean this is.")
         if item in means:
-            raise UserError(f"{place}: item '{item}' stands already in line {lines[item]}; keep one of them.")
+            raise UserError(f"{place}: item {shown(item)} stands already in line {lines[item]}; keep one of them.")
         means[item], lines[item] = _mean(mean, place), line
     return means
 
 
-def _numbered_rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""))
-    for row in reader:
-        yield reader.line_num, row
-
-
 def _mean(cell: str, place: str) -> float | None:
-    if not cell:
+    if cell.lower() in MISSING:
         return None
     try:
         mean = float(cell)
     except ValueError:
         mean = math.nan
     if not math.isfinite(mean):
-        raise UserError(f"{place}: expected a number as the mean, or nothing for a missing one, found '{cell}'.")
+        raise UserError(
+            f"{place}: expected a number with a decimal point as the mean, or nothing, NA or #NULL! for a missing one, "
+            f"found {shown(cell)}."
+        )
     return mean

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.optimizers.seam import generator
-from acculturate.optimizers.variation import check_number, checked_start, losses_of
+from acculturate.optimizers.variation import LARGEST, STEPS, check_number, checked_start, losses_of
 from acculturate.scoring import Evaluation
 
 FULL_LIMIT = 1000
@@ -54,7 +54,7 @@ class CMAES:
     """CMA-ES for at most 1000 coordinates; the mean begins at the best row of the start."""
 
     sigma: float = 1.0
-    """First step size above 0, in the space's units (one embedding standard deviation)."""
+    """First step size, 1e-6 to 1000, in the space's units (one embedding standard deviation)."""
     population: int | None = None
     """Candidates per generation, at least 4 (usual: 4 + 3 ln dim, eq. 48); None: the rows of the start."""
 
@@ -95,7 +95,7 @@ class SepCMA:
     """Separable CMA-ES: memory and time linear in the dimension; the mean begins at the start's best row."""
 
     sigma: float = 1.0
-    """First step size above 0, in the space's units (one embedding standard deviation)."""
+    """First step size, 1e-6 to 1000, in the space's units (one embedding standard deviation)."""
     population: int | None = None
     """Candidates per generation, at least 4 (usual: 4 + 3 ln dim, eq. 48); None: the rows of the start."""
 
@@ -129,9 +129,9 @@ class SepCMA:
 
 
 def _check(sigma: float, population: int | None, name: str) -> None:
-    check_number(sigma, f"{name} sigma", low=0, strict=True)
+    check_number(sigma, f"{name} sigma", low=STEPS[0], high=STEPS[1])
     if population is not None:
-        check_number(population, f"{name} population", low=_POPULATION_MIN)
+        check_number(population, f"{name} population", low=_POPULATION_MIN, high=LARGEST)
 
 
 def _first_state(

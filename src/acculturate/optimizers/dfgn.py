@@ -24,10 +24,13 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.optimizers.seam import generator
+from acculturate.optimizers.variation import STEPS, check_number
 from acculturate.scoring import TINY, Evaluation, Response, Survey
 
 START, COMPARE, PROBE, TRIAL = "start", "compare", "probe", "trial"
 
+MU = (1e-6, 1e6)
+"""Lowest and highest damping."""
 RATIO = 4.0
 """Between the damping values that a round tries."""
 ROUNDING = 0.1
@@ -148,18 +151,17 @@ class DFGN:
     parts: Parts | None = None
 
     def __post_init__(self) -> None:
-        if self.h < 1 or self.trials < 1 or self.starts < 1:
-            raise UserError(
-                f"DFGN needs h, trials and starts of at least 1, not {self.h}, {self.trials} and {self.starts}."
-            )
+        check_number(self.h, "DFGN h", low=1, high=1024)
+        check_number(self.trials, "DFGN trials", low=1, high=16)  # 4**16 between the first and the last damping
+        check_number(self.starts, "DFGN starts", low=1, high=1000)
+        check_number(self.memory, "DFGN memory", low=1, high=4096)  # a matrix of memory x memory is solved
+        check_number(self.scale, "DFGN scale", low=STEPS[0], high=STEPS[1])
+        check_number(self.mu, "DFGN mu", low=MU[0], high=MU[1])
+        check_number(self.fade, "DFGN fade", low=0, high=1, strict=True)  # 1: older directions count in full
         if self.parts is not None and self.parts.shared and self.h < 2:
             raise UserError("DFGN needs h of at least 2 where a prompt has shared tokens and own ones.")
         if self.memory < self.h:
             raise UserError(f"DFGN needs a memory of at least h directions, not {self.memory} with h = {self.h}.")
-        if not (self.scale > 0 and self.mu > 0):
-            raise UserError(f"DFGN needs scale and mu above 0, not {self.scale} and {self.mu}.")
-        if not 0 < self.fade <= 1:
-            raise UserError(f"DFGN needs a fade above 0 and up to 1 (older directions count in full), not {self.fade}.")
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> DFGNState:
         formats = 1 + max(form for view in self.survey.views for form in view)
@@ -306,13 +308,13 @@ class DFGN:
         losses = _losses(seen)
         best = int(np.argmin(losses))
         if not np.isfinite(losses[best]):
-            return replace(told, mu=min(RATIO**2 * told.mu, 1e6))
+            return replace(told, mu=min(RATIO**2 * told.mu, MU[1]))
         slopes = corrected(told, told.coefficients[best][None], seen[best : best + 1], blur=BLUR * told.scale).slopes
         bold = int(np.argmax(losses <= (1.0 + BOLD) * losses[best]))  # dampings rise
         mu = told.mu * RATIO ** (bold - self.trials // 2)
         if losses[best] > (1.0 + ROUNDING) * told.center_loss:
             mu = RATIO * max(mu, told.mu)
-        return replace(told, slopes=slopes, mu=float(np.clip(mu, 1e-6, 1e6)))
+        return replace(told, slopes=slopes, mu=float(np.clip(mu, *MU)))
 
 
 def corrected(
@@ -324,7 +326,8 @@ def corrected(
     much shorter than ``blur`` change next to nothing.
     """
     with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
-        change = np.nan_to_num(np.stack([structured(e.response) for e in seen]) - state.center_answers)
+        change = np.stack([structured(e.response) for e in seen]) - state.center_answers
+    change = np.nan_to_num(change, nan=0.0, posinf=0.0, neginf=0.0)
     missed = change - np.tensordot(coefficients, state.slopes, axes=1)
     gain = np.linalg.pinv(coefficients)
     if blur:

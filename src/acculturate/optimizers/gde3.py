@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from acculturate.errors import UserError
 from acculturate.optimizers.seam import generator
 from acculturate.optimizers.variation import (
     Handling,
@@ -64,8 +63,8 @@ class GDE3:
     def __post_init__(self) -> None:
         check_number(self.F, "GDE3 F", low=0, high=2, strict=True)
         check_number(self.CR, "GDE3 CR", low=0, high=1)
-        if self.archive < len(self.objectives):
-            raise UserError(f"GDE3 archive is {self.archive}, expected at least {len(self.objectives)}.")
+        # Dominance is found between all pairs.
+        check_number(self.archive, "GDE3 archive", low=len(self.objectives), high=5000)
         check_bounds(self.bounds, "GDE3", self.handling)
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> GDE3State:

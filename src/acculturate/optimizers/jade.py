@@ -50,7 +50,7 @@ class JADE:
     c: float = 0.1
     """Speed in [0, 1] at which mu_f and mu_cr follow what succeeded (the paper's default)."""
     archive_rate: float = 1.0
-    """Archive size over population size, at least 0; 0 is JADE without archive (the paper's default: 1)."""
+    """Archive size over population size, 0 to 100; 0 is JADE without archive (the paper's default: 1)."""
     bounds: tuple[float, float] | None = None
     """Lowest and highest coordinate; None: unbounded."""
     handling: Handling = "resample-midpoint"
@@ -59,7 +59,7 @@ class JADE:
     def __post_init__(self) -> None:
         check_number(self.p, "JADE p", low=0, high=1, strict=True)
         check_number(self.c, "JADE c", low=0, high=1)
-        check_number(self.archive_rate, "JADE archive_rate", low=0)
+        check_number(self.archive_rate, "JADE archive_rate", low=0, high=100)
         check_bounds(self.bounds, "JADE", self.handling)
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> JADEState:

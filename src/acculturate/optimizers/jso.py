@@ -29,6 +29,7 @@ from acculturate.optimizers.success_history import (
     streams,
 )
 from acculturate.optimizers.variation import (
+    LARGEST,
     Handling,
     check_bounds,
     check_number,
@@ -52,7 +53,7 @@ class JSO:
     p_max: float = 0.25
     """p-best share in (0, 1] at the start, falling to half of it at the end (eq. 1; the paper's default)."""
     archive_rate: float = 1.0
-    """Archive size over population size, at least 0 (the paper's default)."""
+    """Archive size over population size, 0 to 100 (the paper's default)."""
     N_min: int = 4
     """Last population size, at least 4, which the mutation needs (the paper's default)."""
     bounds: tuple[float, float] | None = None
@@ -61,11 +62,11 @@ class JSO:
     """What happens to a mutant outside the bounds (the paper's own way by default)."""
 
     def __post_init__(self) -> None:
-        check_number(self.budget, "jSO budget", low=1)
-        check_number(self.H, "jSO H", low=2)
+        check_number(self.budget, "jSO budget", low=1, high=10**9)
+        check_number(self.H, "jSO H", low=2, high=LARGEST)
         check_number(self.p_max, "jSO p_max", low=0, high=1, strict=True)
-        check_number(self.archive_rate, "jSO archive_rate", low=0)
-        check_number(self.N_min, "jSO N_min", low=4)
+        check_number(self.archive_rate, "jSO archive_rate", low=0, high=100)
+        check_number(self.N_min, "jSO N_min", low=4, high=LARGEST)
         check_bounds(self.bounds, "jSO", self.handling)
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> HistoryState:

@@ -28,6 +28,7 @@ from acculturate.optimizers.success_history import (
     streams,
 )
 from acculturate.optimizers.variation import (
+    LARGEST,
     Handling,
     check_bounds,
     check_number,
@@ -49,7 +50,7 @@ class LSHADE:
     p: float = 0.11
     """Share in (0, 1] of the population counted as p-best, never fewer than 2 (the paper's default)."""
     archive_rate: float = 2.6
-    """Archive size over population size, at least 0 (the paper's default)."""
+    """Archive size over population size, 0 to 100 (the paper's default)."""
     N_min: int = 4
     """Last population size, at least 4, which the mutation needs (the paper's default)."""
     bounds: tuple[float, float] | None = None
@@ -58,11 +59,11 @@ class LSHADE:
     """What happens to a mutant outside the bounds (the paper's own way by default)."""
 
     def __post_init__(self) -> None:
-        check_number(self.budget, "L-SHADE budget", low=1)
-        check_number(self.H, "L-SHADE H", low=1)
+        check_number(self.budget, "L-SHADE budget", low=1, high=10**9)
+        check_number(self.H, "L-SHADE H", low=1, high=LARGEST)
         check_number(self.p, "L-SHADE p", low=0, high=1, strict=True)
-        check_number(self.archive_rate, "L-SHADE archive_rate", low=0)
-        check_number(self.N_min, "L-SHADE N_min", low=4)
+        check_number(self.archive_rate, "L-SHADE archive_rate", low=0, high=100)
+        check_number(self.N_min, "L-SHADE N_min", low=4, high=LARGEST)
         check_bounds(self.bounds, "L-SHADE", self.handling)
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> HistoryState:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from acculturate.optimizers.seam import generator
-from acculturate.optimizers.variation import check_number, checked_start, losses_of
+from acculturate.optimizers.variation import LARGEST, STEPS, check_number, checked_start, losses_of
 from acculturate.scoring import Evaluation
 
 
@@ -41,11 +41,11 @@ class OpenAIES:
     """OpenAI-ES; the mean begins at the best row of the start."""
 
     sigma: float = 0.5
-    """Standard deviation above 0 of the perturbations, in the space's units (our default)."""
+    """Standard deviation, 1e-6 to 1000, of the perturbations, in the space's units (our default)."""
     learning_rate: float = 0.1
-    """Adam's step size above 0, in the space's units per generation (our default)."""
+    """Adam's step size above 0, up to 1000, in the space's units per generation (our default)."""
     weight_decay: float = 0.0
-    """Pull of the mean to 0, per unit, at least 0 (the paper's program: 0.005)."""
+    """Pull of the mean to 0, per unit, 0 to 1 (the paper's program: 0.005)."""
     population: int | None = None
     """Candidates per generation, at least 2; odd numbers are rounded up. None: the rows of the start."""
     beta_1: float = 0.9
@@ -53,17 +53,17 @@ class OpenAIES:
     beta_2: float = 0.999
     """Adam's second decay in [0, 1)."""
     epsilon: float = 1e-8
-    """Adam's guard against division by zero, above 0."""
+    """Adam's guard against division by zero, 1e-12 to 1."""
 
     def __post_init__(self) -> None:
-        check_number(self.sigma, "OpenAI-ES sigma", low=0, strict=True)
-        check_number(self.learning_rate, "OpenAI-ES learning_rate", low=0, strict=True)
-        check_number(self.weight_decay, "OpenAI-ES weight_decay", low=0)
+        check_number(self.sigma, "OpenAI-ES sigma", low=STEPS[0], high=STEPS[1])
+        check_number(self.learning_rate, "OpenAI-ES learning_rate", low=0, high=STEPS[1], strict=True)
+        check_number(self.weight_decay, "OpenAI-ES weight_decay", low=0, high=1)
         if self.population is not None:
-            check_number(self.population, "OpenAI-ES population", low=2)
+            check_number(self.population, "OpenAI-ES population", low=2, high=LARGEST)
         check_number(self.beta_1, "OpenAI-ES beta_1", low=0, high=np.nextafter(1, 0))
         check_number(self.beta_2, "OpenAI-ES beta_2", low=0, high=np.nextafter(1, 0))
-        check_number(self.epsilon, "OpenAI-ES epsilon", low=0, strict=True)
+        check_number(self.epsilon, "OpenAI-ES epsilon", low=1e-12, high=1)
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> OpenAIESState:
         """The state before anything was evaluated; UserError if the start is empty or not finite."""

@@ -46,17 +46,17 @@ class PSO:
     """Constricted PSO; the start is the swarm."""
 
     phi_1: float = 2.05
-    """Pull, above 0, to the particle's own best; phi_1 + phi_2 must exceed 4 (the paper's setting)."""
+    """Pull, above 0 and up to 100, to the particle's own best; phi_1 + phi_2 must exceed 4 (the paper's setting)."""
     phi_2: float = 2.05
-    """Pull, above 0, to the neighbourhood's best (the paper's setting)."""
+    """Pull, above 0 and up to 100, to the neighbourhood's best (the paper's setting)."""
     topology: Topology = "global"
     """Who informs whom: everybody, or both neighbours on a ring (slower, harder to trap)."""
     bounds: tuple[float, float] | None = None
     """Lowest and highest coordinate; a particle stops at them. None: unbounded."""
 
     def __post_init__(self) -> None:
-        check_number(self.phi_1, "PSO phi_1", low=0, strict=True)
-        check_number(self.phi_2, "PSO phi_2", low=0, strict=True)
+        check_number(self.phi_1, "PSO phi_1", low=0, high=100, strict=True)
+        check_number(self.phi_2, "PSO phi_2", low=0, high=100, strict=True)
         if self.phi_1 + self.phi_2 <= 4:
             raise UserError(f"PSO phi_1 + phi_2 is {self.phi_1 + self.phi_2:g}, expected more than 4 for constriction.")
         check_choice(self.topology, "PSO topology", ("global", "ring"))

@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.optimizers.seam import generator
-from acculturate.optimizers.variation import check_bounds, check_number, checked_start, losses_of
+from acculturate.optimizers.variation import STEPS, check_bounds, check_number, checked_start, losses_of
 from acculturate.scoring import Evaluation
 
 
@@ -33,13 +33,13 @@ class RandomSearch:
     """Gaussian samples around the mean of the start, one independent standard deviation per coordinate."""
 
     sigma: float | None = None
-    """Standard deviation above 0 of every coordinate, in the space's units; None: those of the start."""
+    """Standard deviation, 1e-6 to 1000, of every coordinate, in the space's units; None: those of the start."""
     bounds: tuple[float, float] | None = None
     """Lowest and highest coordinate, at which samples are clipped; None: unbounded."""
 
     def __post_init__(self) -> None:
         if self.sigma is not None:
-            check_number(self.sigma, "random search sigma", low=0, strict=True)
+            check_number(self.sigma, "random search sigma", low=STEPS[0], high=STEPS[1])
         check_bounds(self.bounds, "random search")
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> RandomSearchState:

@@ -26,6 +26,7 @@ from acculturate.optimizers.success_history import (
     streams,
 )
 from acculturate.optimizers.variation import (
+    LARGEST,
     Handling,
     check_bounds,
     check_number,
@@ -45,16 +46,16 @@ class SHADE:
     p_max: float = 0.2
     """Each member draws its p-best share from [2/N, p_max]; p_max in (0, 1] (the paper's default)."""
     archive_rate: float = 1.0
-    """Archive size over population size, at least 0 (the paper's default)."""
+    """Archive size over population size, 0 to 100 (the paper's default)."""
     bounds: tuple[float, float] | None = None
     """Lowest and highest coordinate; None: unbounded."""
     handling: Handling = "resample-midpoint"
     """What happens to a mutant outside the bounds (the paper's own way by default)."""
 
     def __post_init__(self) -> None:
-        check_number(self.H, "SHADE H", low=1)
+        check_number(self.H, "SHADE H", low=1, high=LARGEST)
         check_number(self.p_max, "SHADE p_max", low=0, high=1, strict=True)
-        check_number(self.archive_rate, "SHADE archive_rate", low=0)
+        check_number(self.archive_rate, "SHADE archive_rate", low=0, high=100)
         check_bounds(self.bounds, "SHADE", self.handling)
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> HistoryState:

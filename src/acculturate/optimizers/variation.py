@@ -15,9 +15,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from acculturate.errors import UserError
+from acculturate.legible import shown
 from acculturate.scoring import Evaluation
 
 Handling = Literal["reflect", "clip", "resample-midpoint"]
+STEPS = (1e-6, 1e3)
+"""Lowest and highest first step, in standard deviations of the embeddings: rounding below, overflow above."""
+LARGEST = 20_000
+"""The most candidates of a generation, and rows of a memory of them."""
+
 HANDLINGS: tuple[Handling, ...] = ("reflect", "clip", "resample-midpoint")
 
 
@@ -47,7 +53,10 @@ def checked_start(
     """A float64 copy of ``start``; UserError unless it is finite, long enough and in bounds."""
     x = np.array(start, dtype=np.float64, order="C")
     if len(x) < rows:
-        raise UserError(f"{name} needs a population of at least {rows} candidates, got {len(x)}: make it larger.")
+        raise UserError(
+            f"{name} needs a population of at least {rows} candidates, got {len(x)}: make it larger, with a budget "
+            "that pays for it."
+        )
     if x.shape[1] == 0 or not np.isfinite(x).all():
         raise UserError(f"{name} needs finite start candidates of at least one coordinate; check the start.")
     if bounds is not None and (x.min() < bounds[0] or x.max() > bounds[1]):
@@ -63,21 +72,22 @@ def check_number(
     name: str,
     *,
     low: float | int,
-    high: float | int = math.inf,
+    high: float | int,
     strict: bool = False,
 ) -> None:
-    """UserError unless ``low <= value <= high`` (``strict``: low < value); NaN and infinity are refused."""
-    fits = math.isfinite(value) and (low < value if strict else low <= value) and value <= high
-    if not fits:
+    """UserError unless ``low <= value <= high`` (``strict``: low < value); NaN lies nowhere.
+
+    ``high`` is what no search has a use for: beyond it are overflows and sizes that no memory holds.
+    """
+    if not ((low < value if strict else low <= value) and value <= high):
         left = "(" if strict else "["
-        right = "infinity)" if math.isinf(high) else f"{high:g}]"
-        raise UserError(f"{name} is {value!r}, expected a number in {left}{low:g}, {right}.")
+        raise UserError(f"{name} is {shown(value)}, expected a number in {left}{low:g}, {high:g}].")
 
 
 def check_choice(value: str, name: str, choices: Sequence[str]) -> None:
     """UserError unless ``value`` is one of ``choices``."""
     if value not in choices:
-        raise UserError(f"{name} is {value!r}, expected one of: {', '.join(choices)}.")
+        raise UserError(f"{name} is {shown(value)}, expected one of: {', '.join(choices)}.")
 
 
 def check_bounds(bounds: tuple[float, float] | None, name: str, handling: str = "clip") -> None:

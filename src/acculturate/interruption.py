@@ -1,0 +1,26 @@
+"""Ctrl-C, answered with a sentence at any moment: this module loads nothing that takes time."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+EXIT = 130
+"""The exit code of what was interrupted, as shells know it; typer tells of Ctrl-C by it."""
+
+RESUMING = ("align", "multitask", "pareto", "steer")
+
+
+def stop() -> NoReturn:
+    """Say that the program was interrupted, and end it with an exit code of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would interrupt the saying
+    sys.stderr.write(f"\nacculturate: {farewell(sys.argv[1:])}\n")
+    sys.exit(EXIT)
+
+
+def farewell(arguments: Sequence[str]) -> str:
+    """What is said to whoever gave these arguments on the command line."""
+    goes_on = bool(arguments) and arguments[0] in RESUMING and not {"--dry-run", "--help"} & set(arguments)
+    return "interrupted; give the same command again to go on from here." if goes_on else "interrupted."

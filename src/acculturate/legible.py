@@ -1,0 +1,50 @@
+"""Text of unknown origin made fit to be shown: none of it steers a terminal, and none is longer than a reader wants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_SHOWN = 40
+
+# Line breaks and tabs are text; every other control character is an order to the terminal. So are the overrides of
+# writing direction, which make one text look like another. Half a surrogate pair, which stands for a byte of a file
+# name that is no UTF-8, cannot be written at all.
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def legible(text: str) -> str:
+    r"""Spell out what would steer a terminal: an escape character becomes ``\x1b``."""
+    return STEERING.sub(lambda found: _spelled(ord(found[0])), text)
+
+
+def _spelled(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def shortened(text: str, most: int) -> str:
+    """Cut a text to ``most`` characters in its middle: what it is about stands first, what to do about it last."""
+    if len(text) <= most:
+        return text
+    last = (most - 5) // 3
+    return f"{text[: most - 5 - last]} ... {text[len(text) - last :]}"
+
+
+def shown(value: object) -> str:
+    """A value as a complaint shows it, cut short: never the whole of what may be a file of megabytes."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return str(value).lower()
+        case int() if value.bit_length() > 200:
+            return "a huge number"  # Python refuses to write one of thousands of digits
+        case str() | bytes():
+            words = repr(value[: _SHOWN + 1])
+        case Mapping():
+            return "a table"
+        case list() | tuple() | set() | frozenset():
+            return "a list"
+        case _:
+            words = repr(value)
+    return words if len(words) <= _SHOWN else words[: _SHOWN - 3] + "..."

@@ -1,0 +1,125 @@
+"""What reaches a terminal: nothing that steers it, nothing that its encoding cannot show, and warnings as sentences."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterable
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+import rich.console
+from rich.console import ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from acculturate.legible import STEERING, legible, shortened
+
+
+class Console(rich.console.Console):
+    """A rich console that spells out control characters in what it is given; its own colours and bars stay."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=legible(segment.text))
+
+    def on_broken_pipe(self) -> None:
+        # A run whose progress nobody reads any more goes on.
+        self.quiet = True
+        if not self.stderr:
+            _stop_writing()
+
+
+def say(text: str) -> None:
+    """Write lines to standard output."""
+    _write(legible(text) + "\n")
+
+
+def say_json(text: str) -> None:
+    """Write JSON to standard output; what cannot stand there as it is stands there by its number."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
+    numbered = STEERING if encoding.startswith("utf") else re.compile(f"[^\\x00-\\x7f]|{STEERING.pattern}")
+    _write(numbered.sub(_number, text) + "\n")
+
+
+def _number(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass").hex(" ", 2).split()
+    return "".join(f"\\u{unit}" for unit in units)
+
+
+def complain(text: str) -> None:
+    """Write one line to standard error."""
+    with suppress(OSError):  # nobody may be there to read it
+        sys.stderr.write(f"acculturate: {legible(text)}\n")
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _stop_writing()
+
+
+def _stop_writing() -> NoReturn:
+    """End quietly: whoever read the output has read enough."""
+    discard_output()
+    raise SystemExit(0)
+
+
+def discard_output() -> None:
+    """Send what is still to be written to standard output nowhere, or Python complains of it at its end."""
+    if sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def prepare_streams() -> None:
+    """Make standard input, output and error such that writing to them neither fails nor ends up in another file."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Closed: the next file to be opened would get its number, and with it what libraries write.
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def warn_in_sentences() -> None:
+    """Show this program's warnings as sentences, each once; those of libraries speak to their developers."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+        text = shortened(" ".join(str(message).split()), 1000)
+        if _warned_by_us(sys._getframe()) and text not in said:
+            said.add(text)
+            complain(f"warning: {text}")
+
+    if not sys.warnoptions:  # else somebody asked for another way
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+
+
+def _warned_by_us(frame: FrameType | None) -> bool:
+    """Whether a module of ours called ``warn``; the place that a warning names is whatever its level leads to."""
+    names: list[str] = []
+    while frame is not None:
+        names.append(str(frame.f_globals.get("__name__")))
+        frame = frame.f_back
+    after = itertools.dropwhile(lambda name: name != "warnings", names)
+    caller = next(itertools.dropwhile(lambda name: name == "warnings", after), "")
+    return caller.startswith("acculturate.")
