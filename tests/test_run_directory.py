@@ -216,7 +216,7 @@ class TestLock:
         (tmp_path / "run").mkdir()
         os.mkfifo(tmp_path / "run" / ".lock")
         claim = RunDirectory(tmp_path / "run").claimed(SPEC)
-        with pytest.raises(UserError, match=r"its \.lock is .* not a plain file"), claim:
+        with pytest.raises(UserError, match=r"its \.lock is .* no plain file"), claim:
             pass
 
 

@@ -208,8 +208,8 @@ class RunDirectory:
         lock = self.path / LOCK
         if lock.is_symlink() or (lock.exists() and not lock.is_file()):
             raise UserError(
-                f"Cannot write to the run directory '{self.path}': its {LOCK} is a link or something else that is not a "
-                "plain file; remove it or choose another directory with --out."
+                f"Cannot write to the run directory '{self.path}': its {LOCK} is a link or something else that is no "
+                "plain file; remove it, or choose another directory with --out."
             )
 
     def _nearest(self) -> Path:
