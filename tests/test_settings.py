@@ -111,6 +111,26 @@ def test_a_joint_population_is_what_the_joint_candidates_pay_for() -> None:
             multitask_spec({**many, "shared_tokens": shared})
 
 
+@pytest.mark.parametrize(
+    ("row", "country"),
+    [
+        (f"Long,X-{'L' * 300}", "Long"),
+        (f"{'L' * 300},X-LO", "X-LO"),
+        ('"Lo\nng",X-LO', "X-LO"),
+        ("\x1b[2JLong,X-LO", "X-LO"),
+    ],
+    ids=["long code", "long name", "line break", "control character"],
+)
+def test_a_country_that_cannot_be_shown_is_refused_before_a_model_is_loaded(
+    tmp_path: Path, row: str, country: str
+) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text(f"country,code,pdi,provenance\n{row},80,x\n")
+    with pytest.raises(UserError, match=r"names a country .* expected at most 100 characters in one line") as error:
+        prepare(make_spec({"country": country, "targets": str(own), "model": "/nowhere"}))
+    assert len(str(error.value)) <= LONGEST
+
+
 def _yaml(tmp_path: Path, text: str) -> object:
     (tmp_path / "run.yaml").write_text(text, encoding="utf-8")
     return read_data_file(tmp_path / "run.yaml").value

@@ -43,6 +43,7 @@ VARYING = {
     "heldout_formats": "the protocol's",
     "mass_penalty": "the protocol's",
     "start": "by protocol and slot",
+    "population": "20, or the budget where that is less",
     "spread": "2 for blank, 1 for text",
 }
 # The verbs that make a run have the defaults of its settings.

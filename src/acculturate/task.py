@@ -18,6 +18,7 @@ from acculturate.datafile import nearest, user_path
 from acculturate.errors import UserError
 from acculturate.formats import ROLES, Questionnaire, questionnaire, without
 from acculturate.instruments import Instrument, load_instrument
+from acculturate.legible import legible, shown
 from acculturate.loading import sha256_of
 from acculturate.methods import make_optimizer, method_name
 from acculturate.objective import Objective, Unasked, survey_of
@@ -79,6 +80,7 @@ def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool =
     """
     instrument = load_instrument(spec.instrument, wording=Path(spec.wording) if spec.wording else None)
     target = target or find_target(spec.country, spec.targets, instrument.dimension_ids)
+    _check_name(target)
     _check_heldout_items(instrument, target.vector(instrument.dimension_ids), spec)
     _check_wordings(instrument, spec)
     asked = {
@@ -90,6 +92,16 @@ def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool =
         task.optimizer()
     earlier_prompt(spec)
     return task
+
+
+def _check_name(target: Target) -> None:
+    """Refuse a name that no page and no directory can hold; a table of one's own may have anything in its cells."""
+    for name in (target.country, target.code):
+        if len(name) > 100 or legible(name) != name or "\n" in name:
+            raise UserError(
+                f"Target set '{target.target_set}' names a country {shown(name)}; expected at most 100 characters in "
+                "one line, without control characters."
+            )
 
 
 def _check_wordings(instrument: Instrument, spec: RunSpec) -> None:
