@@ -21,8 +21,7 @@ from acculturate.journal import RunDirectory, read_json
 RESULT = "result.json"
 
 Figure = float | None
-Range = Annotated[list[Figure], Field(min_length=2, max_length=2)]
-Interval = Range | None
+Interval = Annotated[list[Figure], Field(min_length=2, max_length=2)] | None
 
 
 class Shape(BaseModel):
@@ -181,7 +180,7 @@ class Together(Shape):
 
 class ItemRecord(Shape):
     improvement: Figure
-    interval: Range
+    interval: Interval
     top: Annotated[list[Top], Field(min_length=2)]
     items: list[ItemMove]
     trained_items: Together
