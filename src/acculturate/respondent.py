@@ -52,7 +52,7 @@ class Respondent:
 
     def _check(self) -> None:
         """Find out what would make this model's numbers wrong, before there are any; ``UserError`` where it does."""
-        specimen = self.chat.encode([Turn("user", "How important is it to you to have time for yourself?")], SLOTS[-1])
+        specimen = self.chat.encode([Turn("user", "What matters?")], SLOTS[-1])
         ids = [*specimen.prefix, *specimen.suffix]
         self._check_ids(max(ids))
         check_model(self.model, ids)
