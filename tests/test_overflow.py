@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import transformers
 
 from acculturate import cli_steer
 from acculturate.alignment import align
@@ -27,13 +30,25 @@ from acculturate.spec import make_spec
 from acculturate.steering import steer
 
 VSM = load_instrument("vsm2013")
-# In float16, which ends at 65,504, some prompts with this spread have a coordinate that is infinite.
-SPREAD = 7e4
+# In float16, which ends at 65,504, some prompts have an infinite coordinate where embeddings are so wide and spread.
+WIDER, SPREAD = 70, 1000.0
 
 
-def settings(tiny: str, **changes: object) -> dict[str, object]:
+@pytest.fixture(scope="module")
+def wide(tiny, tmp_path_factory) -> str:
+    """The tiny model with wide embeddings, which its first normalisation makes as narrow as they were."""
+    folder = str(tmp_path_factory.mktemp("wide") / "model")
+    shutil.copytree(tiny, folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(tiny)
+    with torch.no_grad():
+        model.model.embed_tokens.weight.mul_(WIDER)
+    model.save_pretrained(folder)
+    return folder
+
+
+def settings(model: str, **changes: object) -> dict[str, object]:
     return {
-        "model": tiny, "country": "SAU", "targets": "country-tool-estimate", "protocol": "paper", "optimizer": "de",
+        "model": model, "country": "SAU", "targets": "country-tool-estimate", "protocol": "paper", "optimizer": "de",
         "tokens": 2, "population": 10, "budget": 40, "dtype": "float16",
         "start": "text", "text": "Saudi Arabia", "spread": SPREAD, "heldout_formats": [], **changes,
     }  # fmt: skip
@@ -45,9 +60,9 @@ def lost(out: Path) -> tuple[int, int]:
 
 
 @pytest.fixture(scope="module", params=["de", "dfgn"])
-def run(request, tiny, tmp_path_factory) -> Path:
+def run(request, wide, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("overflow") / request.param
-    align(make_spec(settings(tiny, optimizer=request.param)), out)
+    align(make_spec(settings(wide, optimizer=request.param)), out)
     return out
 
 
@@ -87,12 +102,12 @@ def test_a_search_in_which_nothing_is_a_number_delivers_nothing(tmp_path, valida
     assert (record["without_numbers"], record["chosen"], record["curve"][0]["mass"]) == (18, None, None)
 
 
-def test_several_countries_and_two_objectives(tiny, tmp_path):
-    spec = multitask_spec(settings(tiny, country=["SAU", "USA"], targets="hofstede-2015"))
+def test_several_countries_and_two_objectives(wide, tmp_path):
+    spec = multitask_spec(settings(wide, country=["SAU", "USA"], targets="hofstede-2015"))
     multitask(spec, tmp_path / "multi")
     assert lost(tmp_path / "multi")[0] > 0
     assert all(np.isfinite(read_prompt(tmp_path / "multi" / code).vectors).all() for code in ("SAU", "USA"))
-    front = pareto(make_spec(settings(tiny, optimizer="auto")), "untuned", tmp_path / "front")
+    front = pareto(make_spec(settings(wide, optimizer="auto")), "untuned", tmp_path / "front")
     assert lost(tmp_path / "front")[0] > 0 and front["points"]
 
 
