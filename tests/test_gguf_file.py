@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -143,8 +142,8 @@ def test_what_killed_processes_leave_is_cleared_by_the_next(folder, whole, cache
     assert not list(cache.glob(".partial-*"))
 
 
-def test_the_first_reading_writes_no_bar_into_a_log(whole, tmp_path) -> None:
-    done = acculturate("score", "--model", whole, env=os.environ | {"ACCULTURATE_CACHE": str(tmp_path / "new")})
+def test_the_first_reading_writes_no_bar_into_a_log(whole, cache) -> None:
+    done = acculturate("score", "--model", whole)
     assert done.returncode == 0
     assert "it/s" not in done.stderr and "%|" not in done.stderr
 
