@@ -47,8 +47,10 @@ class Respondent:
         self._check()
         if attention.supports(self.model):
             self.model.set_attn_implementation(attention.NAME)
-        self.packs, self.packed_width, self.batch = True, 0, 8
-        """Whether questions may be packed, the longest row in which that was found true, and the plain batch's size."""
+        self.packs, self.batch = True, 8
+        """Whether questions may be packed, and the plain batch's size."""
+        self.packed_sizes: dict[bool, tuple[int, ...]] = {}
+        """Row tokens, row questions, question tokens that showed it; by whether anything precedes the slot."""
 
     def _check(self) -> None:
         """Find out what would make this model's numbers wrong, before there are any; ``UserError`` where it does."""
@@ -229,14 +231,20 @@ class Interview:
     def _build(self) -> PackedEngine | PlainEngine:
         """The packed engine, unless this architecture computes something else with it than one at a time."""
         respondent, model = self.respondent, self.respondent.model
-        width = max(len(row.static) + len(row.dynamic) for rows in self.plan.passes for row in rows)
+        rows = [row for group in self.plan.passes for row in group]
+        static = any(len(row.static) for row in rows)
+        size = (
+            max(len(row.static) + len(row.dynamic) for row in rows),
+            max(len(row.sequences) for row in rows),
+            max(self.lengths),
+        )
         if respondent.packs:
             try:
-                # A longer row may be the first to leave a local window.
-                if width <= respondent.packed_width or packs(
-                    model, self.plan, self._sequences, self._options, self._specimen()
-                ):
-                    respondent.packed_width = max(width, respondent.packed_width)
+                # A longer row may be the first to leave a local window, a fuller one the first to mix questions up.
+                seen = respondent.packed_sizes.get(static, (0, 0, 0))
+                known = all(a <= b for a, b in zip(size, seen, strict=True))
+                if known or packs(model, self.plan, self._sequences, self._options, self._specimen()):
+                    respondent.packed_sizes[static] = tuple(map(max, size, seen))
                     return PackedEngine(model, self.plan, self._options)
                 reason = "its packed answers differ from those one at a time"
             except PackingError as error:

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from acculturate.engine import PackedEngine, PackingError, PlainEngine, embed, embedding_of, head_of, out_of_memory
 from acculturate.errors import UserError, first_line
-from acculturate.packing import Plan, Sequence_, build_row
+from acculturate.packing import Plan, Row, Sequence_, build_row
 
 PACKED_GAP = 5e-5
 """Largest difference of an option's probability, packed against alone in float32, that counts as the same. The
@@ -43,7 +43,7 @@ def check_model(model: PreTrainedModel, ids: Sequence[int]) -> None:
     # Elsewhere in the question a number may overflow without reaching the answer.
     if not torch.isfinite(logits[-1]).all():
         raise UserError(not_finite(dtype, "its logits are NaN or infinite"))
-    if float(logits[-1].std()) == 0.0:
+    if float(logits[-1].max() - logits[-1].min()) == 0.0:
         raise UserError(
             f"This model ({kind}) gives every token the same probability: its output head is empty, or its weights "
             "are zero; give a trained model."
@@ -122,21 +122,35 @@ def packs(
     options: Int[np.ndarray, "sequences options variants"],
     prompt: Float[np.ndarray, "1 tokens hidden"],
 ) -> bool:
-    """Whether the longest packed row gives the answers to one question at a time, in float32.
+    """Whether the longest and the fullest packed row give the answers to one question at a time, in float32.
 
     Local windows, chunks, recurrent states and positions counted along the row all show there. Raises
     ``PackingError`` where the model's own code refuses the packed layout.
     """
-    row = max((row for rows in plan.passes for row in rows), key=lambda row: len(row.static) + len(row.dynamic))
-    there = [sequences[i] for i in row.sequences]
+    rows = [row for group in plan.passes for row in group]
+    longest = max(rows, key=lambda row: len(row.static) + len(row.dynamic))
+    # A row of one question has nobody to mix it up with, however long it is.
+    fullest = max(rows, key=lambda row: (len(row.sequences), len(row.dynamic)))
+    return all(_row_agrees(model, plan.n_tokens, row, sequences, options, prompt) for row in {longest, fullest})
+
+
+def _row_agrees(
+    model: PreTrainedModel,
+    n_tokens: int,
+    row: Row,
+    sequences: Sequence[Sequence_],
+    options: Int[np.ndarray, "sequences options variants"],
+    prompt: Float[np.ndarray, "1 tokens hidden"],
+) -> bool:
+    """Compare the questions at both ends of a row, its shortest and its longest, with each asked alone."""
+    there, own = [sequences[i] for i in row.sequences], options[row.sequences]
     lengths = [len(s.prefix) + len(s.suffix) for s in there]
     which = sorted({0, len(there) - 1, int(np.argmin(lengths)), int(np.argmax(lengths))})
-    own = options[row.sequences]
-    alone = Plan(((build_row(there, plan.n_tokens, range(len(there))),),), plan.n_tokens, len(there))
+    plan = Plan(((build_row(there, n_tokens, range(len(there))),),), n_tokens, len(there))
     with float32_layers(model):
         try:
             expected = PlainEngine(model, [there[i] for i in which], own[which])(prompt)
-            packed = PackedEngine(model, alone, own)(prompt)
+            packed = PackedEngine(model, plan, own)(prompt)
         except RuntimeError as error:  # no memory for wider layers, or weights that do not mix with float32
             raise PackingError(f"it could not be compared in float32: {first_line(error)}") from error
     return bool(_gap(packed.logprobs[:, which], expected.logprobs) <= PACKED_GAP)
