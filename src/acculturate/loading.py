@@ -97,7 +97,7 @@ def load_model(choice: ModelChoice) -> Loaded:
     except UserError:
         raise
     except Exception as error:
-        raise _unloadable(choice, error) from error
+        raise _unloadable(choice, error, local=Path(folder).exists()) from error
     if getattr(model, "_hf_peft_config_loaded", False):
         raise UserError(_adapter_words(choice.name))
     _check_weights(choice, model, report)
@@ -277,12 +277,8 @@ def fingerprint(folder: Path) -> str:
     return total.hexdigest()
 
 
-def _unloadable(choice: ModelChoice, error: Exception) -> UserError:
+def _unloadable(choice: ModelChoice, error: Exception, *, local: bool) -> UserError:
     text, name = str(error), _named(choice.name)
-    try:
-        local = choice.name == "embedded" or Path(choice.name).expanduser().exists()
-    except (OSError, RuntimeError):
-        local = False
     chain = {type(one).__name__ for one in _chain(error)}
     if "trust_remote_code" in text:
         why = "it needs code of its own; read that code, then pass --trust-remote-code"

@@ -235,9 +235,9 @@ def plain_tables(result: Mapping[str, Any], width: int = 80) -> list[list[list[s
     losses = [["Distance", "trained", "held out", "held out/dim.", "answer mass"]]
     for row in rows:
         train, held = row["train"], row["heldout"]
-        mass = None if row["kind"] == "flat" else train["mass"]
+        mass = _number(None if row["kind"] == "flat" else train["mass"], 2)
         shown = [train["loss"], *((held["loss"], held["mae"]) if held is not None else (None, None))]
-        losses.append([row["label"], *map(_number, shown), "–" if mass is None else f"{mass:.2f}"])
+        losses.append([row["label"], *map(_number, shown), mass])
     room = width - max(len(row["label"]) for row in rows)
     tables, scores = [losses], [["Score, trained"], ["Target"], *([row["label"]] for row in rows)]
     for dim in (d["id"] for d in result["instrument"]["dimensions"]):
