@@ -115,6 +115,22 @@ def tiny_model_dir(factory: pytest.TempPathFactory, architecture: str = "llama",
     return _made[key]
 
 
+def saved_model_dir(folder: Path, name: str, settings: dict) -> Path:
+    """Save a random model of any configuration class, wide enough that everything in it matters to the answers."""
+    torch.manual_seed(0)
+    config = getattr(transformers, name)(**settings)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with torch.no_grad():
+        for key, values in model.named_parameters():
+            if values.ndim == 2:
+                values.copy_(torch.randn(values.shape) * values.shape[1] ** -0.5)
+            if "correct_output_scale" in key:  # Gemma 3n begins with per-layer inputs of no effect
+                values.fill_(1.0)
+    model.save_pretrained(folder)
+    tiny_tokenizer(CHATML).save_pretrained(folder)
+    return folder
+
+
 def small_instrument(items: tuple[str, ...] = ("m01", "m15")) -> Instrument:
     """Some questions of the built-in instrument, without dimensions to score."""
     whole = load_instrument("vsm2013")

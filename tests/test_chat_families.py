@@ -123,6 +123,10 @@ def test_an_answer_stands_behind_the_channel_that_the_template_writes_before_it(
         ("<think>\n", "<think>\n\n</think>\n\n"),
         ("[THINK]", "[THINK][/THINK]"),
         ("<|START_THINKING|>", "<|START_THINKING|><|END_THINKING|>"),
+        ("◁think▷", "◁think▷◁/think▷"),
+        ("<|think|>", "<|think|><|/think|>"),
+        ("<thoughts>\n", "<thoughts>\n\n</thoughts>\n\n"),
+        ("<|channel>thought\n", "<|channel>thought\n<channel|>"),
     ],
 )
 def test_thoughts_that_a_template_opens_are_closed_before_the_answer(opened, closed) -> None:
@@ -166,6 +170,7 @@ DATED = {
     "date_string": "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
     "Today: {{ date_string }}\n" + CHATML,
     "strftime_now": "Today: {{ strftime_now('%Y-%m-%d') }}\n" + CHATML,
+    "other codes": "Today: {{ strftime_now('%D %T %s %-y %C%g %%') }}, 2025\n" + CHATML,
 }
 
 
@@ -186,6 +191,23 @@ def test_a_template_that_prints_today_prints_the_same_date_every_day(template, m
     assert ids() == today
     assert str(TEMPLATE_DATE.year) in tiny_tokenizer().decode(today)
     assert not Chat(tiny_tokenizer(CHATML)).prints_the_date
+
+
+def test_a_date_that_only_a_system_message_brings_is_found_too() -> None:
+    told = "{% if messages[0]['role'] == 'system' %}Today: {{ strftime_now('%F') }}\n{% endif %}" + CHATML
+    assert Chat(tiny_tokenizer(told)).prints_the_date
+
+
+def test_a_request_that_ends_in_a_space_leaves_it_to_the_answer() -> None:
+    roles = "{% for m in messages %}### {{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    chat = _chat("chatml")
+    chat.tokenizer.chat_template = roles + "{% if add_generation_prompt %}### assistant: {% endif %}"
+    placed, labels = chat.encode([Turn("user", "x")], "response_start"), chat.labels(["A", "B"])
+    for label, ids in zip("AB", labels.ids, strict=True):
+        replied = [{"role": "user", "content": "x"}, {"role": "assistant", "content": label}]
+        own = chat.tokenizer.apply_chat_template(replied, tokenize=True, return_dict=False)
+        answered = [*placed.prefix, *labels.lead, ids[0]]
+        assert answered == own[: len(answered)]
 
 
 def test_a_template_that_wants_content_in_parts_gets_parts() -> None:

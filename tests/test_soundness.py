@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from architectures import CHATML, HIDDEN, VOCABULARY, small_questionnaire, tiny_model_dir, tiny_tokenizer
+from architectures import (
+    CHATML,
+    HIDDEN,
+    VOCABULARY,
+    saved_model_dir,
+    small_questionnaire,
+    tiny_model_dir,
+)
 
 from acculturate.engine import PackedEngine, PlainEngine
 from acculturate.errors import UserError
@@ -69,6 +76,10 @@ _CHUNKED = {
     "attention_chunk_size": 32,
 }
 _HYBRID = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_state": 8, "mamba_chunk_size": 16, "head_dim": 8}
+_LONG_ROPE = {
+    "original_max_position_embeddings": 200,
+    "rope_scaling": {"type": "longrope", "short_factor": [1.0] * 4, "long_factor": [2.0] * 4},
+}
 _CONVOLUTION = {"layer_types": ["conv", "full_attention"] * 2}
 UNPACKABLE = {
     "local attention": ("GPTNeoConfig", _NEO),
@@ -77,30 +88,17 @@ UNPACKABLE = {
     "position bias": ("MptConfig", _MPT),
     "hybrid": ("FalconH1Config", _SMALL | _HYBRID),
     "convolution": ("Lfm2Config", _SMALL | _CONVOLUTION),
+    "positions scaled by length": ("Phi3Config", _SMALL | _LONG_ROPE),
 }
 
 
-def _saved(folder: Path, name: str, settings: dict) -> Path:
-    torch.manual_seed(0)
-    config = getattr(transformers, name)(**settings)
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    with torch.no_grad():
-        for key, values in model.named_parameters():
-            if values.ndim == 2:
-                values.copy_(torch.randn(values.shape) * values.shape[1] ** -0.5)
-            if "correct_output_scale" in key:  # Gemma 3n begins with per-layer inputs of no effect
-                values.fill_(1.0)
-    model.save_pretrained(folder)
-    tiny_tokenizer(CHATML).save_pretrained(folder)
-    return folder
-
-
+@pytest.mark.parametrize("slot", ["response_start", "user_end"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", UNPACKABLE)
-def test_what_cannot_be_packed_is_found_out_in_every_precision(kind, dtype, tmp_path) -> None:
-    respondent = Respondent(ModelChoice(str(_saved(tmp_path, *UNPACKABLE[kind])), dtype=dtype))
+def test_what_cannot_be_packed_is_found_out_in_every_precision(kind, dtype, slot, tmp_path) -> None:
+    respondent = Respondent(ModelChoice(str(saved_model_dir(tmp_path, *UNPACKABLE[kind])), dtype=dtype))
     with pytest.warns(UserWarning, match="cannot be packed"):
-        interview = Interview(respondent, questionnaire(load_instrument("vsm2013"), [Format()]), n_tokens=2)
+        interview = Interview(respondent, questionnaire(load_instrument("vsm2013"), [Format()]), slot=slot, n_tokens=2)
     assert isinstance(interview.engine, PlainEngine)
     prompt = (np.random.default_rng(1).standard_normal((1, 2, respondent.hidden)) * respondent.unit).astype(np.float32)
     alone = PlainEngine(respondent.model, interview._sequences, interview._options)(prompt)
@@ -134,6 +132,18 @@ def test_a_longer_row_is_compared_again(tmp_path_factory, monkeypatch) -> None:
         assert len(calls) == times
 
 
+def test_a_longer_row_that_leaves_the_chunk_is_found_out_later(tmp_path, tmp_path_factory) -> None:
+    plain = Respondent(ModelChoice(str(tiny_model_dir(tmp_path_factory))))
+    Interview(plain, small_questionnaire(), n_tokens=2)
+    fits = max(row for row, _, _ in plain.packed_sizes.values())
+    chunks = UNPACKABLE["chunked attention"][1] | {"attention_chunk_size": fits}
+    respondent = Respondent(ModelChoice(str(saved_model_dir(tmp_path, "Llama4TextConfig", chunks))))
+    assert isinstance(Interview(respondent, small_questionnaire(), n_tokens=2).engine, PackedEngine)
+    with pytest.warns(UserWarning, match="cannot be packed"):
+        long = Interview(respondent, questionnaire(load_instrument("vsm2013"), [Format()]), n_tokens=2)
+    assert isinstance(long.engine, PlainEngine)
+
+
 def test_layers_in_float32_are_those_of_a_float32_model_and_put_back_to_the_bit(tmp_path_factory) -> None:
     folder = str(tiny_model_dir(tmp_path_factory, "gemma3"))
     narrow, wide = (Respondent(ModelChoice(folder, dtype=dtype)) for dtype in ("bfloat16", "float32"))
@@ -165,14 +175,14 @@ def test_layers_in_float32_are_those_of_a_float32_model_and_put_back_to_the_bit(
     ],
 )
 def test_a_model_that_looks_ids_up_again_is_refused(name, extra, tmp_path) -> None:
-    folder = _saved(tmp_path, name, _SMALL | _PER_LAYER | extra)
+    folder = saved_model_dir(tmp_path, name, _SMALL | _PER_LAYER | extra)
     with pytest.raises(UserError, match="looks its token ids up again behind the embeddings"):
         Respondent(ModelChoice(str(folder)))
 
 
 def test_an_encoder_is_found_out_though_nothing_names_it(tmp_path) -> None:
     settings = {k: v for k, v in _SMALL.items() if k != "num_key_value_heads"}
-    folder = _saved(tmp_path, "BertConfig", settings)
+    folder = saved_model_dir(tmp_path, "BertConfig", settings)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"architectures": None}))
     with pytest.raises(UserError, match="lets later tokens change what it says at earlier ones"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gguf
@@ -21,8 +21,11 @@ TEMPLATE = (
 )
 
 
-def save_tiny_model(folder: Path, *, chat: bool = True, seed: int = 0) -> str:
-    """Two layers, width 32, 600 byte-level tokens; ``chat``: with a template like those of instruct models."""
+def save_tiny_model(folder: Path, *, chat: bool = True, seed: int = 0, **settings) -> str:
+    """Two layers, width 32, 600 byte-level tokens; ``chat``: with a template like those of instruct models.
+
+    ``settings``: further ones of the configuration.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -52,6 +55,7 @@ def save_tiny_model(folder: Path, *, chat: bool = True, seed: int = 0) -> str:
         tie_word_embeddings=False,
         bos_token_id=None,
         eos_token_id=fast.eos_token_id,
+        **settings,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return str(folder)
@@ -70,10 +74,17 @@ _GGUF_NAMES = {
 }
 
 
-def save_tiny_gguf(folder: str, files: Sequence[Path], *, split: bool | None = None) -> None:
+def save_tiny_gguf(
+    folder: str,
+    files: Sequence[Path],
+    *,
+    split: bool | None = None,
+    more: Callable[[gguf.GGUFWriter], None] = lambda _: None,
+) -> None:
     """The model of ``save_tiny_model`` in one GGUF file, or its tensors dealt out to several.
 
-    ``split``: whether the files say that they are parts (None: if there are several).
+    ``split``: whether the files say that they are parts (None: if there are several). ``more``: adds what else the
+    first file holds.
     """
     model, tokenizer = LlamaForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     tensors = _gguf_tensors(model)
@@ -82,6 +93,7 @@ def save_tiny_gguf(folder: str, files: Sequence[Path], *, split: bool | None = N
         writer = gguf.GGUFWriter(str(file), "llama")
         if number == 0:
             _write_settings(writer, model.config, tokenizer)
+            more(writer)
         if split or (split is None and len(files) > 1):
             writer.add_uint16("split.no", number)
             writer.add_uint16("split.count", len(files))

@@ -28,10 +28,13 @@ def grouped_attention(
 ) -> tuple[Tensor, None]:
     """Attention under ``attention_mask``, ``(rows, 1, queries, keys)``; returns ``(rows, queries, heads, dim)``.
 
-    Without a mask (plain causal text, as in generation) it is the library's own function.
+    Without a mask (plain causal text, as in generation), or with one of its own for every head (Doge), it is the
+    library's own function.
     """
-    if attention_mask is None:
-        return sdpa_attention_forward(module, query, key, value, None, dropout=dropout, scaling=scaling, **kwargs)
+    if attention_mask is None or attention_mask.shape[1] != 1:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
     rows, heads, queries, dim = query.shape
     groups = heads // key.shape[1]
     if groups > 1:

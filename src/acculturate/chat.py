@@ -7,6 +7,7 @@ encoded apart by a tokenizer that knows no added tokens: whatever an item says, 
 
 from __future__ import annotations
 
+import calendar
 import datetime
 import json
 import re
@@ -29,9 +30,13 @@ _MARK = re.compile("\ue000([a-z]+[0-9]*)\ue001")
 _SLOT = "slot"
 # A generation prompt that ends inside the model's thoughts, and what closes them.
 _THOUGHTS = re.compile(
-    r"(?P<open>[<\[])(?P<tag>(\w+:)?(think|thinking|thought|reasoning))(?P<shut>[>\]])(?P<space>\s*)$", re.I
+    r"(?P<open><\|?|[\[◁])(?P<tag>(\w+:)?(think|thinking|thoughts?|reasoning))(?P<shut>\|?>|[\]▷])(?P<space>\s*)$", re.I
 )
-_THOUGHT_TOKENS = {"<|START_THINKING|>": "<|END_THINKING|>", "<|begin_of_thought|>": "<|end_of_thought|>"}
+_THOUGHT_TOKENS = {
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|channel>thought": "<channel|>",
+}
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,10 @@ class Chat:
     def prints_the_date(self) -> bool:
         """Whether the template writes a date into the conversation, which is then always ``TEMPLATE_DATE``."""
         other = TEMPLATE_DATE + datetime.timedelta(days=400)
-        return self._apply([_user("x")], date=other) != self._apply([_user("x")])
+        told = [[_user("x")]]
+        if self.takes_system_message:
+            told.append([{"role": "system", "content": "x"}, _user("x")])
+        return any(self._apply(messages, date=other) != self._apply(messages) for messages in told)
 
     @cached_property
     def opens_thoughts(self) -> bool:
@@ -211,12 +219,20 @@ class Chat:
     @cached_property
     def _asked(self) -> str:
         """A short conversation up to where the reply begins."""
-        return self._apply([_user("x")]) + self._opening.rstrip()
+        return self._requested(self._apply([_user("x")]))
+
+    def _requested(self, conversation: str) -> str:
+        """A conversation that ends where the reply's first token begins.
+
+        A space at the end of the request for a reply is part of that token, as it is in the model's training.
+        """
+        return (conversation + self._opening.rstrip()).rstrip(" ")
 
     @cached_property
     def _space(self) -> str:
         """White space that the template puts before a reply's text; it is part of the reply's first token."""
-        return self._opening[len(self._opening.rstrip()) :]
+        asked = self._apply([_user("x")])
+        return (asked + self._opening)[len(self._requested(asked)) :]
 
     @cached_property
     def _tail(self) -> str:
@@ -260,7 +276,7 @@ class Chat:
                 messages[0]["content"] += here
             else:
                 messages.insert(0, {"role": "system", "content": here})
-        text = self._apply(messages) + self._opening.rstrip()
+        text = self._requested(self._apply(messages))
         text = here + text if slot == "before_bos" else text + here if slot == "response_start" else text
         found = _MARK.findall(text)
         expected = [m for message in messages for m in _MARK.findall(message["content"])]
@@ -326,8 +342,9 @@ def _dated(template: str, date: datetime.date) -> str:
     """
     if "strftime_now" not in template:
         return template
-    codes = ("%-d", "%-m", "%-H", "%-I", *(f"%{code}" for code in "aAbBcdeFHIjmMpSuwxXyYZz"))
-    filled = "".join(f".replace('{code}', '{date.strftime(code)}')" for code in codes)
+    codes = [f"%{how}{code}" for how in ("-", "") for code in "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyYzZ"]
+    values = {code: date.strftime(code) for code in codes} | {"%s": str(calendar.timegm(date.timetuple())), "%%": "%"}
+    filled = "".join(f".replace('{code}', {json.dumps(value)})" for code, value in values.items())
     return f"{{% macro strftime_now(format) %}}{{{{ format{filled} }}}}{{% endmacro %}}{{{{ '' }}}}{template}"
 
 

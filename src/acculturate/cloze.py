@@ -9,18 +9,17 @@ differ in nothing else get the same answers, and order balance comes for free.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from acculturate.chat import Turn
-from acculturate.engine import embed
+from acculturate.engine import embed, precision_of
 from acculturate.errors import UserError
 from acculturate.formats import Format, Questionnaire
+from acculturate.generation import batches, forward_left, left_padded
 from acculturate.instruments import Instrument
 from acculturate.packing import Sequence_
 from acculturate.respondent import Context, Respondent
@@ -124,9 +123,11 @@ def _likelihoods(
         jobs += [(i, o, beginning, respondent.chat.reply(text)) for o, text in enumerate(words)]
     known: dict[tuple[Sequence_, tuple[int, ...]], float] = {}
     texts = list(dict.fromkeys((beginning, tuple(ids)) for _, _, beginning, ids in jobs))
-    texts.sort(key=lambda text: len(text[0].prefix) + len(text[0].suffix) + len(text[1]))
-    for start in range(0, len(texts), how.batch):
-        chunk = texts[start : start + how.batch]
+    lengths_of = [len(beginning) + len(ids) for beginning, ids in texts]
+    order = np.argsort(lengths_of, kind="stable")
+    texts = [texts[k] for k in order]
+    for part in batches(sorted(lengths_of), how.batch, respondent.read_side_by_side):
+        chunk = texts[part]
         known |= dict(zip(chunk, _score(respondent, chunk, how.soft), strict=True))
     sums, lengths = np.zeros(shape), np.ones(shape)
     for i, o, beginning, ids in jobs:
@@ -151,15 +152,11 @@ def _score(
 ) -> list[float]:
     """Summed log-likelihood of each continuation, left-padded so that all of them end together."""
     model = respondent.model
-    virtual = torch.as_tensor(soft, dtype=model.dtype, device=model.device)
+    virtual = torch.as_tensor(soft, dtype=precision_of(model), device=model.device)
     rows = [torch.cat([embed(model, s.prefix), virtual, embed(model, s.suffix), embed(model, ids)]) for s, ids in texts]
-    longest, tail = max(len(row) for row in rows), max(len(ids) for _, ids in texts)
+    tail = max(len(ids) for _, ids in texts)
     respondent.check_window([s for s, _ in texts], len(soft) + tail, "its soft prompt and an option")
-    embeds = torch.zeros(len(rows), longest, respondent.hidden, dtype=model.dtype, device=model.device)
-    mask = torch.zeros(len(rows), longest, dtype=torch.long, device=model.device)
-    for i, row in enumerate(rows):
-        embeds[i, longest - len(row) :], mask[i, longest - len(row) :] = row, 1
-    logits = _last_logits(respondent, embeds, mask, tail + 1)
+    logits = forward_left(model, *left_padded(rows), tail + 1)
     found = torch.log_softmax(logits.float(), dim=-1)
     sums = []
     for i, (_, ids) in enumerate(texts):
@@ -168,18 +165,3 @@ def _score(
         index = torch.tensor(ids, device=found.device)
         sums.append(float(predicting.gather(1, index[:, None]).double().sum()))
     return sums
-
-
-def _last_logits(respondent: Respondent, embeds: Tensor, mask: Tensor, count: int) -> Tensor:
-    """Logits of the last ``count`` places; the full-vocabulary head is not spent on the others where it can
-    be.
-    """
-    model = respondent.model
-    positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)
-    inputs = {"inputs_embeds": embeds, "attention_mask": mask, "use_cache": False}
-    accepted = inspect.signature(model.forward).parameters
-    if "position_ids" in accepted:
-        inputs["position_ids"] = positions
-    if "logits_to_keep" in accepted:
-        inputs["logits_to_keep"] = count
-    return model(**inputs).logits[:, -count:]

@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
+from acculturate.errors import first_line
 from acculturate.packing import Plan, Row, Sequence_
 
 
@@ -200,12 +201,12 @@ def _forward(model: PreTrainedModel, **packed: Any) -> None:
     try:
         model(**packed)
     except Exception as error:
-        if out_of_memory(error) or _ours(getattr(error.__traceback__, "tb_next", None)):
+        if out_of_memory(error) or ours(getattr(error.__traceback__, "tb_next", None)):
             raise
-        raise PackingError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise PackingError(first_line(error)) from error
 
 
-def _ours(trace: TracebackType | None) -> bool:
+def ours(trace: TracebackType | None) -> bool:
     """Whether any frame of this traceback is code of this package."""
     here = Path(__file__).parent
     while trace is not None:

@@ -21,10 +21,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from acculturate.errors import UserError, first_line
+from acculturate.gguf_settings import carry_over
 
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 # Written last into a finished folder; another number than this one and the folder is made anew.
-_FINISHED, _VERSION = "acculturate-gguf.txt", "2\n"
+_FINISHED, _VERSION = "acculturate-gguf.txt", "3\n"
 
 
 def is_gguf(path: Path) -> bool:
@@ -208,6 +209,12 @@ def _dequantise(file: Path, into: Path, named: Path) -> None:
             f"Model file '{named}' lacks {len(lacking)} of the weights that its architecture needs: "
             f"{', '.join(lacking[:3])}{' and more' if len(lacking) > 3 else ''}; give a complete GGUF file."
         )
+    try:
+        carry_over(model, _reader(file))
+    except ValueError as error:
+        raise UserError(
+            f"Model file '{named}' cannot be read whole: {error}; give the model in the Hugging Face format."
+        ) from error
     # The weights are plain float32 from here on; the note of how they once were quantised would be refused.
     if hasattr(model.config, "quantization_config"):
         delattr(model.config, "quantization_config")

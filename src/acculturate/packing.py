@@ -28,6 +28,10 @@ class Sequence_:  # noqa: N801 - the word of the field; typing.Sequence has it t
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
 
+    def __len__(self) -> int:
+        """Tokens without the slot's own."""
+        return len(self.prefix) + len(self.suffix)
+
 
 @dataclass(frozen=True)
 class Cost:

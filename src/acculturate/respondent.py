@@ -17,10 +17,11 @@ from acculturate.chat import SLOTS, TEMPLATE_DATE, Chat, Labels, Turn
 from acculturate.engine import Answers, PackedEngine, PackingError, PlainEngine, embedding_of, out_of_memory
 from acculturate.errors import UserError
 from acculturate.formats import Questionnaire, present
+from acculturate.generation import Batching, forward_batching, generation_batching
 from acculturate.loading import Loaded, ModelChoice, load_model
 from acculturate.packing import Cost, Plan, Sequence_, plan
 from acculturate.scoring import Response
-from acculturate.soundness import check_embeddings, check_model, not_finite, packs, pads
+from acculturate.soundness import check_embeddings, check_model, not_finite, packs, pads, scales_positions
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,20 @@ class Respondent:
                 "comes first. A model that needs to think may answer otherwise when it does.",
                 stacklevel=3,
             )
+
+    @cached_property
+    def read_side_by_side(self) -> Batching:
+        """Which texts may share a batch that is padded in front."""
+        return forward_batching(self.model, self._short_and_long())
+
+    @cached_property
+    def generated_side_by_side(self) -> Batching:
+        """Which texts may be generated in one batch; ``UserError`` where this architecture generates none."""
+        return generation_batching(self.model, self._short_and_long())
+
+    def _short_and_long(self) -> list[tuple[int, ...]]:
+        texts = [self.chat.encode([Turn("user", "What matters?" * n)], SLOTS[-1]) for n in (1, 8)]
+        return [one.prefix + one.suffix for one in texts]
 
     @property
     def tokenizer(self):
@@ -169,8 +184,9 @@ class Respondent:
 
     def check_window(self, sequences: Sequence[Sequence_], more: int, what: str = "its soft prompt") -> None:
         """Refuse questions that, with ``more`` tokens, are longer than the model reads."""
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        longest = max(len(s.prefix) + len(s.suffix) for s in sequences) + more
+        config = self.model.config.get_text_config()
+        limit = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)  # MPT
+        longest = max(len(s) for s in sequences) + more
         if limit and longest > limit:
             raise UserError(f"A question is {longest} tokens long with {what}, but this model reads {limit} at most.")
 
@@ -226,7 +242,7 @@ class Interview:
     @property
     def lengths(self) -> list[int]:
         """Tokens of every question, the soft prompt included."""
-        return [len(s.prefix) + self.n_tokens + len(s.suffix) for s in self._sequences]
+        return [len(s) + self.n_tokens for s in self._sequences]
 
     def _build(self) -> PackedEngine | PlainEngine:
         """The packed engine, unless this architecture computes something else with it than one at a time."""
@@ -242,21 +258,27 @@ class Interview:
             try:
                 # A longer row may be the first to leave a local window, a fuller one the first to mix questions up.
                 seen = respondent.packed_sizes.get(static, (0, 0, 0))
-                known = all(a <= b for a, b in zip(size, seen, strict=True))
+                known = all(a <= b for a, b in zip(size, seen, strict=True)) and not scales_positions(model)
                 if known or packs(model, self.plan, self._sequences, self._options, self._specimen()):
                     respondent.packed_sizes[static] = tuple(map(max, size, seen))
                     return PackedEngine(model, self.plan, self._options)
                 reason = "its packed answers differ from those one at a time"
             except PackingError as error:
                 reason = str(error)
-            respondent.packs = False
-            respondent.batch = 8 if pads(model, self._sequences, self._options, self._specimen()) else 1
-            warnings.warn(
-                f"This architecture ({model.config.model_type}) cannot be packed ({reason}); "
-                "answers are computed in plain batches, with the same numbers but more slowly.",
-                stacklevel=3,
-            )
+            self._unpackable(reason)
         return PlainEngine(model, self._sequences, self._options, batch=respondent.batch)
+
+    def _unpackable(self, reason: str) -> None:
+        """Have this architecture asked in plain batches from now on, and say so."""
+        respondent, model = self.respondent, self.respondent.model
+        respondent.packs = False
+        pad = not scales_positions(model) and pads(model, self._sequences, self._options, self._specimen())
+        respondent.batch = 8 if pad else 1
+        warnings.warn(
+            f"This architecture ({model.config.model_type}) cannot be packed ({reason}); "
+            "answers are computed in plain batches, with the same numbers but more slowly.",
+            stacklevel=4,
+        )
 
     def _specimen(self) -> Float[np.ndarray, "1 tokens hidden"]:
         prompt = np.random.default_rng(0).standard_normal((1, self.n_tokens, self.respondent.hidden))
@@ -275,6 +297,10 @@ class Interview:
             filled = np.concatenate([chunk, np.repeat(chunk[-1:], self.rows - len(chunk), axis=0)])
             try:
                 answers = self._engine(filled)
+            except PackingError as error:  # it was compared in float32; low precision may have code of its own
+                self._unpackable(str(error))
+                self._engine = self._build()
+                continue
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 if not out_of_memory(error):
                     raise

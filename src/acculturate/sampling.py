@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessor
 
-from acculturate.engine import embed
+from acculturate.engine import embed, precision_of
 from acculturate.errors import UserError
 from acculturate.formats import Questionnaire
+from acculturate.generation import batches, generate
 from acculturate.packing import Sequence_
 from acculturate.respondent import Context, Respondent
 from acculturate.scoring import Response
@@ -120,15 +121,17 @@ def sampled_responses(
     names = [(form.name, item) for form in asked.formats for item in items]
     jobs = [(row, seed) for row in range(len(questions)) for seed in how.seeds]
     # Similar lengths together: padding is computed too.
-    jobs.sort(key=lambda job: len(sequences[job[0]].prefix) + len(sequences[job[0]].suffix))
+    jobs.sort(key=lambda job: len(sequences[job[0]]))
     counts = np.zeros((len(questions), asked.instrument.values().shape[1]), dtype=np.int64)
     invalid = np.zeros(len(questions), dtype=np.int64)
     unread: dict[tuple[int, int], Unread] = {}
     soft = np.zeros((0, respondent.hidden), dtype=np.float32) if prompt is None else prompt
-    for start in range(0, len(jobs), how.batch):
-        chunk = jobs[start : start + how.batch]
+    respondent.check_window(sequences, len(soft) + how.max_new_tokens, "its soft prompt and a reply")
+    lengths = [len(sequences[row]) for row, _ in jobs]
+    for part in batches(lengths, how.batch, respondent.generated_side_by_side):
+        chunk = jobs[part]
         draws = [stream(*names[row], seed) for row, seed in chunk]
-        replies = _generate(respondent, [sequences[row] for row, _ in chunk], soft, draws, how)
+        replies = _replies(respondent, [sequences[row] for row, _ in chunk], soft, draws, how)
         for (row, seed), text in zip(chunk, replies, strict=True):
             place = read_label(text, questions[row].labels)
             if place is None:
@@ -213,43 +216,27 @@ class _Drawing(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
 
 
-@torch.inference_mode()
-def _generate(
+def _replies(
     respondent: Respondent,
     sequences: Sequence[Sequence_],
     soft: Float[np.ndarray, "tokens hidden"],
     draws: Sequence[np.random.Generator],
     how: Sampling,
 ) -> list[str]:
-    """One reply per sequence through the model's own generation, left-padded."""
-    model, tokenizer = respondent.model, respondent.tokenizer
-    virtual = torch.as_tensor(soft, dtype=model.dtype, device=model.device)
-    rows = [torch.cat([embed(model, s.prefix), virtual, embed(model, s.suffix)]) for s in sequences]
-    longest = max(len(row) for row in rows)
-    respondent.check_window(sequences, len(soft) + how.max_new_tokens, "its soft prompt and a reply")
-    embeds = torch.zeros(len(rows), longest, respondent.hidden, dtype=model.dtype, device=model.device)
-    mask = torch.zeros(len(rows), longest, dtype=torch.long, device=model.device)
-    for i, row in enumerate(rows):
-        embeds[i, longest - len(row) :], mask[i, longest - len(row) :] = row, 1
+    """One reply per sequence."""
+    model = respondent.model
+    virtual = torch.as_tensor(soft, dtype=precision_of(model), device=model.device)
+    with torch.inference_mode():
+        rows = [torch.cat([embed(model, s.prefix), virtual, embed(model, s.suffix)]) for s in sequences]
     ends = _ends(respondent)
-    kept = model.generation_config
-    # Settings that come with a model (repetition penalty, top-k) would make it another experiment.
-    model.generation_config = GenerationConfig(
+    settings = GenerationConfig(
         max_new_tokens=how.max_new_tokens,
         do_sample=False,
         eos_token_id=ends or None,
         pad_token_id=ends[0] if ends else 0,
     )
-    try:
-        out = model.generate(  # type: ignore[operator]
-            inputs_embeds=embeds,
-            attention_mask=mask,
-            logits_processor=LogitsProcessorList([_Drawing(draws, how)]),
-        )
-    finally:
-        model.generation_config = kept
-    assert isinstance(out, Tensor)
-    return [_text(tokenizer, row, ends) for row in out.tolist()]
+    tokens = generate(model, rows, settings, [_Drawing(draws, how)])
+    return [_text(respondent.tokenizer, row, ends) for row in tokens.tolist()]
 
 
 def _ends(respondent: Respondent) -> list[int]:

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from acculturate.engine import PackedEngine, PackingError, PlainEngine, embed, embedding_of, head_of, out_of_memory
 from acculturate.errors import UserError, first_line
-from acculturate.packing import Plan, Row, Sequence_, build_row
+from acculturate.packing import Plan, Sequence_
 
 PACKED_GAP = 5e-5
 """Largest difference of an option's probability, packed against alone in float32, that counts as the same. The
@@ -122,38 +122,41 @@ def packs(
     options: Int[np.ndarray, "sequences options variants"],
     prompt: Float[np.ndarray, "1 tokens hidden"],
 ) -> bool:
-    """Whether the longest and the fullest packed row give the answers to one question at a time, in float32.
+    """Whether the packed passes give the answers to one question at a time, in float32.
 
-    Local windows, chunks, recurrent states and positions counted along the row all show there. Raises
-    ``PackingError`` where the model's own code refuses the packed layout.
+    Some questions of every pass are compared. Local windows, chunks, recurrent states, positions counted along the
+    row and positions scaled by the longest question all show there. Raises ``PackingError`` where the model's own
+    code refuses the packed layout.
     """
-    rows = [row for group in plan.passes for row in group]
-    longest = max(rows, key=lambda row: len(row.static) + len(row.dynamic))
-    # A row of one question has nobody to mix it up with, however long it is.
-    fullest = max(rows, key=lambda row: (len(row.sequences), len(row.dynamic)))
-    return all(_row_agrees(model, plan.n_tokens, row, sequences, options, prompt) for row in {longest, fullest})
-
-
-def _row_agrees(
-    model: PreTrainedModel,
-    n_tokens: int,
-    row: Row,
-    sequences: Sequence[Sequence_],
-    options: Int[np.ndarray, "sequences options variants"],
-    prompt: Float[np.ndarray, "1 tokens hidden"],
-) -> bool:
-    """Compare the questions at both ends of a row, its shortest and its longest, with each asked alone."""
-    there, own = [sequences[i] for i in row.sequences], options[row.sequences]
-    lengths = [len(s.prefix) + len(s.suffix) for s in there]
-    which = sorted({0, len(there) - 1, int(np.argmin(lengths)), int(np.argmax(lengths))})
-    plan = Plan(((build_row(there, n_tokens, range(len(there))),),), n_tokens, len(there))
+    which = _telling(plan, sequences)
     with float32_layers(model):
         try:
-            expected = PlainEngine(model, [there[i] for i in which], own[which])(prompt)
-            packed = PackedEngine(model, plan, own)(prompt)
+            expected = PlainEngine(model, [sequences[i] for i in which], options[which])(prompt)
+            packed = PackedEngine(model, plan, options)(prompt)
         except RuntimeError as error:  # no memory for wider layers, or weights that do not mix with float32
             raise PackingError(f"it could not be compared in float32: {first_line(error)}") from error
     return bool(_gap(packed.logprobs[:, which], expected.logprobs) <= PACKED_GAP)
+
+
+def _telling(plan: Plan, sequences: Sequence[Sequence_]) -> list[int]:
+    """The questions where a wrong packing shows: the shortest and longest of a pass, the ends of its fullest row."""
+    chosen: set[int] = set()
+    for rows in plan.passes:
+        there = [int(i) for row in rows for i in row.sequences]
+        fullest = max(rows, key=lambda row: (len(row.sequences), len(row.dynamic))).sequences
+        chosen |= {min(there, key=lambda i: len(sequences[i])), max(there, key=lambda i: len(sequences[i]))}
+        chosen |= {int(fullest[0]), int(fullest[-1])}
+    return sorted(chosen)
+
+
+def scales_positions(model: PreTrainedModel) -> bool:
+    """Whether positions are scaled by the longest text of a pass (LongRoPE, dynamic NTK).
+
+    What may share a pass then depends on every length, so each interview is compared anew.
+    """
+    kinds = [getattr(part, "rope_type", None) for part in model.modules()]
+    named = [name for kind in kinds if kind for name in (kind.values() if isinstance(kind, dict) else [kind])]
+    return any(name == "longrope" or "dynamic" in name for name in named)
 
 
 def pads(
@@ -163,7 +166,7 @@ def pads(
     prompt: Float[np.ndarray, "1 tokens hidden"],
 ) -> bool:
     """Whether questions of different lengths may share a padded batch, in float32."""
-    order = np.argsort([len(s.prefix) + len(s.suffix) for s in sequences])
+    order = np.argsort([len(s) for s in sequences])
     which = sorted({int(order[0]), int(order[len(order) // 2]), int(order[-1])})
     some = [sequences[i] for i in which]
     with float32_layers(model):
@@ -176,8 +179,8 @@ def pads(
 
 
 def _gap(one: np.ndarray, other: np.ndarray) -> float:
-    """Largest difference in probability; infinite where either is no number."""
-    gap = np.abs(np.exp(one) - np.exp(other))
+    """Largest difference in probability; infinite where one is no number and the other is."""
+    gap = np.where(np.isnan(one) & np.isnan(other), 0.0, np.abs(np.exp(one) - np.exp(other)))
     return float(np.inf if np.isnan(gap).any() else gap.max())
 
 
