@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from acculturate.legible import legible, shortened
 
@@ -22,3 +23,13 @@ def first_line(error: object, length: int = 200) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     line = " ".join(lines[0].split()).rstrip(".")
     return shortened(line, length)
+
+
+def counted(names: Sequence[str], what: str) -> str:
+    """How many there are, with the word for them: ``3 weights``."""
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

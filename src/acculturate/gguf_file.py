@@ -20,7 +20,7 @@ import gguf
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from acculturate.errors import UserError, first_line
+from acculturate.errors import UserError, counted, first_line, some
 from acculturate.gguf_settings import carry_over
 
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
@@ -206,8 +206,8 @@ def _dequantise(file: Path, into: Path, named: Path) -> None:
         raise UserError(f"Model file '{named}' cannot be read as GGUF: {first_line(error)}.") from error
     if lacking := sorted(report["missing_keys"]):
         raise UserError(
-            f"Model file '{named}' lacks {len(lacking)} of the weights that its architecture needs: "
-            f"{', '.join(lacking[:3])}{' and more' if len(lacking) > 3 else ''}; give a complete GGUF file."
+            f"Model file '{named}' lacks {counted(lacking, 'weight')} that its architecture needs: {some(lacking)}; "
+            "give a complete GGUF file."
         )
     try:
         carry_over(model, _reader(file))

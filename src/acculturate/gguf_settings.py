@@ -14,6 +14,8 @@ import gguf
 import numpy as np
 from transformers import PreTrainedModel
 
+from acculturate.errors import some
+
 # Tensors that hold settings of the positions, not weights.
 _FREQUENCIES, _LONG, _SHORT = "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"
 _DERIVED = ("attn_rot_embd", "rotary_emb.inv_freq")
@@ -82,7 +84,7 @@ def _check_tensors(model: PreTrainedModel, reader: gguf.GGUFReader) -> None:
     unread = [name for name in stored if _layer(name) >= layers or (name.endswith(".bias") and not biased)]
     raise ValueError(
         f"it holds {surplus} numbers that this architecture ({model.config.model_type}) has no place for"
-        + (f": {', '.join(unread[:3])}{' and more' if len(unread) > 3 else ''}" if unread else "")
+        + (f": {some(unread)}" if unread else "")
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from acculturate.errors import UserError, first_line
+from acculturate.errors import UserError, counted, first_line, some
 from acculturate.gguf_file import dequantised, gguf_parts, is_gguf, sha256_of
 from acculturate.legible import shortened
 
@@ -136,15 +136,15 @@ def _check_weights(choice: ModelChoice, model: PreTrainedModel, report: Mapping[
     lacking = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if lacking:
         raise UserError(
-            f"Model '{name}' lacks {_counted(lacking, 'weight')} that its architecture ({kind}) needs: "
-            f"{_some(lacking)}. They would be random numbers; give a complete checkpoint of a causal language model."
+            f"Model '{name}' lacks {counted(lacking, 'weight')} that its architecture ({kind}) needs: "
+            f"{some(lacking)}. They would be random numbers; give a complete checkpoint of a causal language model."
         )
     if report["error_msgs"]:
         raise UserError(f"Model '{name}' cannot be loaded: {first_line(report['error_msgs'][0])}.")
     if unused := sorted(report["unexpected_keys"]):
         warnings.warn(
-            f"Model '{name}' brings {_counted(unused, 'weight')} that its architecture ({kind}) has no place for: "
-            f"{_some(unused)}. Answers are those without them.",
+            f"Model '{name}' brings {counted(unused, 'weight')} that its architecture ({kind}) has no place for: "
+            f"{some(unused)}. Answers are those without them.",
             stacklevel=3,
         )
 
@@ -152,14 +152,6 @@ def _check_weights(choice: ModelChoice, model: PreTrainedModel, report: Mapping[
 def _named(name: str) -> str:
     """A model's name as messages show it."""
     return shortened(name, 80)
-
-
-def _counted(names: Sequence[str], what: str) -> str:
-    return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _quantized(choice: ModelChoice, device: str) -> dict:
@@ -251,7 +243,10 @@ def _adapter_words(name: str) -> str:
 
 
 # What decides a model's answers: not what trainers leave beside it.
-_TELLING = ("*config.json", "*token*", "vocab*", "merges*", "*.model", "*template*", "*.py", "*.safetensors", "*.bin")
+_TELLING = (
+    *("*config.json", "*.index.json", "*token*", "vocab*", "merges*", "*.model", "*template*", "**/*.py"),
+    *("*.safetensors", "*.bin"),
+)
 _BESIDE = ("training_args.bin", "optimizer.bin", "scheduler.bin")
 _WHOLE, _BLOCK, _BLOCKS = 2**25, 2**14, 1024
 
@@ -266,7 +261,7 @@ def fingerprint(folder: Path) -> str:
     telling = {file for pattern in _TELLING for file in folder.glob(pattern) if file.is_file()}
     for file in sorted(file for file in telling if file.name not in _BESIDE):
         size = file.stat().st_size
-        total.update(f"{file.name}\0{size}\0".encode())
+        total.update(f"{file.relative_to(folder).as_posix()}\0{size}\0".encode())
         with file.open("rb") as content:
             if size <= _WHOLE:
                 total.update(content.read())
@@ -282,6 +277,8 @@ def _unloadable(choice: ModelChoice, error: Exception, *, local: bool) -> UserEr
     chain = {type(one).__name__ for one in _chain(error)}
     if "trust_remote_code" in text:
         why = "it needs code of its own; read that code, then pass --trust-remote-code"
+    elif "ignore_mismatched_sizes" in text or "size mismatch" in text:
+        why = "its weights have other shapes than its configuration says; give the two that belong together"
     elif local:
         why = first_line(error)
     elif "GatedRepoError" in chain or "gated repo" in text:

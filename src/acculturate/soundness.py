@@ -42,6 +42,8 @@ def check_model(model: PreTrainedModel, ids: Sequence[int]) -> None:
     dtype = str(model.dtype).removeprefix("torch.")
     # Elsewhere in the question a number may overflow without reaching the answer.
     if not torch.isfinite(logits[-1]).all():
+        if any(torch.isnan(p).any() for p in model.parameters()):
+            dtype = "float32"  # no precision helps
         raise UserError(not_finite(dtype, "its logits are NaN or infinite"))
     if float(logits[-1].max() - logits[-1].min()) == 0.0:
         raise UserError(
