@@ -9,17 +9,10 @@ from typing import Any
 from acculturate.errors import UserError
 from acculturate.finished import Front, read_record
 from acculturate.journal import dump_json
-from acculturate.prompts import FILE, SoftPrompt, read_prompts, write_prompt, write_prompts
+from acculturate.prompts import FILE, read_prompts, write_prompt
 from acculturate.whole_file import write_whole
 
 FRONT, PROMPTS, PICK = "front.json", "front.safetensors", "pick.json"
-
-
-def write_front(directory: Path, front: Mapping[str, Any], prompts: Sequence[SoftPrompt]) -> None:
-    """``front.json`` and the prompt of each of its points, in order."""
-    write_prompts(directory / PROMPTS, prompts)
-    # Last: a run with a front.json is finished.
-    write_whole(directory / FRONT, dump_json(front))
 
 
 def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float | None = None) -> dict[str, Any]:
