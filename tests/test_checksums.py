@@ -15,12 +15,13 @@ from test_align import failing, settings
 from test_finished import arguments, call
 from test_run_directory import contents
 
-from acculturate.alignment import align
+from acculturate.alignment import BESIDE, align
 from acculturate.checksums import SUMS, check_sum, read_sums, write_sums
 from acculturate.errors import UserError
-from acculturate.finished import Front, Result, read_record
+from acculturate.finished import RESULT, Front, Result, finished, read_record
+from acculturate.journal import RunDirectory
 from acculturate.pareto import pareto
-from acculturate.prompts import read_prompt, read_prompts
+from acculturate.prompts import SoftPrompt, read_prompt, read_prompts, write_prompt
 from acculturate.spec import make_spec
 
 NAMES = ["evaluations.parquet", "journal.jsonl", "prompt.safetensors", "result.json", "spec.json"]
@@ -45,6 +46,11 @@ def fails(capsys, monkeypatch):
 
 def bytes_of(folder: Path) -> dict[str, str]:
     return {name: digest for name, (digest, _) in contents(folder).items()}
+
+
+def to_be_made_anew(folder: Path, name: str) -> None:
+    with pytest.warns(UserWarning, match=rf"{name} is cut off or damaged; it goes on from its last checkpoint"):
+        assert finished(RunDirectory(folder), {}, RESULT, Result, beside=BESIDE) is None
 
 
 def cut(path: Path) -> None:
@@ -130,16 +136,15 @@ class TestChanged:
 
     @pytest.mark.parametrize("harm", [cut, emptied, flipped])
     @pytest.mark.parametrize("name", ["prompt.safetensors", "evaluations.parquet"])
-    def test_what_can_be_made_anew_is(self, own, run, tiny, name, harm):
+    def test_damage_to_what_can_be_made_anew_is_noticed(self, own, name, harm):
         harm(own / name)
-        with pytest.warns(UserWarning, match=rf"{name} is cut off or damaged; it goes on from its last checkpoint"):
-            align(make_spec(settings(tiny)), own)
-        assert bytes_of(own) == bytes_of(run)
+        to_be_made_anew(own, name)
 
-    def test_a_journal_with_damage_at_its_end_is_made_anew(self, own, run, tiny):
-        cut_at = (own / "journal.jsonl").stat().st_size - 5
-        os.truncate(own / "journal.jsonl", cut_at)
-        with pytest.warns(UserWarning, match=r"journal\.jsonl is cut off or damaged"):
+    def test_what_can_be_made_anew_is(self, own, run, tiny):
+        os.truncate(own / "journal.jsonl", (own / "journal.jsonl").stat().st_size - 5)
+        cut(own / "prompt.safetensors")
+        flipped(own / "evaluations.parquet")
+        with pytest.warns(UserWarning, match=r"prompt\.safetensors is cut off or damaged"):
             align(make_spec(settings(tiny)), own)
         assert bytes_of(own) == bytes_of(run)
 
@@ -169,12 +174,11 @@ class TestChanged:
         with pytest.raises(UserError, match=r"prompt\.safetensors' is cut off, damaged or changed"):
             read_prompt(own)
 
-    def test_the_prompt_of_another_run_is_noticed(self, own, tiny, tmp_path):
-        align(make_spec(settings(tiny, seed=1)), tmp_path / "other")
-        shutil.copy(tmp_path / "other" / "prompt.safetensors", own)
+    def test_the_prompt_of_another_run_is_noticed(self, own):
+        prompt = read_prompt(own)
+        write_prompt(own / "prompt.safetensors", SoftPrompt(2 * prompt.vectors, prompt.slot, prompt.identity))
         with pytest.raises(UserError, match="does not fit its checksum"):
             read_prompt(own)
-        assert read_prompt(tmp_path / "other").slot
 
 
 class TestEarlierVersions:
@@ -192,11 +196,9 @@ class TestEarlierVersions:
 
     @pytest.mark.parametrize("harm", [cut, emptied])
     @pytest.mark.parametrize("name", ["prompt.safetensors", "evaluations.parquet"])
-    def test_what_is_visibly_not_whole_is_made_anew(self, earlier, run, tiny, name, harm):
+    def test_what_is_visibly_not_whole_is_noticed(self, earlier, name, harm):
         harm(earlier / name)
-        with pytest.warns(UserWarning, match=rf"{name} is cut off or damaged"):
-            align(make_spec(settings(tiny)), earlier)
-        assert bytes_of(earlier) == bytes_of(run)
+        to_be_made_anew(earlier, name)
 
 
 class TestFront:
@@ -218,7 +220,7 @@ class TestFront:
 
     def test_damaged_prompts_are_made_anew(self, front, tiny, tmp_path):
         own = Path(shutil.copytree(front, tmp_path / "own"))
-        cut(own / "front.safetensors")
+        flipped(own / "front.safetensors")
         with pytest.warns(UserWarning, match=r"front\.safetensors is cut off or damaged"):
             pareto(make_spec(settings(tiny, optimizer="auto", budget=30, seed=1)), "untuned", own)
         assert bytes_of(own) == bytes_of(front)

@@ -243,12 +243,22 @@ class Result(Shape):
         lacking = {"flat", "naive", "tuned"} - {row.id for row in self.rows}
         if lacking:
             raise ValueError(f"there is no row '{min(lacking)}'")
+        self._check_items()
         dimensions = {one.id for one in self.instrument.dimensions}
         for row in self.rows:
             for figures in (row.train, row.validation, row.heldout):
                 if figures is not None and not dimensions <= set(figures.scores):
                     raise ValueError(f"the row '{row.id}' lacks the score of a dimension")
         return self
+
+    def _check_items(self) -> None:
+        asked = {one.id for one in self.instrument.items}
+        for record in self.items.by_role.values() if self.items is not None else ():
+            if record is None:
+                continue
+            named = {one for top in record.top for one in top.items} | {one.id for one in record.items}
+            if named - asked:
+                raise ValueError(f"the instrument has no item {shown(min(named - asked))}")
 
 
 class PointFigures(Shape):

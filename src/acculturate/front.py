@@ -34,10 +34,12 @@ def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float 
     # Hidden names are those of scratch files, which a killed pick leaves.
     there = [p.name for p in out.iterdir() if not p.name.startswith(".")] if out.is_dir() else []
     strangers = [name for name in there if name not in (FILE, PICK)]
-    if strangers or out.is_file():
-        raise UserError(
-            f"'{out}' holds other files already ({(strangers or [out.name])[0]}); choose another with --out."
-        )
+    if out.exists() and not out.is_dir():
+        raise UserError(f"'{out}' is a file; name a directory with --out.")
+    # A directory in the place of a file is another's as well.
+    strangers += [name for name in (FILE, PICK) if (out / name).is_dir()]
+    if strangers:
+        raise UserError(f"'{out}' holds other files already ({strangers[0]}); choose another with --out.")
     kept = {key: front[key] for key in ("acculturate", "model", "target", "second", "references")}
     record = kept | {"of": len(points), **points[index]}
     out.mkdir(parents=True, exist_ok=True)
