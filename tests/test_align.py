@@ -31,7 +31,7 @@ from acculturate.spec import RunSpec, make_spec, to_json
 from acculturate.starts import random_prompts, starting_prompts
 from acculturate.task import objective, prepare, space_of
 
-FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json")
+FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json", "SHA256SUMS")
 ROLES = (("train", "letters"), ("validation", "digits"))
 STAGES = ("loading the model", "laying out the questionnaire")
 

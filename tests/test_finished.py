@@ -20,9 +20,11 @@ from test_run_directory import contents
 
 from acculturate import cli, cli_front
 from acculturate.alignment import align
+from acculturate.checksums import SUMS, read_sums
 from acculturate.errors import UserError
-from acculturate.finished import Compared, Front, Result, read_record
+from acculturate.finished import Compared, Front, Result, finished, read_record
 from acculturate.front_page import render_front
+from acculturate.journal import RunDirectory
 from acculturate.oracle import Descent, compare_with_oracle
 from acculturate.pareto import pareto
 from acculturate.report import render
@@ -50,6 +52,13 @@ def own(run, tmp_path) -> Path:
     return Path(shutil.copytree(run, tmp_path / "own"))
 
 
+@pytest.fixture
+def earlier(own) -> Path:
+    """A run of a version that wrote no checksums: its record is judged by its content alone."""
+    (own / SUMS).unlink()
+    return own
+
+
 def arguments(tiny: str, out: Path) -> list[str]:
     return ["align", *(f"--{key}={value}" for key, value in settings(tiny).items()), f"--out={out}"]
 
@@ -74,7 +83,7 @@ def test_where_nothing_can_be_written_a_finished_run_is_returned_all_the_same(ow
 def test_what_a_finished_run_lacks_is_written_anew(own, run, tiny):
     for name in ("prompt.safetensors", "evaluations.parquet"):
         (own / name).unlink()
-    with pytest.warns(UserWarning, match=r"lacks prompt\.safetensors"):
+    with pytest.warns(UserWarning, match=r"prompt\.safetensors is missing"):
         align(make_spec(settings(tiny)), own)
     assert {name: digest for name, (digest, _) in contents(own).items()} == {
         name: digest for name, (digest, _) in contents(run).items()
@@ -141,6 +150,10 @@ def test_a_damaged_record_is_read_or_refused_in_a_sentence(records, tmp_path_fac
         (("rows", 1), (), "there is no row 'naive'"),
         (("rows", 1, "train", "scores", "pdi"), (), "the row 'naive' lacks the score of a dimension"),
         (("target",), (), "'target' is missing"),
+        (("left_out",), (5,), "'left_out' cannot be 5"),
+        (("left_out",), ([{"label": "x"}],), r"'left_out\.0\.why' is missing"),
+        (("instrument", "items"), ([],), "the instrument has no item 'm01'"),
+        (("items", "by_role", "train", "top", 0, "items", 0), ("x",), "the instrument has no item 'x'"),
     ],
 )
 def test_what_is_wrong_and_where_is_said(run, tmp_path, path, value, said):
@@ -155,9 +168,9 @@ class TestCommands:
     def fails(self, capsys, monkeypatch):
         return lambda *words: failing(capsys, monkeypatch, *words)
 
-    def test_brackets_without_end_are_not_followed(self, fails, own, run, tiny):
-        (own / "result.json").write_text("[" * 100_000)
-        for words in (arguments(tiny, own), ["compare", own, run], ["oracle", own]):
+    def test_brackets_without_end_are_not_followed(self, fails, earlier, run, tiny):
+        (earlier / "result.json").write_text("[" * 100_000)
+        for words in (arguments(tiny, earlier), ["compare", earlier, run], ["oracle", earlier]):
             assert "result.json' is not valid JSON" in fails(*words)
 
     def test_a_pipe_is_not_waited_for(self, fails, own, run, tiny):
@@ -175,17 +188,33 @@ class TestCommands:
         with pytest.raises(UserError, match=r"rows\.5\.train\.scores"):
             read_record(tmp_path / "result.json", Compared)
 
-    def test_an_oracle_needs_the_runs_losses(self, own):
-        record = json.loads((own / "result.json").read_text())
-        (own / "result.json").write_text(json.dumps(damaged(record, ("rows", 1, "train", "loss"), None)))
+    def test_an_oracle_needs_the_runs_losses(self, earlier):
+        record = json.loads((earlier / "result.json").read_text())
+        (earlier / "result.json").write_text(json.dumps(damaged(record, ("rows", 1, "train", "loss"), None)))
         with pytest.raises(UserError, match="no loss in the row 'Untuned model'"):
-            compare_with_oracle(own, Descent())
+            compare_with_oracle(earlier, Descent())
 
     def test_a_front_of_other_points_than_its_prompts(self, fails, front, tmp_path):
-        own = Path(shutil.copytree(front, tmp_path / "own"))
+        own = Path(shutil.copytree(front, tmp_path / "own", ignore=shutil.ignore_patterns(SUMS)))
         record = json.loads((own / "front.json").read_text())
         (own / "front.json").write_text(json.dumps(damaged(record, ("points", 0, "point"), 7)))
         assert "not those of its prompts" in fails("pick", own, "--point", 1, "--out", tmp_path / "p")
+
+    def test_damaged_files_of_a_front_are_noticed(self, fails, front, tiny, tmp_path):
+        own = Path(shutil.copytree(front, tmp_path / "own"))
+        assert sorted(read_sums(own)) == ["front.json", "front.safetensors", "journal.jsonl", "spec.json"]
+        os.truncate(own / "front.safetensors", 100)
+        assert "front.safetensors' is cut off, damaged or changed" in fails("pick", own, "--point", 1, "--out", "p")
+        with pytest.warns(UserWarning, match=r"front\.safetensors is cut off or damaged; it goes on"):
+            assert finished(RunDirectory(own), {}, "front.json", Front, beside=["front.safetensors"]) is None
+        (own / "front.json").write_text((own / "front.json").read_text().replace("1", "2", 1))
+        assert "front.json' is cut off, damaged or changed" in fails("pick", own, "--point", 1, "--out", "p")
+
+    def test_a_pick_into_a_file_or_over_a_directory(self, fails, front, tmp_path):
+        (tmp_path / "file").write_text("")
+        assert "file' is a file; name a directory" in fails("pick", front, "--point", 1, "--out", tmp_path / "file")
+        (tmp_path / "p" / "pick.json").mkdir(parents=True)
+        assert "holds other files already (pick.json)" in fails("pick", front, "--point", 1, "--out", tmp_path / "p")
 
     def test_a_killed_pick_goes_on(self, front, tmp_path, monkeypatch, capsys):
         (tmp_path / "p").mkdir()

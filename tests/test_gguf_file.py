@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -169,3 +170,20 @@ def test_no_home_directory_says_what_to_set(monkeypatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     with pytest.raises(UserError, match="set ACCULTURATE_CACHE to a directory"):
         gguf_file.cache_folder()
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)])
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_damaged_folder_of_the_cache_is_made_anew(folder, whole, cache, name, harm) -> None:
+    load_model(ModelChoice(str(whole)))
+    (made,) = (p for p in cache.iterdir() if not p.name.startswith("."))
+    harm(made / name)
+    _same(folder, str(whole))
+
+
+@pytest.mark.parametrize(
+    "marker", ["", "2\n", "x\n", "3\nx model.safetensors\n", "3\nmodel.safetensors\n", "3\n5 none\n"]
+)
+def test_a_marker_of_another_version_or_kind_counts_as_none(tmp_path, marker) -> None:
+    (tmp_path / "acculturate-gguf.txt").write_text(marker)
+    assert not gguf_file._finished(tmp_path)

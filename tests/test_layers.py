@@ -17,6 +17,7 @@ import pytest
 # modules. A name may be listed before its module exists.
 LAYERS: dict[str, tuple[str, ...]] = {
     "pure": (
+        "checksums",
         "culture",
         "datafile",
         "errors",

@@ -22,7 +22,7 @@ from acculturate.search import Progress, fitted_and_validated
 
 COUNTRIES = ["USA", "CHN", "IND"]
 STAGES = ("loading the model", "laying out the questionnaire")
-FILES = ("prompt.safetensors", "result.json")
+FILES = ("prompt.safetensors", "result.json", "SHA256SUMS")
 
 
 def settings(tiny: str, **changes: object) -> dict[str, object]:
@@ -219,7 +219,7 @@ def test_interrupted_run_ends_like_an_uninterrupted_one(tiny, tmp_path, changes)
     lines = (whole / "journal.jsonl").read_text().splitlines()
     assert len(lines) >= 9
     assert json.loads(lines[-1])["evaluations"] == 41
-    names = ["journal.jsonl", "evaluations.parquet", multitask.RECORD, "spec.json"]
+    names = ["journal.jsonl", "evaluations.parquet", multitask.RECORD, "spec.json", "SHA256SUMS"]
     for name in [*names, *(f"{code}/{file}" for code in COUNTRIES[:2] for file in FILES)]:
         assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
 

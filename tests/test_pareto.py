@@ -25,7 +25,7 @@ from acculturate.scoring import Response
 from acculturate.spec import make_spec
 from acculturate.task import prepare
 
-FILES = ("spec.json", "journal.jsonl", "front.json", "front.safetensors")
+FILES = ("spec.json", "journal.jsonl", "front.json", "front.safetensors", "SHA256SUMS")
 SEED = 1  # whose front has several points
 QUESTIONS = """question,answer,option_1,option_2,option_3,note
 What is 2 + 2?,4,3,4,5,easy

@@ -281,7 +281,7 @@ class TestPrompts:
             flipped = bytearray(whole)
             flipped[place] ^= 0x01
             prompt.write_bytes(flipped)
-            with pytest.raises(UserError, match="is damaged"):
+            with pytest.raises(UserError, match="cut off or damaged"):
                 read_prompt(prompt)
 
     def test_a_prompt_from_before_the_checksum_is_read(self, prompt):

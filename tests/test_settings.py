@@ -158,7 +158,16 @@ def _yaml(tmp_path: Path, text: str) -> object:
         ("a: =\n", "line 1: not valid YAML"),
         (f"a: {'9' * 5000}\n", "line 1: not valid YAML"),
         (f"{'x' * 1000}: 1\n{'x' * 1000}: 1\n", "line 2: 'xxx.* stands twice"),
-        ("[" * 100_000, "not valid YAML"),
+        ("[" * 100_000, "not valid YAML: its lists and tables are nested too deep; write it flat"),
+        ("a: 1\nb: c: 2\n", r"line 2: not valid YAML \(column 5: no ': ' can stand here; put a text .* in quotes"),
+        ("a:\n\t- b\n", r"line 2: not valid YAML \(column 1: a line is indented by a tab; indent by spaces"),
+        ("a: 'x\n", "a quotation mark is not closed"),
+        ("{a: 1", "a table is not closed"),
+        ("a: 1\nb\nc: 2\n", "the line before has no ':'"),
+        ("- a\nb: 1\n", "line 2: .*neither indented like the lines above nor of their kind"),
+        ("a: !foo 1\n", "tags, which begin with '!', are not read"),
+        ("a: b\nc: \x00", r"line 2: not valid YAML \(column 4: a character that is no text"),
+        ("a: }\n", r"line 1: not valid YAML \(column 4: this cannot be read here"),
     ],
     ids=lambda value: value.splitlines()[0][:30],
 )
@@ -166,6 +175,35 @@ def test_yaml_that_is_not_what_it_says_is_refused_with_its_line(tmp_path: Path, 
     with pytest.raises(UserError, match=said) as error:
         _yaml(tmp_path, text)
     assert len(str(error.value)) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = yes\n", "line 1, column 5: the value is missing, or is a text without quotes"),
+        ("a = 1\nb: 2\n", "line 2, column 2: expected NAME = VALUE"),
+        ("a = 1\na = 2", "at its end, line 2: a name stands twice; keep one"),
+        ("[a]\n[a]\n", "line 2, column 3: a table stands twice"),
+        ("a = [1", "at its end, line 1: a list is not closed"),
+        ('a = "x', "a quotation mark is not closed"),
+        ('a = "\\q"', "put the text in single quotes"),
+        ("a = " + "9" * 5000, "a number of thousands of digits"),
+        ("a = " + "[" * 10_000, "nested too deep"),
+    ],
+    ids=lambda value: value.splitlines()[0][:30],
+)
+def test_toml_that_is_none_is_refused_in_words_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(UserError, match=f"run.toml is not valid TOML: .*{said}"):
+        read_data_file(tmp_path / "run.toml")
+
+
+def test_a_directory_for_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").mkdir()
+    with pytest.raises(UserError, match=r"run\.toml: it is a directory; give a file\.$"):
+        read_data_file(tmp_path / "run.toml")
+    with pytest.raises(UserError, match="is a directory; give a CSV file in it"):
+        prepare(make_spec({"country": "SAU", "targets": str(tmp_path)}))
 
 
 def test_yaml_reads_what_it_says(tmp_path: Path) -> None:

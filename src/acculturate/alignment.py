@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from acculturate.audit import short_audit
-from acculturate.finished import RESULT, Result, finished
-from acculturate.journal import RunDirectory, dump_json, read_json
+from acculturate.finished import RESULT, Result, finish, finished
+from acculturate.journal import RunDirectory
 from acculturate.methods import method_name
 from acculturate.prompts import FILE, SoftPrompt, write_prompt
 from acculturate.record import EVALUATIONS, result_of, write_evaluations
@@ -29,7 +29,9 @@ from acculturate.task import (
     space_of,
     validation,
 )
-from acculturate.whole_file import write_whole
+
+BESIDE = (FILE, EVALUATIONS)
+"""What a finished run has beside its result."""
 
 
 def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
     record = to_json(spec)
     directory = RunDirectory(out)
     files = {"files": named_files(spec)}
-    if (done := finished(directory, record | files, RESULT, Result, beside=(FILE, EVALUATIONS))) is not None:
+    if (done := finished(directory, record | files, RESULT, Result, beside=BESIDE)) is not None:
         return done
     # Everything that can go wrong with the model goes wrong here, before the directory is made.
     watch("loading the model", None)
@@ -67,8 +69,7 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
         result = result_of(task, respondent, prompt, search=search, found=found, watch=watch)
         write_evaluations(directory)
         write_prompt(out / FILE, prompt)
-        write_whole(out / RESULT, dump_json(result))
-        return read_json(out / RESULT)
+        return finish(directory, RESULT, result, beside=BESIDE)
 
 
 class Ready:

@@ -57,13 +57,45 @@ def read_data_file(path: Path) -> Node:
             return Node(str(path), "", tomllib.loads(text))
         # Also: integers of thousands of digits (ValueError) and very deep nesting.
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path} is not valid TOML: {str(error).rstrip('.')}.") from None
+            raise UserError(f"{path} is not valid TOML: {_toml_words(str(error), text)}.") from None
     if path.suffix in (".yaml", ".yml"):
         # Only users with YAML files pay for the import.
         from acculturate.yamlfile import parse_yaml
 
         return Node(str(path), "", parse_yaml(text, str(path)))
     raise UserError(f"{path} has the ending '{path.suffix}'; give a .toml, .yaml or .yml file.")
+
+
+# What the library says, by a part of it, and what a writer of settings has to do. The first that fits counts.
+_TOML = (
+    ("Expected '=' after a key", "expected NAME = VALUE"),
+    ("Invalid value", "the value is missing, or is a text without quotes"),
+    ("Invalid statement", "expected NAME = VALUE or [TABLE]"),
+    ("Invalid initial character", "expected a name"),
+    ("Cannot overwrite", "a name stands twice; keep one"),
+    ("Cannot declare", "a table stands twice; keep one"),
+    ("Cannot mutate", "a table is changed after it was closed; write its entries in one place"),
+    ("Unclosed array", "a list is not closed; end it with ']'"),
+    ("Unclosed inline table", "a table is not closed; end it with '}'"),
+    ("table declaration", "the name of a table is not closed; end it with ']'"),
+    ("Expected newline", "something follows the value; put a text in quotes, and a setting on a line of its own"),
+    ("Unescaped '\\'", "a '\\' in a text; put the text in single quotes"),
+    ("in a string", "this cannot stand in a text"),
+    ("invalid character", "a control character; remove it"),
+    ("Illegal character", "a control character; remove it"),
+    ("Unterminated string", "a quotation mark is not closed before the end"),
+    ('Expected "', "a quotation mark is not closed before the end"),
+    ("recursion", "its lists and tables are nested too deep; write it flat"),
+    ("Exceeds the limit", "it holds a number of thousands of digits; correct it"),
+)
+
+
+def _toml_words(said: str, text: str) -> str:
+    """What is wrong in a TOML text, with line and column where the library tells them."""
+    why = next((words for part, words in _TOML if part in said), "this cannot be read here")
+    if place := re.search(r"\(at (line \d+, column \d+)\)", said):
+        return f"{place[1]}: {why}"
+    return f"at its end, line {len(text.splitlines()) or 1}: {why}" if "(at end of document)" in said else why
 
 
 def _read(path: Path, most_mib: int) -> str:
@@ -73,6 +105,8 @@ def _read(path: Path, most_mib: int) -> str:
             content = file.read(most_mib * 2**20 + 1)
     except ValueError:  # no file can have such a name
         raise UserError(f"Cannot read {path}: there can be no such file.") from None
+    except IsADirectoryError:
+        raise UserError(f"Cannot read {path}: it is a directory; give a file.") from None
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
     if len(content) > most_mib * 2**20:

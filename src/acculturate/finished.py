@@ -6,19 +6,25 @@ granted stands in a shape; figures may be null, where answers were missing.
 
 from __future__ import annotations
 
+import hashlib
+import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from acculturate.checksums import SPEC, SUMS, check_sum, digest, read_sums, write_sums
 from acculturate.datafile import shown
 from acculturate.errors import UserError
 from acculturate.formats import ROLES
-from acculturate.journal import RunDirectory, read_json
+from acculturate.journal import RunDirectory, dump_json, read_json
+from acculturate.tensor_file import DamagedFileError, read_tensors
+from acculturate.whole_file import write_whole
 
 RESULT = "result.json"
+_PARQUET = b"PAR1"
 
 Figure = float | None
 Interval = Annotated[list[Figure], Field(min_length=2, max_length=2)] | None
@@ -209,6 +215,11 @@ class Audit(Shape):
     presentations: list[Presentation] = []
 
 
+class LeftOut(Shape):
+    label: str
+    why: str
+
+
 class Result(Shape):
     """result.json of ``align``, and of each country of ``multitask``."""
 
@@ -222,6 +233,7 @@ class Result(Shape):
     search: SearchRecord
     verdict: Verdict
     limits: list[str]
+    left_out: list[LeftOut] | None = None
     transfer: Transfer | None = None
     items: Items | None = None
     audit: Audit | None
@@ -231,12 +243,22 @@ class Result(Shape):
         lacking = {"flat", "naive", "tuned"} - {row.id for row in self.rows}
         if lacking:
             raise ValueError(f"there is no row '{min(lacking)}'")
+        self._check_items()
         dimensions = {one.id for one in self.instrument.dimensions}
         for row in self.rows:
             for figures in (row.train, row.validation, row.heldout):
                 if figures is not None and not dimensions <= set(figures.scores):
                     raise ValueError(f"the row '{row.id}' lacks the score of a dimension")
         return self
+
+    def _check_items(self) -> None:
+        asked = {one.id for one in self.instrument.items}
+        for record in self.items.by_role.values() if self.items is not None else ():
+            if record is None:
+                continue
+            named = {one for top in record.top for one in top.items} | {one.id for one in record.items}
+            if named - asked:
+                raise ValueError(f"the instrument has no item {shown(min(named - asked))}")
 
 
 class PointFigures(Shape):
@@ -383,7 +405,8 @@ class MadeWith(Shape):
 
 
 def read_record(path: Path, shape: type[Shape]) -> dict[str, Any]:
-    """A record of a run, as it stands in its file; ``UserError`` where it has not this shape."""
+    """A record of a run, as it stands in its file; ``UserError`` where it is not what was written or of this shape."""
+    check_sum(path)
     value = read_json(path)
     try:
         shape.model_validate(value)
@@ -406,24 +429,85 @@ def _complaint(error: ValidationError) -> str:
 
 
 def finished(
-    directory: RunDirectory, spec: Mapping[str, object], record: str, shape: type[Shape], *, beside: Iterable[str]
+    directory: RunDirectory, spec: Mapping[str, object], record: str, shape: type[Shape], *, beside: Sequence[str]
 ) -> dict[str, Any] | None:
     """The record of a finished run of this spec; None where there is work to do, for which the directory has to do.
 
-    ``record``: the file that is written last. ``beside``: the files that a finished run has too. Where one is missing,
-    the run counts as interrupted: it goes on from its last checkpoint and writes all of them anew, byte for byte.
+    ``record``: the file that is written last. ``beside``: the files that a finished run has too. Where one is missing
+    or damaged, the run counts as interrupted: it goes on from its last checkpoint and writes all of them anew, byte for
+    byte. ``UserError`` where it cannot.
     """
     directory.check(spec)
+    directory.check_places(*beside, record, SUMS)
     last = directory.path / record
     if last.exists():
         found = read_record(last, shape)
-        lacking = [name for name in beside if not (directory.path / name).is_file()]
-        if not lacking:
+        harm = _harm(directory, beside)
+        if harm is None:
             return found
+        if not directory.can_go_on():
+            raise UserError(
+                f"In the finished run in '{directory.path}', {harm}, and it cannot be made anew from the journal and "
+                "the checkpoints; restore it from a copy, or remove the directory to begin anew."
+            )
         warnings.warn(
-            f"The finished run in '{directory.path}' lacks {lacking[0]}; it goes on from its last checkpoint and "
-            "writes its files anew.",
+            f"In the finished run in '{directory.path}', {harm}; it goes on from its last checkpoint and writes its "
+            "files anew.",
             stacklevel=3,
         )
     directory.check_writable()
     return None
+
+
+def _harm(directory: RunDirectory, beside: Sequence[str]) -> str | None:
+    """Which file of a finished run is missing or not as it was written, in words; None where all is well.
+
+    A journal may be missing: nothing more is read from it.
+    """
+    folder = directory.path
+    for name in beside:
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+    sums = read_sums(folder)
+    for name in (*beside, directory.journal.name):
+        path = folder / name
+        if path.is_file() and (digest(path) != sums[name] if name in sums else _cut(path)):
+            return f"{name} is cut off or damaged"
+    return None
+
+
+def _cut(path: Path) -> bool:
+    """Whether a file from before there were checksums is visibly not whole, by what its kind says about itself."""
+    if path.suffix == ".safetensors":
+        try:
+            read_tensors(path, "acculturate")
+        except DamagedFileError:
+            return True
+    if path.suffix == ".parquet":
+        with path.open("rb") as file:
+            first = file.read(4)
+            file.seek(-min(4, path.stat().st_size), os.SEEK_END)
+            return first != _PARQUET or file.read() != _PARQUET
+    return False
+
+
+def finish(directory: RunDirectory, record: str, value: Mapping[str, Any], *, beside: Iterable[str]) -> dict[str, Any]:
+    """Write a run's record, with which it is finished, and before it the checksums; returns the record as it stands.
+
+    ``beside``: the files that were written before it, which the checksums name too.
+    """
+    directory.check_held()
+    journal = [directory.journal.name] if directory.journal.is_file() else []
+    write_last(directory.path, record, value, beside=(SPEC, *journal, *beside))
+    return read_json(directory.path / record)
+
+
+def write_last(folder: Path, record: str, value: Mapping[str, Any], *, beside: Iterable[str]) -> None:
+    """Write a record into a folder after the checksums of it and of the files ``beside`` it.
+
+    In this order: whoever finds the record finds its checksum.
+    """
+    content = dump_json(value)
+    digests = {name: digest(folder / name) for name in beside} | {record: hashlib.sha256(content).hexdigest()}
+    write_sums(folder, digests)
+    write_whole(folder / record, content)

@@ -9,17 +9,10 @@ from typing import Any
 from acculturate.errors import UserError
 from acculturate.finished import Front, read_record
 from acculturate.journal import dump_json
-from acculturate.prompts import FILE, SoftPrompt, read_prompts, write_prompt, write_prompts
+from acculturate.prompts import FILE, read_prompts, write_prompt
 from acculturate.whole_file import write_whole
 
 FRONT, PROMPTS, PICK = "front.json", "front.safetensors", "pick.json"
-
-
-def write_front(directory: Path, front: Mapping[str, Any], prompts: Sequence[SoftPrompt]) -> None:
-    """``front.json`` and the prompt of each of its points, in order."""
-    write_prompts(directory / PROMPTS, prompts)
-    # Last: a run with a front.json is finished.
-    write_whole(directory / FRONT, dump_json(front))
 
 
 def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float | None = None) -> dict[str, Any]:
@@ -41,10 +34,12 @@ def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float 
     # Hidden names are those of scratch files, which a killed pick leaves.
     there = [p.name for p in out.iterdir() if not p.name.startswith(".")] if out.is_dir() else []
     strangers = [name for name in there if name not in (FILE, PICK)]
-    if strangers or out.is_file():
-        raise UserError(
-            f"'{out}' holds other files already ({(strangers or [out.name])[0]}); choose another with --out."
-        )
+    if out.exists() and not out.is_dir():
+        raise UserError(f"'{out}' is a file; name a directory with --out.")
+    # A directory in the place of a file is another's as well.
+    strangers += [name for name in (FILE, PICK) if (out / name).is_dir()]
+    if strangers:
+        raise UserError(f"'{out}' holds other files already ({strangers[0]}); choose another with --out.")
     kept = {key: front[key] for key in ("acculturate", "model", "target", "second", "references")}
     record = kept | {"of": len(points), **points[index]}
     out.mkdir(parents=True, exist_ok=True)

@@ -24,8 +24,9 @@ from acculturate.errors import UserError, counted, first_line, some
 from acculturate.gguf_settings import carry_over
 
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
-# Written last into a finished folder; another number than this one and the folder is made anew.
-_FINISHED, _VERSION = "acculturate-gguf.txt", "3\n"
+# Written last into a finished folder: this number, and size and name of each of its files. Where the number is another
+# or a file is not there in its size, the folder is made anew.
+_FINISHED, _VERSION = "acculturate-gguf.txt", "4"
 
 
 def is_gguf(path: Path) -> bool:
@@ -131,10 +132,19 @@ def dequantised(files: Sequence[Path], digest: str) -> Path:
 
 
 def _finished(folder: Path) -> bool:
+    """Whether a folder is there as it was made. By sizes: a checksum of gigabytes at every start would cost more."""
     try:
-        return (folder / _FINISHED).read_text(encoding="utf-8") == _VERSION
-    except OSError:
+        version, *files = (folder / _FINISHED).read_text(encoding="utf-8").splitlines()
+        sizes = [line.split(" ", 1) for line in files]
+        return version == _VERSION and all((folder / name).stat().st_size == int(size) for size, name in sizes)
+    except (OSError, ValueError):
         return False
+
+
+def _marker(folder: Path) -> str:
+    """What the marker of a folder says that holds these files."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return "\n".join([_VERSION, *(f"{path.stat().st_size} {path.relative_to(folder)}" for path in files), ""])
 
 
 def _unwritable(home: Path, why: str) -> UserError:
@@ -185,8 +195,8 @@ def _make(files: Sequence[Path], scratch: Path, folder: Path) -> None:
         with contextlib.redirect_stderr(io.StringIO()):
             _dequantise(file, scratch, files[0])
         shutil.rmtree(alone)
-        (scratch / _FINISHED).write_text(_VERSION, encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)  # of an earlier version
+        (scratch / _FINISHED).write_text(_marker(scratch), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier version, or damaged
         scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from acculturate.checksums import SPEC, check_sum
 from acculturate.errors import UserError
 from acculturate.tensor_file import DamagedFileError, read_tensors, write_tensors
 from acculturate.whole_file import sync_directory, write_whole
@@ -127,8 +128,8 @@ class RunDirectory:
             self._lock, self._written = lock, None
             self.check_held()
             self.check(spec)
-            if not (self.path / "spec.json").exists():
-                write_whole(self.path / "spec.json", dump_json(spec))
+            if not (self.path / SPEC).exists():
+                write_whole(self.path / SPEC, dump_json(spec))
             yield
         finally:
             self._lock = self._written = None
@@ -180,7 +181,7 @@ class RunDirectory:
             raise UserError(f"Cannot write to the run directory '{self.path}': '{there}' is a file; choose another.")
         if not self.path.exists():
             return
-        if not (self.path / "spec.json").exists():
+        if not (self.path / SPEC).exists():
             strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
             if strangers:
                 raise UserError(
@@ -188,7 +189,9 @@ class RunDirectory:
                     "choose an empty one with --out."
                 )
             return
-        earlier = read_json(self.path / "spec.json")
+        # Before the settings are compared: a flipped digit is no other setting of the user's.
+        check_sum(self.path / SPEC)
+        earlier = read_json(self.path / SPEC)
         for key in sorted(spec):
             if earlier.get(key) != plain(spec[key]):
                 place, before, now = _difference(key, earlier.get(key), plain(spec[key]))
@@ -196,6 +199,25 @@ class RunDirectory:
                     f"The directory '{self.path}' holds a run with {place} = {_short(before)}, "
                     f"not {_short(now)}; give the same settings to go on with it, "
                     "or choose another directory with --out."
+                )
+
+    def check_places(self, *names: str) -> None:
+        """Refuse a directory where something else stands in the place of a file that the run will write or read.
+
+        Said at once: writing it would fail only after the search.
+        """
+        folders = {self._checkpoints, *(p for name in names for p in (self.path / name).parents if p != self.path)}
+        for path in (self.journal, *(self.path / name for name in names)):
+            if path.exists() and not path.is_file():
+                raise UserError(
+                    f"'{path}' is not a file, but one of the run belongs there; move it away, or choose another "
+                    "directory with --out."
+                )
+        for path in sorted(folders):
+            if path.exists() and not path.is_dir():
+                raise UserError(
+                    f"'{path}' is not a directory, but one of the run belongs there; move it away, or choose another "
+                    "directory with --out."
                 )
 
     def check_writable(self) -> None:
@@ -263,10 +285,7 @@ class RunDirectory:
 
         ``UserError`` where checkpoints or journal are so damaged that the run cannot go on.
         """
-        found, stored = self._newest(), self._stored()
-        # The first generation may have been cut off between its line and its checkpoint; a second line follows one.
-        if found is None and self._content().count(b"\n") > 1:
-            raise UserError(f"No checkpoint of the run in '{self.path}' is whole, so it cannot go on. {_REMEDY}")
+        found, stored = self._last(), self._stored()
         for path in stored:
             # A damaged one left there would count as one of the newest and push out the ones to come.
             if found is None or _number(path) > _number(found.path):
@@ -278,6 +297,22 @@ class RunDirectory:
         if self.journal.exists():
             os.truncate(self.journal, found.length)
         return found.arrays, found.scalars
+
+    def can_go_on(self) -> bool:
+        """Whether ``restore`` finds a state to go on from; changes nothing."""
+        try:
+            self._last()
+        except UserError:
+            return False
+        return True
+
+    def _last(self) -> _Checkpoint | None:
+        """The newest whole checkpoint; None where the run had none yet."""
+        found = self._newest()
+        # The first generation may have been cut off between its line and its checkpoint; a second line follows one.
+        if found is None and self._content().count(b"\n") > 1:
+            raise UserError(f"No checkpoint of the run in '{self.path}' is whole, so it cannot go on. {_REMEDY}")
+        return found
 
     def _newest(self) -> _Checkpoint | None:
         """The newest whole checkpoint whose generations are in the journal."""
@@ -365,13 +400,19 @@ def _difference(place: str, before: object, now: object) -> tuple[str, object, o
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; raises ``UserError`` when it is not one."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise UserError(f"'{path}' is not a file; expected one that acculturate wrote.")
+        raise UserError(f"'{path}' is not a file; expected one that acculturate wrote, so move away what stands there.")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"Cannot read '{path}': {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"'{path}' is not valid JSON; it was not written by acculturate or is damaged.") from error
+        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise UserError(
+            f"'{path}' is not valid JSON{where}; it was not written by acculturate, or is cut off or damaged, so "
+            "restore it from a copy."
+        ) from error
     if not isinstance(value, dict):
-        raise UserError(f"'{path}' does not hold a JSON object; expected a file that acculturate wrote.")
+        raise UserError(
+            f"'{path}' does not hold a JSON object; expected a file that acculturate wrote, so restore it from a copy."
+        )
     return value

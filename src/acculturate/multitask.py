@@ -19,9 +19,9 @@ from jaxtyping import Float
 
 from acculturate.audit import short_audit
 from acculturate.errors import UserError
-from acculturate.finished import RESULT, Multitask, finished
+from acculturate.finished import RESULT, Multitask, finish, finished, write_last
 from acculturate.formats import ROLES
-from acculturate.journal import RunDirectory, dump_json, read_json
+from acculturate.journal import RunDirectory
 from acculturate.legible import shown
 from acculturate.methods import make_optimizer, method_name
 from acculturate.optimizers.dfgn import Parts
@@ -45,7 +45,6 @@ from acculturate.task import (
     space_of,
 )
 from acculturate.version import VERSION
-from acculturate.whole_file import write_whole
 
 RECORD = "multitask.json"
 SHARED_TOKENS = TOKENS = 2
@@ -285,10 +284,10 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
             directory.check_held()
             (out / code).mkdir(exist_ok=True)
             write_prompt(out / code / FILE, prompts[code])
-            write_whole(out / code / RESULT, dump_json(results[code]))
+            # A country's directory may be given away alone, so it has checksums of its own.
+            write_last(out / code, RESULT, results[code], beside=[FILE])
         write_evaluations(directory)
-        write_whole(out / RECORD, dump_json(_record(spec, results, directory.lines())))
-        return read_json(out / RECORD)
+        return finish(directory, RECORD, _record(spec, results, directory.lines()), beside=beside)
 
 
 def _country_search(

@@ -20,16 +20,16 @@ from acculturate.audit import short_audit
 from acculturate.baselines import flat_response
 from acculturate.datafile import user_path
 from acculturate.errors import UserError
-from acculturate.finished import Front, finished
+from acculturate.finished import Front, finish, finished
 from acculturate.formats import ROLES, parse_format, questionnaire
-from acculturate.front import FRONT, PROMPTS, write_front
+from acculturate.front import FRONT, PROMPTS
 from acculturate.instruments import Instrument
-from acculturate.journal import RunDirectory, read_json
+from acculturate.journal import RunDirectory
 from acculturate.loading import sha256_of
 from acculturate.methods import Method, configured
 from acculturate.optimizers import Optimizer
 from acculturate.optimizers.gde3 import GDE3, GDE3State, first_front
-from acculturate.prompts import SoftPrompt
+from acculturate.prompts import SoftPrompt, write_prompts
 from acculturate.questions import read_questions
 from acculturate.respondent import Interview, Respondent
 from acculturate.results import LIMITS
@@ -186,8 +186,8 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dic
         measured, kept = _measured(task, respondent, second, prompts)
         front = _described(task, respondent, second) | measured | {"search": searched, "audit": found.to_json()}
         directory.check_held()
-        write_front(out, front, [SoftPrompt(prompts[i], spec.slot, respondent.identity) for i in kept])
-        return read_json(out / FRONT)
+        write_prompts(out / PROMPTS, [SoftPrompt(prompts[i], spec.slot, respondent.identity) for i in kept])
+        return finish(directory, FRONT, front, beside=[PROMPTS])
 
 
 def _settings(spec: RunSpec) -> dict[str, object]:

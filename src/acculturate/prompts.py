@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.checksums import check_sum
 from acculturate.errors import UserError
 from acculturate.peft_prompt import CONFIG, WEIGHTS, read_peft
 from acculturate.tensor_file import DamagedFileError, read_tensors, write_tensors
@@ -60,22 +61,25 @@ def read_prompt(path: Path) -> SoftPrompt:
         raise UserError(
             f"There is no soft prompt at '{file}'; give a run directory, a .safetensors file or a PEFT adapter."
         )
+    check_sum(file)
     try:
         return SoftPrompt(*_read(file, "prompt", 2))
     except DamagedFileError as error:
         raise UserError(
-            f"'{file}' is not a soft prompt of acculturate (expected a finite matrix 'prompt', its slot and model) or "
-            "is damaged; give the prompt.safetensors of a run."
+            f"'{file}' is not a soft prompt of acculturate (expected a finite matrix 'prompt', its slot and model), or "
+            "is cut off or damaged; give the prompt.safetensors of a run."
         ) from error
 
 
 def read_prompts(file: Path) -> list[SoftPrompt]:
     """What ``write_prompts`` wrote; raises ``UserError`` when there is none to read."""
+    check_sum(file)
     try:
         vectors, slot, identity = _read(file, "prompts", 3)
     except DamagedFileError as error:
         raise UserError(
-            f"'{file}' does not hold the prompts of a front or is damaged; give the directory of a finished run."
+            f"'{file}' does not hold the prompts of a front, or is cut off, damaged or missing; give the run's command "
+            "again, which makes it anew."
         ) from error
     return [SoftPrompt(one, slot, identity) for one in vectors]
 

@@ -72,6 +72,8 @@ def write_page(path: Path, page: str) -> Path:
     """
     # A lone surrogate may stand in JSON but not in UTF-8: one odd character must not cost the report.
     content = page.encode("utf-8", "replace")
+    if path.is_dir():
+        raise UserError(f"The report cannot be written to {path}: a directory stands there; move it away.")
     try:
         if not path.is_file() or path.read_bytes() != content:
             write_whole(path, content)

@@ -18,8 +18,8 @@ from jaxtyping import Float
 
 from acculturate.datafile import nearest
 from acculturate.errors import UserError
-from acculturate.finished import RESULT, MadeWith, Result, Steered, finished, read_record
-from acculturate.journal import RunDirectory, dump_json, read_json
+from acculturate.finished import RESULT, MadeWith, Result, Steered, finish, finished, read_record
+from acculturate.journal import RunDirectory
 from acculturate.loading import sha256_of
 from acculturate.methods import make_optimizer
 from acculturate.optimizers.dfgn import DFGN, DFGNState, corrected, score_slopes, structured
@@ -42,7 +42,6 @@ from acculturate.task import (
 )
 from acculturate.tensor_file import write_tensors
 from acculturate.version import VERSION
-from acculturate.whole_file import write_whole
 
 RECORD, DIRECTIONS = "steer.json", "directions.safetensors"
 
@@ -298,8 +297,7 @@ def steer(
         directory.check_held()
         write_prompt(out / FILE, prompt)
         _write_directions(out / DIRECTIONS, directions, steering)
-        write_whole(out / RECORD, dump_json(record))
-        return read_json(out / RECORD)
+        return finish(directory, RECORD, record, beside=(FILE, DIRECTIONS))
 
 
 def _check_same(run: FinishedRun, respondent: Respondent, path: Path) -> None:

@@ -170,6 +170,8 @@ def load_target_set(
     if key in _catalogue():
         return _builtin(key)
     path = Path(name_or_path)
+    if path.is_dir():
+        raise UserError(f"Target set {key!r} is a directory; give a CSV file in it, or a built-in id.")
     if not path.is_file():
         near = difflib.get_close_matches(key, _catalogue(), n=1, cutoff=0.6)
         raise UserError(

@@ -27,10 +27,43 @@ def parse_yaml(text: str, name: str) -> object:
         return yaml.load(text, Loader=Named)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        line = "" if mark is None else f", line {mark.line + 1}"
-        raise UserError(f"{name}{line}: not valid YAML ({error.problem}).") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"{name} is not valid YAML: {' '.join(str(error).split()).rstrip('.')}.") from None
+        why = _in_words(f"{error.context or ''} {error.problem or ''}")
+        if mark is None:
+            raise UserError(f"{name}: not valid YAML ({why}).") from None
+        raise UserError(f"{name}, line {mark.line + 1}: not valid YAML (column {mark.column + 1}: {why}).") from None
+    except yaml.reader.ReaderError as error:
+        read = text[: error.position] if isinstance(error.position, int) else ""
+        line, column = read.count("\n") + 1, len(read) - read.rfind("\n")
+        raise UserError(
+            f"{name}, line {line}: not valid YAML (column {column}: a character that is no text; remove it)."
+        ) from None
+    except (RecursionError, yaml.YAMLError, ValueError):
+        raise UserError(f"{name} is not valid YAML: its lists and tables are nested too deep; write it flat.") from None
+
+
+# What the library says, by a part of it, and what a writer of settings has to do. The first that fits counts.
+_WORDS = (
+    ("mapping values are not allowed", "no ': ' can stand here; put a text that holds one in quotes, and indent alike"),
+    ("character '\\t'", "a line is indented by a tab; indent by spaces"),
+    ("that cannot start any token", "no value begins with this character; put it in quotes"),
+    ("quoted scalar found unexpected end", "a quotation mark is not closed before the end"),
+    ("quoted scalar", "this cannot stand between quotation marks; use single ones"),
+    ("flow sequence", "a list is not closed; end it with ']', with commas between its entries"),
+    ("flow mapping", "a table is not closed; end it with '}', with commas between its entries"),
+    ("could not find expected ':'", "the line before has no ':'; write NAME: VALUE"),
+    ("block collection", "this is neither indented like the lines above nor of their kind"),
+    ("block mapping", "this is neither indented like the lines above nor of their kind"),
+    ("the tag", "tags, which begin with '!', are not read; leave it out"),
+    ("unhashable key", "a name must be a text, not a list or a table"),
+    ("another document", "a second document begins; keep one"),
+    ("for merging", "'<<' is not read; write the entries out"),
+)
+
+
+def _in_words(problem: str) -> str:
+    return next(
+        (words for part, words in _WORDS if part in problem), "this cannot be read here; see what stands before"
+    )
 
 
 class _Strict(yaml.SafeLoader):
