@@ -317,12 +317,13 @@ def test_what_is_refused_are_the_codes_alone(tmp_path, answers, named, also):
     ("answers", "options", "said"),
     [
         (rated(1, 5) * 2, "[2, 4, 6, 8, 10]", "if those between are answers too, give --scale 2-10"),
+        (rated(-3, 2), "[-3, -2, -1, 0, 1, 2]", "-3 in q1, q2, q3, q4, q5, q6 and 2 more items lies apart"),
         (rated(0, 4) * 25, "[0, 25, 50, 75, 100]", "are 0, 25, 50, 75, 100."),
         (rated(1, 2) * 4 - 3, "[1, 2, 3, 4, 5]", ""),
         (np.array([1, 10, 100])[rated(0, 2)], "[1, 10, 100]", "100 in q1, q2"),
         (np.array([1, 2, 7])[rated(0, 2)], "[1, 2, 3, 4, 5, 6, 7]", "7 in q1, q2"),
     ],
-    ids=["even", "hundred", "two", "powers", "gap"],
+    ids=["even", "below", "hundred", "two", "powers", "gap"],
 )  # fmt: skip
 def test_what_many_people_answer_is_an_answer(tmp_path, answers, options, said):
     path = write(tmp_path / "d.csv", answers, IDS[:8])

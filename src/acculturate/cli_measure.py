@@ -261,7 +261,10 @@ def fit(
         Path | None, typer.Option(help="CSV with the columns item,text: which items, and their wording.")
     ] = None,
     missing: Annotated[
-        str | None, typer.Option(help="Codes that stand for no answer, comma-separated, like 9,-1,99 or DK.")
+        str | None,
+        typer.Option(
+            help="Codes that stand for no answer, comma-separated, like 9,-1,99 or DK; none if there are none."
+        ),
     ] = None,
     scale: Annotated[
         str | None, typer.Option(help="Lowest and highest answer of every item, like 1-7; by default what is observed.")

@@ -127,8 +127,7 @@ def fit_instrument(
     if unused := sorted(codes - used - {NO_CODES}):
         listed = ", ".join(map(shown, unused[:6]))
         notes.append(f"No cell of these items holds {listed}, named with --missing; see whether it is written so.")
-    if scale is None:
-        notes += _on_ranges(observed, ranges)
+    notes += _on_ranges(observed, ranges)
     if texts is None:
         notes.append("No texts were given: every item and option in the file is a placeholder to be filled in.")
     fit = replace(fit, notes=tuple(notes))

@@ -140,9 +140,9 @@ def _kinds(item: Item, others: Sequence[Item], half: int, options: int) -> dict[
     """The values outside an item's scale, each with what it is."""
     low, top = item.scale[0], item.scale[-1]
     # On a scale that goes no further up than another one goes down, negative values may be its answers.
-    kinds = {
-        v: "doubtful" if top <= half and v >= -half else "certain" for v in item.values if v < low
-    }  # fmt: skip
+    kinds = {v: "doubtful" if top <= half and v >= -half else "certain" for v in item.values if v < low}
+    if low < 0 and item.counts.get(low - 1, 0) > item.counts[low] / 2:
+        kinds[low - 1] = "doubtful"  # as many as gave the next value: the other end may be what nobody chose
     for run in _runs([v for v in item.values if v > top]):
         covered = any(other.scale[-1] == run[-1] or (run[0] - top <= 3 and run[-1] in other.scale) for other in others)
         usual = any(map(_usual, run)) or run[-1] - low >= options
@@ -170,40 +170,53 @@ def notes_apart(codes: Codes) -> list[str]:
     """Sentences on values apart that are taken as answers."""
     notes = []
     advice = (
-        (codes.certain, "as they are answers by --missing none"),
-        (codes.doubtful, "if they stand for none, give --missing {values}"),
-        (codes.elsewhere, "as other items have such answers; if they stand for none there, empty those cells"),
+        (codes.certain, " by --missing none"),
+        (codes.doubtful, "; if that is no answer, give --missing {values}"),
+        (
+            codes.elsewhere,
+            ", because other items have such answers; if that is no answer there, empty those cells, or give "
+            "--missing {values} where it is an answer nowhere",
+        ),
     )
     for kind, then in advice:
         for values, names in _together(kind):
             listed = ",".join(map(str, values))
             notes.append(
                 f"{_and(values)} in {_listed(names)} {_verb(values, 'lies', 'lie')} apart from the rest of the scale "
-                f"({_share(codes, values)}), taken as answers; {then.replace('{values}', listed)}."
+                f"({_share(codes, values)}) and {_verb(values, 'is', 'are')} taken for "
+                f"{_verb(values, 'an answer', 'answers')}{then.replace('{values}', listed)}."
             )
     return notes
 
 
 def suspicions(items: Sequence[Item], named: Iterable[int] = ()) -> list[str]:
     """Sentences on values that are answers on some scales and codes for none on others; ``named``: known codes."""
-    notes: dict[str, list[str]] = {}
+    notes: dict[tuple[str, str], list[str]] = {}
     for item in items:
         doubtful = sorted({*_zero(item), *_few_below_zero(item), *_at_the_end(item.id, items, named)} & set(item.scale))
         rest = [v for v in item.scale if v not in doubtful]
         if doubtful and rest:
             said = f"{_and(doubtful)} {_verb(doubtful, 'stands', 'stand')} beside {rest[0]} to {rest[-1]}"
-            notes.setdefault(f"{said}|{','.join(map(str, doubtful))}", []).append(item.id)
-    sentences = [
-        f"{key.split('|')[0]} in {_listed(names)}; give those that stand for no answer, like "
-        f"--missing {key.split('|')[1]}."
-        for key, names in notes.items()
-    ]
+            notes.setdefault((said, ",".join(map(str, doubtful))), []).append(item.id)
+    sentences = []
+    for (said, doubtful), names in notes.items():
+        cases = "any of them stands for no answer, give it" if "," in doubtful else "it stands for no answer, give it"
+        sentences.append(f"{said} in {_listed(names)}; if {cases}, like --missing {doubtful}.")
+    return sentences + _gaps(items)
+
+
+def _gaps(items: Sequence[Item]) -> list[str]:
+    """Sentences on scales with a hole below most of the answers."""
+    holes: dict[tuple[int, int], list[str]] = {}
     for item in items:
-        gaps = [(a, b) for a, b in pairwise(item.scale) if b - a > 2]
-        if gaps and not even_steps(item.scale):
-            (a, b), *_ = gaps
-            sentences.append(f"In {item.id} nobody chose anything between {a} and {b}; see whether both are answers.")
-    return sentences
+        for before, after in pairwise(item.scale):
+            if after - before > 2 and not even_steps(item.scale):
+                holes.setdefault((before, after), []).append(item.id)
+    return [
+        f"Nobody chose anything between {before} and {after} in {_listed(names)}; if {after} or more stands for no "
+        "answer, name it with --missing."
+        for (before, after), names in holes.items()
+    ]
 
 
 def _zero(item: Item) -> list[int]:
@@ -228,7 +241,8 @@ def _at_the_end(name: str, items: Sequence[Item], named: Iterable[int]) -> list[
     counts = sum((Counter(item.counts) for item in items if (item.scale[0], item.scale[-1]) == (low, top)), Counter())
     few = 0.75 if top > 7 else 0.5 if any(top < code <= 9 for code in named) else 0.2
     for first in range(6, top + 1):
-        if max(counts[v] for v in range(first, top + 1)) <= few * counts[first - 1]:
+        # Few scales end at 5 with a code of 6, and the bell of 1 to 9 falls there.
+        if max(counts[v] for v in range(first, top + 1)) <= min(few, 0.3 if first == 6 else 1) * counts[first - 1]:
             return list(range(first, top + 1))
     return list(range(7, top + 1)) if top > 7 else []
 
