@@ -23,7 +23,7 @@ from acculturate.instrument_fit import fit_instrument
 from acculturate.instruments import load_instrument, score_item_means
 from acculturate.loading import ModelChoice
 from acculturate.measure import Asking, score_model
-from acculturate.missing_codes import values_apart
+from acculturate.missing_codes import items_of, values_apart
 from acculturate.respondent import Respondent
 
 TRUE = np.zeros((9, 2))
@@ -150,7 +150,8 @@ def test_noise_is_called_noise(tmp_path):
         ("a,b,c\n1,2,3\n1,3,2\n1,1,1\n1,2,2\n", "column a: everyone gave the same answer"),
         (
             "a,b,c\n1,2,99\n2,3,2\n3,1,1\n1,2,2\n",
-            "99 in c .1 of 12 answers.. Give --missing 99 if they stand for no answer\\.$",
+            "99 in c .1 of 4 answers.. Give --missing 99 if they stand for no answer; "
+            "if all are answers, --missing none.$",
         ),
         (
             "a,b,c\n1,2,12\n2,3,2\n3,1,1\n1,2,2\n1,2,3\n" + "".join(f"1,2,{n}\n" for n in range(4, 12)),
@@ -202,9 +203,8 @@ def test_codes_for_no_answer_are_refused_and_can_be_named(tmp_path, scale, codes
     dirty = coded(clean, codes)
     path = write(tmp_path / "d.csv", dirty, IDS[:8])
     named = ",".join(map(str, sorted(codes)))
-    with pytest.raises(UserError, match=rf"q1, q2.* answers\)\. Give --missing {named} if") as refused:
+    with pytest.raises(UserError, match=rf"{sorted(codes)[-1]} in q1, q2.* answers\)\. Give --missing {named} if"):
         fit_instrument(path)
-    assert all(f"{code} in q1" in str(refused.value) for code in codes)
     found = fit_instrument(path, missing=codes, factors=2)
     empty = write(tmp_path / "e.csv", np.where(np.isin(dirty, codes), np.nan, dirty.astype(float)), IDS[:8])
     assert found.diagnostics == fit_instrument(empty, factors=2).diagnostics
@@ -213,7 +213,7 @@ def test_codes_for_no_answer_are_refused_and_can_be_named(tmp_path, scale, codes
 
 def test_a_stated_scale_makes_a_value_an_answer(tmp_path):
     path = write(tmp_path / "d.csv", coded(rated(1, 5), [9]), IDS[:8])
-    with pytest.raises(UserError, match="--scale 1-9, if they are answers"):
+    with pytest.raises(UserError, match="if all are answers, --scale 1-9 or --missing none"):
         fit_instrument(path)
     assert "= [1, 2, 3, 4, 5, 6, 7, 8, 9]" in fit_instrument(path, scale=(1, 9)).toml
 
@@ -231,25 +231,29 @@ def test_honest_answers_are_not_refused(scale, data):
         for item in data.draw(st.sets(st.integers(0, 6), max_size=4)):
             unused = data.draw(st.integers(scale[0], scale[1] - 1))
             answers[answers[:, item] == unused, item] = scale[1]
-    assert values_apart(IDS[:8], answers.astype(float)) == {}
+    assert values_apart(items_of(IDS[:8], answers.astype(float)), 11).certain == {}
 
 
 def test_items_of_different_scales_do_not_hide_each_others_codes():
     answers = np.column_stack([coded(rated(1, 4), [8, 9])[:, :4], coded(rated(1, 10), [98])[:, :4]]).astype(float)
-    assert values_apart(IDS[:8], answers) == {8: IDS[:4], 9: IDS[:4], 98: IDS[4:8]}
+    assert values_apart(items_of(IDS[:8], answers), 11).certain == {8: IDS[:4], 9: IDS[:4], 98: IDS[4:8]}
 
 
 @pytest.mark.parametrize(
     ("scale", "codes", "said"),
     [((1, 5), [0], "0 stands beside 1 to 5 in q1"), ((1, 7), [8], "8 stands beside 1 to 7"),
-     ((0, 1), [-1], "-1 stands beside 0 to 1"), ((0, 10), [3], None), ((0, 1), [1], None), ((1, 7), [7], None)],
+     ((0, 1), [-1], "-1 stands beside 0 to 1"), ((0, 10), [3], "0 stands beside 1 to 10"),
+     ((1, 2), [0], "0 stands beside 1 to 2"),
+     ((1, 3), [0], "0 stands beside 1 to 3"), ((1, 10), [0], "0 stands beside 1 to 10"),
+     ((1, 6), [7, 8, 9], "7, 8 and 9 stand beside 1 to 6"), ((1, 7), [0, 8, 9], "0, 8 and 9 stand beside 1 to 7"),
+     ((0, 2), [-1, -2], "-2 and -1 stand beside 0 to 2"), ((-2, 2), [2], None), ((1, 5), [2], None),
+     ((0, 1), [1], None), ((1, 7), [7], None)],
 )  # fmt: skip
 def test_what_may_be_a_code_is_noted(tmp_path, scale, codes, said):
     found = fit_instrument(write(tmp_path / "d.csv", coded(rated(*scale), codes), IDS[:8])).diagnostics
-    assert [
-        note for note in found.notes if "stands beside" in note and said is not None and said in note
-    ] or said is None
-    assert any("stands beside" in note for note in found.notes) == (said is not None)
+    noted = [note for note in found.notes if " beside " in note]
+    assert all(said in note for note in noted) if said else not noted
+    assert bool(noted) == (said is not None)
 
 
 def test_words_for_no_answer_can_be_named(tmp_path):
@@ -273,3 +277,128 @@ def test_scales_of_ten_and_eleven_options_reach_the_model(tmp_path, tiny, scale)
     assert options == tuple("ABCDEFGHIJK"[: scale[1] - scale[0] + 1])
     with pytest.raises(UserError, match=r"'digits' name 9 options, .*letters, lower, roman, symbols"):
         questionnaire(instrument, [parse_format("digits")])
+
+
+def columns(*answers: np.ndarray) -> np.ndarray:
+    """Eight items, some from each of several scales."""
+    share = 8 // len(answers)
+    return np.column_stack([one[:, k * share : (k + 1) * share] for k, one in enumerate(answers)])
+
+
+def notes_of(path, **options) -> str:
+    return "\n".join(fit_instrument(path, factors=2, **options).diagnostics.notes)
+
+
+@pytest.mark.parametrize(
+    ("answers", "named", "also"),
+    [
+        (columns(coded(rated(1, 5), [-1, -2]), rated(-2, 2)), "-2,-1", "-2 and -1 in q1, q2, q3, q4 "),
+        (coded(rated(-2, 2), [-3], 0.04), "-3", ""),
+        (coded(rated(2, 6) * 2 - 2, [99]), "99", ""),
+        (coded(rated(0, 4) * 25, [999]), "999", ""),
+        (coded(rated(1, 4), [6, 7, 8, 9], 0.2), "6,7,8,9", ""),
+        (coded(rated(1, 6), [7, 9]), "9", "if they stand for no answer (and 7, if the scale ends below)"),
+        (coded(rated(1, 5), [66], 0.6), "66", ""),
+        (coded(rated(1, 5), [-2], 0.6), "-2", ""),
+        (coded(rated(0, 10), [77, 88, 99]), "77,88,99", ""),
+        (coded(rated(0, 4), [-5, -4, -3, -2, -1]), "-5,-4,-3,-2,-1", ""),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_refused_are_the_codes_alone(tmp_path, answers, named, also):
+    path = write(tmp_path / "d.csv", answers, IDS[:8])
+    with pytest.raises(UserError, match=rf"Give --missing {named} if they") as refused:
+        fit_instrument(path)
+    assert also in str(refused.value)
+    assert fit_instrument(path, missing=named.split(","), factors=2).toml
+
+
+@pytest.mark.parametrize(
+    ("answers", "options", "said"),
+    [
+        (rated(1, 5) * 2, "[2, 4, 6, 8, 10]", "if those between are answers too, give --scale 2-10"),
+        (rated(-3, 2), "[-3, -2, -1, 0, 1, 2]", "-3 in q1, q2, q3, q4, q5, q6 and 2 more items lies apart"),
+        (rated(0, 4) * 25, "[0, 25, 50, 75, 100]", "are 0, 25, 50, 75, 100."),
+        (rated(1, 2) * 4 - 3, "[1, 2, 3, 4, 5]", ""),
+        (np.array([1, 10, 100])[rated(0, 2)], "[1, 10, 100]", "100 in q1, q2"),
+        (np.array([1, 2, 7])[rated(0, 2)], "[1, 2, 3, 4, 5, 6, 7]", "7 in q1, q2"),
+    ],
+    ids=["even", "below", "hundred", "two", "powers", "gap"],
+)  # fmt: skip
+def test_what_many_people_answer_is_an_answer(tmp_path, answers, options, said):
+    path = write(tmp_path / "d.csv", answers, IDS[:8])
+    found = fit_instrument(path, factors=2)
+    assert f"= {options}\n" in found.toml
+    assert said in "\n".join(found.diagnostics.notes)
+    found.write(tmp_path / "x.toml")
+    middle = {item: (answers.min() + answers.max()) / 2 for item in load_instrument(tmp_path / "x.toml").item_ids}
+    scores = score_item_means(load_instrument(tmp_path / "x.toml"), middle)
+    assert scores == pytest.approx(dict.fromkeys(scores, 50), abs=1e-3)
+
+
+def test_a_scale_of_a_hundred_can_be_stated(tmp_path):
+    path = write(tmp_path / "d.csv", rated(0, 2) * 25 + 25, IDS[:8])
+    assert "= [0, 25, 50, 75, 100]\n" in fit_instrument(path, scale=(0, 100)).toml
+    with pytest.raises(UserError, match="expected the lower end first"):
+        fit_instrument(path, scale=(100, 0))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(-100, 100), min_size=2, max_size=11, unique=True), st.integers(0, 5))
+def test_there_is_always_a_way_to_say_that_all_are_answers(tmp_path_factory, values, seed):
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(len(values), (400, 3), p=rng.dirichlet(np.ones(len(values)) * 5))
+    drawn = np.where(rng.random((400, 3)) < 0.6, drawn[:, :1], drawn)
+    path = write(tmp_path_factory.getbasetemp() / "way.csv", np.array(sorted(values))[drawn], IDS[:3])
+    try:
+        fit_instrument(path, missing=["none"], factors=1)
+    except UserError as error:
+        assert "everyone gave the same" in str(error)
+
+
+def test_a_gap_that_other_items_close_is_noted(tmp_path):
+    path = write(tmp_path / "d.csv", columns(coded(rated(1, 5), [9]), rated(1, 9)), IDS[:8])
+    said = notes_of(path)
+    assert "9 in q1, q2, q3, q4 lies apart from the rest of the scale" in said
+    assert "empty those cells" in said
+
+
+def test_none_takes_all_as_answers_and_says_so(tmp_path):
+    path = write(tmp_path / "d.csv", coded(rated(1, 5), [9]), IDS[:8])
+    assert "9 in q1, q2" in notes_of(path, missing=["none"])
+    assert "= [1, 2, 3, 4, 5, 6, 7, 8, 9]" in fit_instrument(path, missing=["None"], factors=2).toml
+
+
+@pytest.mark.parametrize("code", ["9.0", "09", "+9", " 9 ", 9, "9e0", "9."])
+def test_a_code_is_a_number_however_it_is_written(tmp_path, code):
+    path = write(tmp_path / "d.csv", coded(rated(1, 5), [9]), IDS[:8])
+    plain = fit_instrument(path, missing=["9"], factors=2)
+    assert fit_instrument(path, missing=[code], factors=2) == plain
+    path.write_text(path.read_text().replace(",9,", ",9.0,").replace("\n9,", "\n+9,"))
+    assert fit_instrument(path, missing=[code], factors=2) == plain
+
+
+def test_a_code_that_never_occurs_is_mentioned(tmp_path):
+    path = write(tmp_path / "d.csv", coded(rated(1, 5), [9]), IDS[:8])
+    assert "No cell of these items holds '77', 'dk', named with --missing" in notes_of(path, missing=[9, 77, "DK"])
+    for wrong in ("9.5", "1e300", "9" * 301):
+        with pytest.raises(UserError, match="expected whole numbers of up to 15 digits, or words") as error:
+            fit_instrument(path, missing=[wrong])
+        assert len(str(error.value)) < 150
+
+
+@pytest.mark.parametrize("cell", ["2_5", "1_0", "1e308", "9" * 301, "-9999999", "٣", "2.5", "inf", "nan()"])
+def test_a_cell_that_is_no_answer_is_named_and_shown_short(tmp_path, cell):
+    path = tmp_path / "d.csv"
+    path.write_text(f"a,b,c\n1,2,{cell}\n2,3,2\n3,1,1\n1,2,2\n")
+    with pytest.raises(
+        UserError, match="line 2, column c: expected a whole number from -1,000,000 to 1,000,000 or"
+    ) as e:
+        fit_instrument(path)
+    assert len(str(e.value)) < len(str(path)) + 220
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 10**400])
+def test_a_seed_that_is_none(tmp_path, seed):
+    with pytest.raises(UserError, match=r"^The seed is .*; expected a whole number from 0 to 9223372036854775807\.$"):
+        fit_instrument(tmp_path / "none.csv", seed=seed)

@@ -21,6 +21,8 @@ from acculturate.instruments import (
     read_item_means,
     score_item_means,
 )
+from acculturate.loading import ModelChoice
+from acculturate.measure import Asking, score_model
 
 DOC = (Path(__file__).parents[1] / "docs" / "instruments.md").read_text(encoding="utf-8")
 EXAMPLE = re.search(r"```toml\n(id = .*?)```", DOC, re.DOTALL)[1]
@@ -105,6 +107,16 @@ def test_constants_per_dimension():
         VSM.constants(math.nan)
 
 
+@pytest.mark.parametrize("wrong", [1e308, -math.inf, 10**400, 1e7, -1000001])
+def test_constants_that_are_no_numbers_of_points(wrong):
+    for chosen in (wrong, dict.fromkeys(VSM.dimension_ids, 0) | {"pdi": wrong}):
+        with pytest.raises(UserError, match="constants of instrument 'vsm2013' must be finite numbers from") as said:
+            VSM.constants(chosen)
+        assert len(str(said.value)) < 200
+    with pytest.raises(UserError, match="must be finite numbers"):  # before a model is looked for
+        score_model(VSM, ModelChoice("/nowhere"), Asking(constant=float(wrong) if abs(wrong) < 1e300 else math.inf))
+
+
 def test_anchored_constants_leave_no_mean_residual():
     scores = np.array([[10.0, 0.0, np.nan], [20.0, np.nan, 5.0]])
     published = np.array([[40.0, 7.0, 1.0], [70.0, 9.0, np.nan]])
@@ -141,6 +153,8 @@ def test_wrong_item_means_are_named():
         score_item_means(VSM, {"m0l": 2.0})
     with pytest.raises(UserError, match=r"mean 5.5 of item 'm04' .* 1 to 5"):
         score_item_means(VSM, {"4": 5.5})
+    with pytest.raises(UserError, match="mean a huge number of item 'm04'"):
+        score_item_means(VSM, {"4": 10**400})
     with pytest.raises(UserError, match="'m04' is given twice, as 'q4' and as 'm04'"):
         score_item_means(VSM, {"q4": 2.0, "m04": 2.0})
 
@@ -152,17 +166,29 @@ def test_read_item_means(tmp_path, start):
     assert read_item_means(path) == {"m01": 2.5, "q2": None}
     path.write_text(start + "item;n;mean\nm01;10;2.5\nm02;9;NA\nm03;9;#NULL!\n", encoding="utf-8")
     assert read_item_means(path) == {"m01": 2.5, "m02": None, "m03": None}
+    path.write_text(start + "Item,MEAN\nm01,2.5\n", encoding="utf-8")
+    assert read_item_means(path) == {"m01": 2.5}
     path.write_text(start + "mean\titem\n2.5\tm01\nna\tm02\n", encoding="utf-8")
     assert read_item_means(path) == {"m01": 2.5, "m02": None}
+
+
+def test_a_home_directory_is_one_in_a_path_of_item_means(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "means.csv").write_text("item,mean\nm01,2.5\n")
+    assert read_item_means(Path("~/means.csv")) == {"m01": 2.5}
+    with pytest.raises(UserError, match="no home directory for the '~'"):
+        read_item_means(Path("~nobody9/means.csv"))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("m01,2\nm02,3\n", "line 1: expected a header"),
-        ("item;mean\nm01;2,05\n", "line 2: expected a number with a decimal point .*'2,05'"),
+        ("item;mean\nm01;2,05\n", "line 2: expected a number with a decimal point, .*'2,05'"),
         ("item,mean\nm01,2\nm02,two\n", "line 3: expected a number.*'two'"),
         ("item,mean\nm01,nan\n", "line 2: expected a number"),
+        ("item,mean\nm01,2_5\n", "line 2: expected a number.*'2_5'"),
+        ("item,mean\nm01,-1e308\n", "line 2: expected a number .* from -1,000,000 to 1,000,000, .*'-1e308'"),
         ("item,mean\nm01,2,5\n", "line 2: expected 2 fields.*found 3"),
         ("item,mean\n,2\n", "line 2: the item id is empty"),
         ('item,mean\n"m01\nx",2\nm02,x\n', "line 4: expected a number"),
@@ -321,7 +347,9 @@ def test_yaml_means_the_same_as_toml(tmp_path):
             r"company.weights: there is no item 'togther' \(nearest: 'together'",
         ),
         ("screens = 5", "screens = nan", "dimensions.company.weights.screens: expected a finite number"),
-        ("screens = 5", f"screens = 1{'0' * 400}", "weights.screens: expected a finite number, found a huge number"),
+        ("screens = 5", "screens = 1e308", "weights.screens: expected a finite number from .*, found 1e.308"),
+        ("low = 0", "low = -1000001", "company.low: expected a finite number from -1,000,000 to 1,000,000"),
+        ("screens = 5", f"screens = 1{'0' * 400}", "weights.screens: expected a finite number .*found a huge number"),
         ('id = "meals"', 'id = "../meals"', "id: the name '../meals' may only have letters"),
         ("yesno = [1, 2]", '"yes no" = [1, 2]', "scales: the name 'yes no' may only have letters"),
         ("screens = 5", "screens = true", "weights.screens: expected a number, found true"),

@@ -137,7 +137,7 @@ def test_every_iso_country_is_recognised(write: Write) -> None:
     [
         ("COG", ("Congo, Rep.", "Congo (Brazzaville)", "Republic of the Congo")),
         ("COD", ("Congo, Dem. Rep.", "Congo (the Democratic Republic of the)", "Congo, DR", "DR Congo")),
-        ("KOR", ("Korea, Rep.", "Korea (the Republic of)", "Korea, South")),
+        ("KOR", ("S. Korea", "S Korea", "Korea, Rep.", "Korea (the Republic of)", "Korea, South")),
         ("PRK", ("Korea, Dem. People's Rep.", "Korea, Dem. People’s Rep.", "Dem. People's Republic of Korea")),
         ("GIN", ("Guinea",)),
         ("GNB", ("Guinea-Bissau",)),
@@ -147,7 +147,8 @@ def test_every_iso_country_is_recognised(write: Write) -> None:
         ("NGA", ("Nigeria", "Federal Republic of Nigeria")),
         ("DMA", ("Dominica",)),
         ("DOM", ("Dominican Republic (the)", "Dominican Rep.")),
-        ("HKG", ("Hong Kong SAR, China", "China, Hong Kong SAR")),
+        ("MAC", ("Macau SAR PRC", "Macao SAR, PRC", "Macau SAR, China")),
+        ("HKG", ("Hong Kong SAR PRC", "Hong Kong SAR, PRC", "Hong Kong SAR, China", "China, Hong Kong SAR")),
         ("FSM", ("Micronesia, Fed. Sts.", "Micronesia (Federated States of)")),
         ("EGY", ("Egypt, Arab Rep.",)),
         ("GMB", ("Gambia, The", "The Gambia")),
@@ -204,6 +205,20 @@ def test_numeric_codes_in_files(write: Write) -> None:
 )
 def test_aliases_in_the_matrix(code: str, spellings: tuple[str, ...]) -> None:
     assert {find_target(spelling).code for spelling in spellings} == {code}
+
+
+@pytest.mark.parametrize("number", ["840", "0840", "840.0", " 840.00 ", "00840", "８４０"])
+def test_a_numeric_code_is_known_however_a_spreadsheet_left_it(number: str, write: Write) -> None:
+    assert find_target(number).code == "USA"
+    assert load_target_set(write(f"code,pdi\n{number},1\n")).targets[0].code == "USA"
+
+
+@pytest.mark.parametrize("number", ["-4", "−4", "(4)", "0.4", "+4", "4.1", "8.4.0", "4-", "8_40", "-840.0", "1e2"])
+def test_a_number_that_is_no_code_is_no_country(number: str, write: Write) -> None:
+    with pytest.raises(UserError, match="No country is called"):
+        find_target(number)
+    with pytest.raises(UserError, match="expected an ISO 3166 code"):
+        load_target_set(write(f"code,pdi\n{number},1\n"))
 
 
 def test_saudi_arabia_by_its_names() -> None:
@@ -359,6 +374,12 @@ def test_other_dimensions(write: Write) -> None:
         ("country,pdi\nGermany,1\nFrance,nan\n", ("line 3", "column pdi", "'nan'")),
         ("country,pdi\nGermany,inf\n", ("line 2", "column pdi", "'inf'", "finite")),
         ("country,pdi\nGermany,1e999\n", ("line 2", "column pdi", "finite")),
+        ("country,pdi\nGermany,1e999\n", ("line 2", "column pdi", "from -1,000,000 to 1,000,000")),
+        ("country,pdi\nGermany,-1e308\n", ("line 2", "column pdi", "finite", "'-1e308'")),
+        (f"country,pdi\nGermany,1{'0' * 300}\n", ("line 2", "column pdi", "0...", "for missing")),
+        ("country,code,pdi\nOur village,999,1\n", ("line 2", "column code", "'999'", "with a letter")),
+        ("country,code,pdi\nOur village,-4,1\n", ("line 2", "column code", "'-4'", "with a letter")),
+        ("country,code,pdi\nOur village,4.0,1\n", ("line 2", "column code", "'4.0' is Afghanistan")),
         ("country,pdi\nGermany,1_0\n", ("line 2", "column pdi", "'1_0'")),
         ("country,pdi\nGermany,٣\n", ("line 2", "column pdi")),
         ("country,pdi\nGermany,1,2\n", ("line 2", "expected 2 fields", "found 3")),

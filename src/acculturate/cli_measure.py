@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +60,8 @@ def score(
     check_range("--constant", constant, -1000, 1000)
     if (model is None) == (item_means is None):
         raise UserError("Give either --model, to ask a model, or --item-means, to score means from a file.")
+    if item_means is not None:
+        _refuse_asking(locals())
     from acculturate.instruments import load_instrument
 
     chosen, target = load_instrument(instrument, wording=wording), None
@@ -67,10 +71,6 @@ def score(
         target = find_target(country, targets, chosen.dimension_ids)
         target.vector(chosen.dimension_ids)
     if item_means is not None:
-        if prompt is not None:
-            raise UserError(
-                "A soft prompt needs a model to go into; leave --prompt out or give --model instead of --item-means."
-            )
         from acculturate.measure import score_means_file
 
         record = score_means_file(chosen, item_means, constant=constant, mas25=mas25)
@@ -92,6 +92,20 @@ def score(
         print_json(record)
     else:
         _show_scores(record)
+
+
+_ASKING = ("prompt", "wording", "formats", "unbalanced", "system", "answers", "dtype", "device", "trust_remote_code")
+
+
+def _refuse_asking(given: Mapping[str, object]) -> None:
+    """Refuse flags of ``score`` on how a model is asked, where none is asked; one at its default says nothing."""
+    for name in _ASKING:
+        if given[name] != inspect.signature(score).parameters[name].default:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(
+                f"{flag} is about how a model is asked, and item means come from a file; leave {flag} out, or give "
+                "--model instead of --item-means."
+            )
 
 
 def _show_scores(record: dict[str, Any]) -> None:
@@ -247,7 +261,10 @@ def fit(
         Path | None, typer.Option(help="CSV with the columns item,text: which items, and their wording.")
     ] = None,
     missing: Annotated[
-        str | None, typer.Option(help="Codes that stand for no answer, comma-separated, like 9,-1,99 or DK.")
+        str | None,
+        typer.Option(
+            help="Codes that stand for no answer, comma-separated, like 9,-1,99 or DK; none if there are none."
+        ),
     ] = None,
     scale: Annotated[
         str | None, typer.Option(help="Lowest and highest answer of every item, like 1-7; by default what is observed.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 from rich.table import Table
 
 from acculturate.cli_settings import check_range, directory
+from acculturate.datafile import BOUNDS, cell_number
 from acculturate.errors import UserError
 from acculturate.legible import shown
 from acculturate.printing import Json, is_json, print_json
@@ -57,12 +57,9 @@ def _scores(texts: list[str]) -> dict[str, float]:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name:
             raise UserError(f"--set {shown(text)} is not of the form NAME=VALUE, like PDI=80.")
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise UserError(f"--set {shown(text)} gives no finite number; expected points, like {name}=80.")
+        number = cell_number(value)
+        if number is None:
+            raise UserError(f"--set {shown(text)} gives no finite number {BOUNDS}; expected points, like {name}=80.")
         if name.casefold() in (known.casefold() for known in scores):
             raise UserError(f"--set gives {name} twice; leave one out.")
         scores[name] = number

@@ -117,6 +117,25 @@ def _read(path: Path, most_mib: int) -> str:
         raise UserError(f"{path} is not UTF-8 text; save it in UTF-8.") from None
 
 
+LARGEST = 1e6
+"""The largest size of a number that is taken from a file or a caller: no scale, weight or score comes near it."""
+
+BOUNDS = f"from -{LARGEST:,.0f} to {LARGEST:,.0f}"
+
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell holds a number with a decimal point; ``float`` would also take "nan", "1_0" and other digits."""
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def cell_number(cell: str) -> float | None:
+    """The number in a cell; None where there is none, or one larger than ``LARGEST``."""
+    number = float(cell) if is_number(cell) else math.nan
+    return number if abs(number) <= LARGEST else None
+
+
 MISSING = frozenset({"", "na", "#null!"})
 """What a cell without a value holds, in lower case; #NULL! is what SPSS writes."""
 
@@ -210,8 +229,8 @@ class Node:
             number = float(self.value)
         except OverflowError:
             number = math.inf
-        if not math.isfinite(number):
-            self.fail(f"expected a finite number, found {shown(self.value)}")
+        if not abs(number) <= LARGEST:  # NaN is not either
+            self.fail(f"expected a finite number {BOUNDS}, found {shown(self.value)}")
         return number
 
     def flag(self) -> bool:

@@ -11,12 +11,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.datafile import MISSING, csv_rows, shown
+from acculturate.datafile import BOUNDS, LARGEST, MISSING, csv_rows, is_number, shown
 from acculturate.errors import UserError
 from acculturate.factor import (
     SALIENT,
@@ -30,12 +31,14 @@ from acculturate.factor import (
     varimax,
 )
 from acculturate.formats import LABELS
-from acculturate.missing_codes import refusal, suspicions, values_apart
+from acculturate.missing_codes import Item, even_steps, items_of, notes_apart, refusal, suspicions, values_apart
 from acculturate.validity import cronbach_alpha
 from acculturate.whole_file import write_whole
 
 MAX_OPTIONS = max(map(len, LABELS.values()))
 _MISSING = MISSING | {"nan", "null"}
+NO_CODES = "none"
+"""What ``missing`` says where no number, or no other one, stands for no answer."""
 
 
 @dataclass(frozen=True)
@@ -109,26 +112,22 @@ def fit_instrument(
     NULL or #NULL! is missing. ``items``: a CSV file with the columns item and text; it also chooses the items,
     other columns are then ignored. ``scale``: lowest and highest answer of every item; without it each item's own
     observed range is taken, the diagnostics say where ranges differ, and values apart from the rest are refused.
-    ``missing``: codes that stand for no answer, such as 9, -1 or "DK". ``factors``: instead of the number that
-    parallel analysis suggests. Raises ``UserError`` with file, line and column.
+    ``missing``: codes that stand for no answer, such as 9, -1 or "DK"; "none" says that no other number is one.
+    ``factors``: instead of the number that parallel analysis suggests. Raises ``UserError`` with file, line and column.
     """
+    _check_settings(scale, factors, seed)
     texts = _read_texts(items) if items is not None else None
-    codes = frozenset(str(code).strip().lower() for code in missing)
-    ids, answers = _read_answers(Path(path), None if texts is None else list(texts), codes)
-    apart = values_apart(ids, answers) if scale is None else {}
-    if apart:
-        raise UserError(f"{path}: {refusal(apart, answers, MAX_OPTIONS)}.")
-    ranges = _ranges(Path(path), ids, answers, scale)
+    codes = frozenset(_code(code) for code in missing)
+    ids, answers, used = _read_answers(Path(path), None if texts is None else list(texts), codes)
+    observed = items_of(ids, answers)
+    of_codes = _judge_codes(Path(path), observed, codes) if scale is None else []
+    ranges = _stated(Path(path), observed, scale) if scale is not None else _observed(Path(path), observed)
     fit = _diagnose(Path(path), ids, answers, factors, seed)
-    notes = list(fit.notes)
-    if scale is None:
-        notes += suspicions(ids, answers)
-    if scale is None and len(set(ranges)) > 1:
-        listed = "; ".join(
-            f"{low} to {high}: {', '.join(i for i, r in zip(ids, ranges, strict=True) if r == (low, high))}"
-            for low, high in dict.fromkeys(ranges)
-        )
-        notes.append(f"Items differ in the range observed ({listed}); where the scales are the same, give it.")
+    notes = [*fit.notes, *of_codes]
+    if unused := sorted(codes - used - {NO_CODES}):
+        listed = ", ".join(map(shown, unused[:6]))
+        notes.append(f"No cell of these items holds {listed}, named with --missing; see whether it is written so.")
+    notes += _on_ranges(observed, ranges)
     if texts is None:
         notes.append("No texts were given: every item and option in the file is a placeholder to be filled in.")
     fit = replace(fit, notes=tuple(notes))
@@ -247,8 +246,11 @@ def _read_texts(path: Path) -> dict[str, str]:
 
 def _read_answers(
     path: Path, chosen: list[str] | None, codes: frozenset[str]
-) -> tuple[list[str], Float[np.ndarray, "people items"]]:
-    """Item ids and answers of the chosen columns (None: of all), NaN where a cell is empty or one of the codes."""
+) -> tuple[list[str], Float[np.ndarray, "people items"], set[str]]:
+    """Item ids and answers of the chosen columns (None: of all), NaN where a cell is empty or one of the codes.
+
+    Also the codes that occur.
+    """
     rows = csv_rows(path)
     header = rows[0][1]
     ids = header if chosen is None else chosen
@@ -263,9 +265,10 @@ def _read_answers(
     if len(ids) < 3:
         raise UserError(f"{path}: expected at least three items, found {len(ids)}.")
     columns = [header.index(item) for item in ids]
+    used: set[str] = set()
     table = np.array(
         [
-            [_answer(f"{path}, line {line}, column {header[c]}", row[c], codes) for c in columns]
+            [_answer(f"{path}, line {line}, column {header[c]}", row[c], codes, used) for c in columns]
             for line, row in rows[1:]
         ]
     )
@@ -274,55 +277,125 @@ def _read_answers(
             raise UserError(f"{path}, column {item}: everyone gave the same answer or none; leave this item out.")
     if len(table) <= len(ids):
         raise UserError(f"{path}: {len(table)} people for {len(ids)} items; expected more people than items.")
-    return list(ids), table
+    return list(ids), table, used
 
 
-def _answer(place: str, cell: str, codes: frozenset[str]) -> float:
-    if cell.lower() in _MISSING | codes:
+def _answer(place: str, cell: str, codes: frozenset[str], used: set[str]) -> float:
+    if cell.lower() in codes:
+        used.add(cell.lower())
         return math.nan
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or value != int(value):
+    if cell.lower() in _MISSING:
+        return math.nan
+    value = float(cell) if is_number(cell) else math.nan
+    code = f"{value:.0f}"
+    if value.is_integer() and code in codes:
+        used.add(code)
+        return math.nan
+    if not value.is_integer() or abs(value) > LARGEST:
         raise UserError(
-            f"{place}: expected a whole number or nothing, found {shown(cell)}; if it stands for no answer, name it "
-            "with --missing."
+            f"{place}: expected a whole number {BOUNDS} or nothing, found {shown(cell)}; if it stands for no answer, "
+            "name it with --missing."
         )
-    return math.nan if str(int(value)) in codes else value
+    return value
 
 
-def _ranges(
-    path: Path,
-    ids: Sequence[str],
-    answers: Float[np.ndarray, "people items"],
-    scale: tuple[int, int] | None,
-) -> list[tuple[int, int]]:
-    found = []
-    for item, column in zip(ids, answers.T, strict=True):
-        low, high = int(np.nanmin(column)), int(np.nanmax(column))
-        if scale is not None:
-            if low < scale[0] or high > scale[1]:
-                raise UserError(
-                    f"{path}, column {item}: answers run from {low} to {high}, outside the scale "
-                    f"{scale[0]} to {scale[1]}; give --missing with the codes that stand for no answer."
-                )
-            low, high = scale
-        if high - low + 1 > MAX_OPTIONS:
+def _code(given: int | str) -> str:
+    """A code as cells are compared with it: words in lower case, numbers as 9, however they are written."""
+    text = str(given).strip().lower()
+    if not is_number(text):
+        return text
+    number = float(text)
+    # Larger ones than this are not told apart as floating-point numbers.
+    if not number.is_integer() or abs(number) > 1e15:
+        raise UserError(f"--missing names {shown(text)}; expected whole numbers of up to 15 digits, or words.")
+    return f"{number:.0f}" if number else "0"
+
+
+def _check_settings(scale: tuple[int, int] | None, factors: int | None, seed: int) -> None:
+    if not 0 <= seed < 2**63:
+        raise UserError(f"The seed is {shown(seed)}; expected a whole number from 0 to {2**63 - 1}.")
+    if factors is not None and factors < 1:
+        raise UserError(f"The number of factors is {shown(factors)}; expected 1 or more.")
+    if scale is not None and not -LARGEST <= scale[0] < scale[1] <= LARGEST:
+        raise UserError(
+            f"The scale is {shown(scale[0])} to {shown(scale[1])}; expected the lower end first, both {BOUNDS}."
+        )
+
+
+def _judge_codes(path: Path, items: Sequence[Item], codes: frozenset[str]) -> list[str]:
+    """Sentences on what may be codes; a ``UserError`` where it is nearly certain and nobody said otherwise."""
+    found = values_apart(items, MAX_OPTIONS)
+    if NO_CODES in codes:
+        return notes_apart(found)
+    if found.certain:
+        raise UserError(f"{path}: {refusal(found, items, MAX_OPTIONS)}.")
+    named = [int(code) for code in codes if is_number(code)]
+    return notes_apart(found) + suspicions(items, named)
+
+
+def _stated(path: Path, items: Sequence[Item], scale: tuple[int, int]) -> list[tuple[int, ...]]:
+    """The options of a scale that was stated, for every item."""
+    for item in items:
+        low, high = item.values[0], item.values[-1]
+        if low < scale[0] or high > scale[1]:
             raise UserError(
-                f"{path}, column {item}: a scale from {low} to {high} has {high - low + 1} options, and a model can be "
-                f"asked with {MAX_OPTIONS} at most; put answers together into fewer, or give --missing with the codes "
-                "that stand for no answer."
+                f"{path}, column {item.id}: answers run from {low} to {high}, outside the scale "
+                f"{scale[0]} to {scale[1]}; give --missing with the codes that stand for no answer."
             )
-        found.append((low, high))
-    return found
+    return [_options(f"{path}", sorted({*scale, *(v for item in items for v in item.values)}))] * len(items)
+
+
+def _observed(path: Path, items: Sequence[Item]) -> list[tuple[int, ...]]:
+    """The options that the answers to each item show."""
+    return [
+        tuple(item.values) if _stepped(item, items) else _options(f"{path}, column {item.id}", item.values)
+        for item in items
+    ]
+
+
+def _stepped(item: Item, items: Sequence[Item]) -> bool:
+    """Whether an item's scale has even steps, and not only numbers that nobody chose, as other items show."""
+    low, high = item.values[0], item.values[-1]
+    between = {v for other in items for v in other.values if low < v < high}
+    return even_steps(item.values) and between <= set(item.values)
+
+
+def _options(place: str, values: Sequence[int]) -> tuple[int, ...]:
+    """All whole numbers of a range or, where they are too many, its even steps or just the values there are."""
+    low, high = values[0], values[-1]
+    step = math.gcd(*(after - before for before, after in pairwise(values)))
+    for options in (range(low, high + 1), range(low, high + 1, step), values):
+        if len(options) <= MAX_OPTIONS:
+            return tuple(options)
+    raise UserError(
+        f"{place}: a scale from {low} to {high} has {high - low + 1} options, and a model can be "
+        f"asked with {MAX_OPTIONS} at most; put answers together into fewer, or give --missing with the codes "
+        "that stand for no answer."
+    )
+
+
+def _on_ranges(items: Sequence[Item], ranges: Sequence[tuple[int, ...]]) -> list[str]:
+    """Sentences on options that are not every whole number of a range, and on ranges that differ."""
+    of: dict[tuple[int, ...], list[str]] = {}
+    for item, options in zip(items, ranges, strict=True):
+        of.setdefault(options, []).append(item.id)
+    notes = []
+    for options, names in of.items():
+        low, high = options[0], options[-1]
+        if len(options) < high - low + 1:
+            more = f"; if those between are answers too, give --scale {low}-{high}" * (high - low < MAX_OPTIONS)
+            notes.append(f"The options of {', '.join(names)} are {', '.join(map(str, options))}{more}.")
+    if len(of) > 1:
+        listed = "; ".join(f"{options[0]} to {options[-1]}: {', '.join(names)}" for options, names in of.items())
+        notes.append(f"Items differ in the range observed ({listed}); where the scales are the same, give it.")
+    return notes
 
 
 def _toml(
     title: str,
     source: str,
     fit: FactorDiagnostics,
-    ranges: Sequence[tuple[int, int]],
+    ranges: Sequence[tuple[int, ...]],
     texts: Mapping[str, str] | None,
 ) -> str:
     loadings = np.array([fit.loadings[item] for item in fit.items])
@@ -330,10 +403,8 @@ def _toml(
     kept = sorted(i for chosen in groups.values() for i in chosen)
     if not kept:
         raise UserError(f"No item of {source} loads on any factor by {SALIENT} or more: there is no instrument in it.")
-    scales = {
-        f"from{low}to{high}".replace("-", "minus"): (low, high) for low, high in dict.fromkeys(ranges[i] for i in kept)
-    }
-    scale_of = {bounds: key for key, bounds in scales.items()}
+    scales = {_scale_id(options): options for options in dict.fromkeys(ranges[i] for i in kept)}
+    scale_of = {options: key for key, options in scales.items()}
     lines = [
         f"# Fitted from {json.dumps(source)[1:-1]}: {fit.people} people, {fit.factors} factors.",
         "# Every text that begins with FILL IN is a placeholder; options run from the lowest answer upwards.",
@@ -344,7 +415,7 @@ def _toml(
         f"about = {_quote(f'{len(groups)} dimensions of {len(kept)} items from {fit.people} respondents')}",
         "",
         "[scales]",
-        *(f"{key} = {list(range(low, high + 1))}" for key, (low, high) in scales.items()),
+        *(f"{key} = {list(options)}" for key, options in scales.items()),
         "",
         "[items]",
         *(
@@ -367,10 +438,16 @@ def _toml(
         text = (texts or {}).get(fit.items[i], f"FILL IN the question of item {fit.items[i]}")
         lines.append(f"{_quote(fit.items[i])} = {{ text = [{_quote(text)}] }}")
     lines += ["", "[wording.en.scales]"]
-    for key, (low, high) in scales.items():
-        options = ", ".join(_quote(f"FILL IN the option of value {value}") for value in range(low, high + 1))
+    for key, values in scales.items():
+        options = ", ".join(_quote(f"FILL IN the option of value {value}") for value in values)
         lines.append(f"{key} = [[{options}]]")
     return "\n".join(lines) + "\n"
+
+
+def _scale_id(options: Sequence[int]) -> str:
+    low, high = options[0], options[-1]
+    all_of_it = len(options) == high - low + 1
+    return (f"from{low}to{high}" if all_of_it else "of" + "_".join(map(str, options))).replace("-", "minus")
 
 
 def _quote(text: str) -> str:
@@ -379,7 +456,7 @@ def _quote(text: str) -> str:
 
 
 def _dimension_lines(
-    f: int, chosen: Sequence[int], fit: FactorDiagnostics, ranges: Sequence[tuple[int, int]]
+    f: int, chosen: Sequence[int], fit: FactorDiagnostics, ranges: Sequence[tuple[int, ...]]
 ) -> list[str]:
     """One dimension: weights of equal size by the sign of the loading, so that it runs from 0 to 100 around C
     = 50.
@@ -388,7 +465,7 @@ def _dimension_lines(
     """
     weights, middle = {}, 0.0
     for i in chosen:
-        low, high = ranges[i]
+        low, high = ranges[i][0], ranges[i][-1]
         weight = math.copysign(100 / (len(chosen) * (high - low)), fit.loadings[fit.items[i]][f])
         # What is written has six digits; the offset must belong to what is written.
         weights[fit.items[i]] = round(weight, 6)

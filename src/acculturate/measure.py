@@ -76,6 +76,7 @@ def score_model(
     asked = questionnaire(instrument, [parse_format(f) for f in asking.formats], balanced=asking.balanced)
     soft = read_prompt(prompt) if prompt is not None else None
     checked_answers(asking.answers)
+    instrument.constants(asking.constant)  # one that cannot be is refused before a model is loaded
     respondent = Respondent(choice)
     return score_respondent(respondent, asked, asking, soft)
 

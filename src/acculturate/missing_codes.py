@@ -1,41 +1,105 @@
 """Numbers in people's answers that stand for no answer: 9 beside 1 to 5, -1 below a scale, 99.
 
 A code that is taken for an answer widens the scale and spoils every correlation without a word. What is nearly
-certain to be one is refused; what may be one is noted.
+certain to be one is refused; what may be one is noted and taken as an answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 
-Apart = Mapping[int, list[str]]
-"""Value -> the items that have it."""
+HARDLY_A_CODE = 0.25
+"""Share of the answers above which a value is hardly a code, unless no scale has such a value."""
+
+# With fewer negative answers than RARE a scale to both sides of zero is in doubt; with more than SEEN it is one.
+RARE, SEEN = 0.1, 0.2
 
 
-def values_apart(ids: Sequence[str], answers: Float[np.ndarray, "people items"]) -> Apart:
-    """Values that cannot well be answers: negative ones below a positive scale, and what a gap parts from a scale.
+@dataclass(frozen=True)
+class Codes:
+    """Values outside the scales of their items (value -> items), by how sure it is that they are codes.
 
-    A scale that runs as far below zero as above it has negative answers. A value that nobody chose leaves no gap
-    where another item's scale ends where this one goes on to.
+    ``elsewhere``: above a gap, but an answer of other items. ``often``: answers with the value in those items, and
+    all answers to them.
     """
-    present = {
-        item: sorted({int(v) for v in column if not np.isnan(v)}) for item, column in zip(ids, answers.T, strict=True)
-    }
-    lowest = -max((half for values in present.values() if (half := _half_width(values)) is not None), default=0)
-    scales = {item: _runs([v for v in values if v >= lowest]) for item, values in present.items()}
-    apart: dict[int, list[str]] = {}
-    for item, values in present.items():
-        tops = {runs[0][-1] for other, runs in scales.items() if other != item and runs}
-        codes = [v for v in values if v < lowest]
-        for run in scales[item][1:]:
-            codes += run if run[-1] not in tops else []
-        for code in codes:
-            apart.setdefault(code, []).append(item)
-    return dict(sorted(apart.items()))
+
+    certain: dict[int, list[str]] = field(default_factory=dict)
+    doubtful: dict[int, list[str]] = field(default_factory=dict)
+    elsewhere: dict[int, list[str]] = field(default_factory=dict)
+    often: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item's answers: ``counts`` says how often each value was given."""
+
+    id: str
+    counts: Mapping[int, int]
+
+    @cached_property
+    def values(self) -> list[int]:
+        return sorted(self.counts)
+
+    @cached_property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @cached_property
+    def scale(self) -> list[int]:
+        """The values that look like one scale: even steps, or whole numbers around most of the answers."""
+        for top in range(len(self.values), max(len(self.values) - 4, 2), -1):
+            kept = self.values[:top]
+            kept = kept if kept[0] == -kept[-1] else [v for v in kept if v >= 0]
+            if even_steps(kept) and all(map(_usual, self.values[top:])):
+                return kept
+        runs = _runs(self.values)
+        possible = [run for run in runs if run[-1] >= 0 and not all(map(_far_code, run))] or runs
+        main = max(possible, key=lambda run: sum(self.counts[v] for v in run))
+        low = self._lowest(main) if main[0] < 0 <= main[-1] else min(main[0], 0)
+        # No survey has a positive code below its scale.
+        return [v for v in self.values if low <= v <= main[-1]]
+
+    def _lowest(self, run: Sequence[int]) -> int:
+        """Where a scale through zero begins: as far below zero as it goes above, or at zero."""
+        half = min(-run[0], run[-1])
+        symmetric = run[0] == -run[-1]
+        return -half if symmetric or self.share(v for v in run if -half <= v < 0) >= SEEN else 0
+
+    def share(self, values: Iterable[int]) -> float:
+        return sum(self.counts[v] for v in values) / self.total
+
+
+def items_of(ids: Sequence[str], answers: Float[np.ndarray, "people items"]) -> list[Item]:
+    """The items with how often each value was given."""
+    return [
+        Item(name, Counter(column[~np.isnan(column)].astype(int).tolist()))
+        for name, column in zip(ids, answers.T, strict=True)
+    ]
+
+
+def even_steps(values: Sequence[int]) -> bool:
+    """Whether values are an even scale with numbers left out, like 2, 4, 6 or 0, 25, 50, 75, 100."""
+    steps = {after - before for before, after in pairwise(values)}
+    few = len(values) < 3 or (len(values) == 3 and _usual(values[-1]))
+    return len(steps) == 1 and min(steps) > 1 and not few and not all(map(_far_code, values))
+
+
+def _far_code(value: int) -> bool:
+    """Whether a number is used as a code wherever the scale is a short one: 66, 77, 96 to 99, 888, 9999."""
+    digits = str(value)
+    of_nines = digits[:-1] == "9" * (len(digits) - 1) and digits[-1] in "456789"
+    return len(digits) in (2, 3, 4) and (of_nines or (digits[0] in "6789" and len(set(digits)) == 1))
+
+
+def _usual(value: int) -> bool:
+    return value in (7, 8, 9) or _far_code(value)
 
 
 def _runs(values: Sequence[int]) -> list[list[int]]:
@@ -49,46 +113,158 @@ def _runs(values: Sequence[int]) -> list[list[int]]:
     return runs
 
 
-def _half_width(values: Sequence[int]) -> int | None:
-    """How far a scale runs to either side of zero; None where it does not run so, through zero and without a gap."""
-    return next((run[-1] for run in _runs(values) if run[0] == -run[-1] < 0), None)
+def values_apart(items: Sequence[Item], options: int) -> Codes:
+    """Values that lie apart from the scale of their item; ``options``: the most that a scale has."""
+    found: dict[str, dict[int, list[str]]] = {"certain": {}, "doubtful": {}, "elsewhere": {}}
+    half = -min((item.scale[0] for item in items), default=0)
+    for item in items:
+        for value, kind in _kinds(item, [other for other in items if other is not item], half, options).items():
+            found[kind].setdefault(value, []).append(item.id)
+    certain, doubtful = found["certain"], found["doubtful"]
+    by_id = {item.id: item for item in items}
+
+    def often(value: int, names: Sequence[str]) -> tuple[int, int]:
+        return sum(by_id[n].counts[value] for n in names), sum(by_id[n].total for n in names)
+
+    for value in list(certain):
+        count, total = often(value, certain[value])
+        no_gap = value < 0 and all(by_id[n].counts.keys() >= set(range(value, 1)) for n in certain[value])
+        if count > HARDLY_A_CODE * total and not _far_code(value) and (value >= 0 or no_gap):
+            doubtful[value] = certain.pop(value) + doubtful.get(value, [])
+    kinds = {name: dict(sorted(values.items())) for name, values in found.items()}
+    counted = {v: often(v, names) for values in (found["elsewhere"], doubtful, certain) for v, names in values.items()}
+    return Codes(**kinds, often=counted)
 
 
-def refusal(apart: Apart, answers: Float[np.ndarray, "people items"], options: int) -> str:
-    """What is to be said of values apart, and done about them; no scale has more than so many ``options``."""
-    total = int((~np.isnan(answers)).sum())
-    often = {value: int((answers == value).sum()) for value in apart}
+def _kinds(item: Item, others: Sequence[Item], half: int, options: int) -> dict[int, str]:
+    """The values outside an item's scale, each with what it is."""
+    low, top = item.scale[0], item.scale[-1]
+    # On a scale that goes no further up than another one goes down, negative values may be its answers.
+    kinds = {v: "doubtful" if top <= half and v >= -half else "certain" for v in item.values if v < low}
+    if low < 0 and item.counts.get(low - 1, 0) > item.counts[low] / 2:
+        kinds[low - 1] = "doubtful"  # as many as gave the next value: the other end may be what nobody chose
+    for run in _runs([v for v in item.values if v > top]):
+        covered = any(other.scale[-1] == run[-1] or (run[0] - top <= 3 and run[-1] in other.scale) for other in others)
+        usual = any(map(_usual, run)) or run[-1] - low >= options
+        kinds |= dict.fromkeys(run, "elsewhere" if covered else "certain" if usual else "doubtful")
+    return kinds
+
+
+def refusal(codes: Codes, items: Sequence[Item], options: int) -> str:
+    """What is to be said of certain codes, and done about them; no scale has more than so many ``options``."""
     found = "; ".join(
-        f"{value} in {_listed(items)} ({often[value]} of {total} answers)" for value, items in apart.items()
+        f"{_and(values)} in {_listed(names)} ({_share(codes, values)})" for values, names in _together(codes.certain)
     )
-    low, high = int(np.nanmin(answers)), int(np.nanmax(answers))
-    scale = f", or the scale, --scale {low}-{high}, if they are answers" if high - low < options else ""
+    low, high = min(item.values[0] for item in items), max(item.values[-1] for item in items)
+    scale = f"--scale {low}-{high} or " if high - low < options else ""
+    near = sorted({v for item in items for v in _at_the_end(item.id, items, codes.certain)} - set(codes.certain))
+    more = f" (and {_and(near)}, if the scale ends below)" if near else ""
     return (
         f"these values lie apart from the rest of their scale: {found}. "
-        f"Give --missing {','.join(map(str, apart))} if they stand for no answer{scale}"
+        f"Give --missing {','.join(map(str, codes.certain))} if they stand for no answer{more}; "
+        f"if all are answers, {scale}--missing none"
     )
 
 
-def suspicions(ids: Sequence[str], answers: Float[np.ndarray, "people items"]) -> list[str]:
-    """Sentences on values that are answers on some scales and codes for none on others."""
-    notes: dict[str, list[str]] = {}
-    for item, column in zip(ids, answers.T, strict=True):
-        values = {int(v) for v in column if not np.isnan(v)}
-        low, high = min(values), max(values)
-        doubtful = (
-            [0] if low == 0 and 4 <= high <= 9
-            else [-1] if (low, high) == (-1, 1)
-            else [v for v in (8, 9) if v <= high] if low > 0 and high in (8, 9)
-            else []
-        )  # fmt: skip
-        for value in doubtful:
-            rest = sorted(v for v in values if v not in doubtful)
-            if value in values and rest:
-                notes.setdefault(f"{value} stands beside {rest[0]} to {rest[-1]}", []).append(item)
+def notes_apart(codes: Codes) -> list[str]:
+    """Sentences on values apart that are taken as answers."""
+    notes = []
+    advice = (
+        (codes.certain, " by --missing none"),
+        (codes.doubtful, "; if that is no answer, give --missing {values}"),
+        (
+            codes.elsewhere,
+            ", because other items have such answers; if that is no answer there, empty those cells, or give "
+            "--missing {values} where it is an answer nowhere",
+        ),
+    )
+    for kind, then in advice:
+        for values, names in _together(kind):
+            listed = ",".join(map(str, values))
+            notes.append(
+                f"{_and(values)} in {_listed(names)} {_verb(values, 'lies', 'lie')} apart from the rest of the scale "
+                f"({_share(codes, values)}) and {_verb(values, 'is', 'are')} taken for "
+                f"{_verb(values, 'an answer', 'answers')}{then.replace('{values}', listed)}."
+            )
+    return notes
+
+
+def suspicions(items: Sequence[Item], named: Iterable[int] = ()) -> list[str]:
+    """Sentences on values that are answers on some scales and codes for none on others; ``named``: known codes."""
+    notes: dict[tuple[str, str], list[str]] = {}
+    for item in items:
+        doubtful = sorted({*_zero(item), *_few_below_zero(item), *_at_the_end(item.id, items, named)} & set(item.scale))
+        rest = [v for v in item.scale if v not in doubtful]
+        if doubtful and rest:
+            said = f"{_and(doubtful)} {_verb(doubtful, 'stands', 'stand')} beside {rest[0]} to {rest[-1]}"
+            notes.setdefault((said, ",".join(map(str, doubtful))), []).append(item.id)
+    sentences = []
+    for (said, doubtful), names in notes.items():
+        cases = "any of them stands for no answer, give it" if "," in doubtful else "it stands for no answer, give it"
+        sentences.append(f"{said} in {_listed(names)}; if {cases}, like --missing {doubtful}.")
+    return sentences + _gaps(items)
+
+
+def _gaps(items: Sequence[Item]) -> list[str]:
+    """Sentences on scales with a hole below most of the answers."""
+    holes: dict[tuple[int, int], list[str]] = {}
+    for item in items:
+        for before, after in pairwise(item.scale):
+            if after - before > 2 and not even_steps(item.scale):
+                holes.setdefault((before, after), []).append(item.id)
     return [
-        f"{what} in {_listed(items)}; if it stands for no answer, give --missing {what.split()[0]}."
-        for what, items in notes.items()
+        f"Nobody chose anything between {before} and {after} in {_listed(names)}; if {after} or more stands for no "
+        "answer, name it with --missing."
+        for (before, after), names in holes.items()
     ]
+
+
+def _zero(item: Item) -> list[int]:
+    return [0] if item.scale[0] == 0 and item.scale[-1] > 1 and not even_steps(item.scale) else []
+
+
+def _few_below_zero(item: Item) -> list[int]:
+    """Negative ends of a scale around zero that hardly anybody chose: 0 to 2 with -2 and -1 looks the same."""
+    below = [v for v in item.scale if v < 0]
+    return below if below and (len(item.scale) == 3 or item.share(below) < RARE) else []
+
+
+def _at_the_end(name: str, items: Sequence[Item], named: Iterable[int]) -> list[int]:
+    """The last ones of 1 to 9 that may be codes: those from where the answers, of all items alike, become few.
+
+    The items of one scale are counted together: in a single one the last options may well be few.
+    """
+    scale = next(item.scale for item in items if item.id == name)
+    low, top = scale[0], scale[-1]
+    if not (low in (0, 1) and 6 <= top <= 9) or even_steps(scale):
+        return []
+    counts = sum((Counter(item.counts) for item in items if (item.scale[0], item.scale[-1]) == (low, top)), Counter())
+    few = 0.75 if top > 7 else 0.5 if any(top < code <= 9 for code in named) else 0.2
+    for first in range(6, top + 1):
+        # Few scales end at 5 with a code of 6, and the bell of 1 to 9 falls there.
+        if max(counts[v] for v in range(first, top + 1)) <= min(few, 0.3 if first == 6 else 1) * counts[first - 1]:
+            return list(range(first, top + 1))
+    return list(range(7, top + 1)) if top > 7 else []
+
+
+def _together(values: Mapping[int, list[str]]) -> list[tuple[list[int], list[str]]]:
+    """Values of the same items in one."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for value, names in values.items():
+        groups.setdefault(tuple(names), []).append(value)
+    return [(found, list(names)) for names, found in groups.items()]
+
+
+def _share(codes: Codes, values: Sequence[int]) -> str:
+    return f"{sum(codes.often[v][0] for v in values)} of {codes.often[values[0]][1]} answers"
+
+
+def _verb(values: Sequence[int], one: str, many: str) -> str:
+    return one if len(values) == 1 else many
+
+
+def _and(values: Sequence[int]) -> str:
+    return " and ".join(filter(None, (", ".join(map(str, values[:-1])), str(values[-1]))))
 
 
 def _listed(items: Sequence[str], most: int = 6) -> str:

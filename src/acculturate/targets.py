@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.datafile import MISSING
+from acculturate.datafile import BOUNDS, MISSING, cell_number, is_number, shown
 from acculturate.errors import UserError
 
 VSM_DIMENSIONS = ("pdi", "idv", "mas", "uai", "lto", "ivr")
@@ -32,7 +32,8 @@ VSM_DIMENSIONS = ("pdi", "idv", "mas", "uai", "lto", "ivr")
 
 _CODE_COLUMNS = ("iso3", "code", "ctr")
 _COLUMN_NAMES = {"ltowvs": "lto"}
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# Numeric codes as spreadsheets leave them: 4 or 4.0 for 004.
+_NUMERIC = re.compile(r"0*(\d{1,3})(\.0+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class TargetSet:
         names = _spellings() | {_name_key(t.country): t.country for t in self.targets}
         near = dict.fromkeys(names[key] for key in difflib.get_close_matches(_name_key(query), names, n=5, cutoff=0.6))
         hint = f"did you mean {' or '.join(list(near)[:3])}?" if near else "give a name or an ISO 3166 code."
-        raise UserError(f"No country is called {query!r} here: {hint}")
+        raise UserError(f"No country is called {shown(query)} here: {hint}")
 
     def _lacking(self, code: str) -> NoReturn:
         name = _countries()[code].name
@@ -283,8 +284,13 @@ def _countries() -> dict[str, _Country]:
 
 
 def _normal(text: str) -> str:
-    """Spelling without case, accents and punctuation: "Côte d'Ivoire" is "cote divoire", "U.S." is "us"."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold()
+    """Spelling without case, accents and punctuation: "Côte d'Ivoire" is "cote divoire", "U.S." is "us".
+
+    What stands around digits stays: without it -4, (4) and 0.4 would be the number 4.
+    """
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)).casefold().strip()
+    if any(c.isdigit() for c in plain) and not any(c.isalpha() for c in plain):
+        return plain
     plain = re.sub(r"[.'’`]", "", plain.replace("&", " and "))
     return re.sub(r"[\W_]+", " ", plain).strip()
 
@@ -321,13 +327,10 @@ def _codes() -> dict[str, str]:
 
 
 def _code_key(text: str) -> str:
-    """A code as ``_codes`` has it; spreadsheets take the zeros from the front of numeric codes."""
+    """A code as ``_codes`` has it, numeric ones with their three digits."""
     key = _normal(text)
-    return key.zfill(3) if _is_number(key) else key
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+    number = _NUMERIC.fullmatch(key)
+    return number[1].zfill(3) if number else key
 
 
 @cache
@@ -432,7 +435,7 @@ class _Table:
         columns = [_COLUMN_NAMES.get(name, name) for name in (cell.strip().casefold() for cell in header)]
         known = {name.casefold(): name for name in self.dimensions}
         wanted = f"country, iso3 or code, then dimensions ({_listing(self.dimensions)}), optionally provenance"
-        if not columns or any(_NUMBER.fullmatch(name) for name in columns):
+        if not columns or any(is_number(name) for name in columns):
             self._fail(line, f"expected a header naming the columns {wanted}, found none")
         for name in columns:
             if name not in {"country", "provenance", *_CODE_COLUMNS, *known}:
@@ -459,11 +462,10 @@ class _Table:
     def _score(self, line: int, column: str, cell: str) -> float | None:
         if cell.casefold() in MISSING:
             return None
-        # float() alone would take "nan", "inf", "1_0" and other scripts' digits.
-        value = float(cell) if _NUMBER.fullmatch(cell) else np.nan
-        if not np.isfinite(value):
-            expected = "a finite number with a decimal point, or empty, NA or #NULL! for missing"
-            self._fail(line, f"expected {expected}, found {cell!r}", column)
+        value = cell_number(cell)
+        if value is None:
+            expected = f"a finite number with a decimal point, {BOUNDS}, or empty, NA or #NULL! for missing"
+            self._fail(line, f"expected {expected}, found {shown(cell)}", column)
         return value
 
     def _identity(self, line: int, row: dict[str, str]) -> tuple[str, str]:
@@ -488,10 +490,14 @@ class _Table:
             kinds = "an ISO 3166 code (two or three letters, or three digits)"
             expected = f"the code of {_countries()[named[0]].name}" if named else kinds
             self._fail(line, f"expected {expected}, found {given!r}", column)
+        if code is None and not any(c.isalpha() for c in given):
+            self._fail(
+                line, f"{shown(given)} is no country's number; give a group of your own a code with a letter", column
+            )
         if code is None:
             return name, given
         # A group's running number would otherwise pass as the numeric code of a country.
-        if (named and code not in named) or (name and not named and _is_number(_normal(given))):
+        if (named and code not in named) or (name and not named and _NUMERIC.fullmatch(_normal(given))):
             self._fail(line, f"{given!r} is {_countries()[code].name}, but the country is {name!r}", column)
         return (_countries()[code].name if named or not name else name), code
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.datafile import MISSING, csv_rows, nearest, shown
+from acculturate.datafile import BOUNDS, MISSING, cell_number, csv_rows, nearest, shown, user_path
 from acculturate.errors import UserError
 from acculturate.instruments.model import Instrument
 from acculturate.scoring import dimension_scores
@@ -70,13 +70,13 @@ def score_item_means(
         if item_id in given_as:
             raise UserError(f"Item '{item_id}' is given twice, as '{given_as[item_id]}' and as '{given}'; keep one.")
         given_as[item_id] = given
-        if mean is None or math.isnan(mean):
+        if mean is None or mean != mean:  # NaN
             continue
         index = instrument.item_ids.index(item_id)
         values = instrument.scales[instrument.items[index].scale].values
         if not min(values) <= mean <= max(values):
             raise UserError(
-                f"The mean {mean:g} of item '{item_id}' lies outside the values of its options, "
+                f"The mean {shown(mean)} of item '{item_id}' lies outside the values of its options, "
                 f"{min(values):g} to {max(values):g}; check the coding of this item."
             )
         table[index] = mean
@@ -90,12 +90,14 @@ def score_item_means(
 def read_item_means(path: Path) -> dict[str, float | None]:
     """Item means from a CSV file with the columns ``item`` and ``mean`` (UTF-8, header required).
 
-    An empty mean, NA or #NULL! is missing (None); other columns are ignored. Raises ``UserError`` with file and line.
+    The columns' names may have capitals. An empty mean, NA or #NULL! is missing (None); other columns are ignored.
+    Raises ``UserError`` with file and line.
     """
-    (_, header), *rows = csv_rows(Path(path))
+    (_, named), *rows = csv_rows(user_path(str(path)))
+    header = [cell.casefold() for cell in named]
     if header.count("item") != 1 or header.count("mean") != 1:
         raise UserError(
-            f"{path}, line 1: expected a header with the columns item and mean, found {shown(','.join(header))}."
+            f"{path}, line 1: expected a header with the columns item and mean, found {shown(','.join(named))}."
         )
     means: dict[str, float | None] = {}
     lines: dict[str, int] = {}
@@ -113,13 +115,10 @@ def read_item_means(path: Path) -> dict[str, float | None]:
 def _mean(cell: str, place: str) -> float | None:
     if cell.lower() in MISSING:
         return None
-    try:
-        mean = float(cell)
-    except ValueError:
-        mean = math.nan
-    if not math.isfinite(mean):
+    mean = cell_number(cell)
+    if mean is None:
         raise UserError(
-            f"{place}: expected a number with a decimal point as the mean, or nothing, NA or #NULL! for a missing one, "
-            f"found {shown(cell)}."
+            f"{place}: expected a number with a decimal point, {BOUNDS}, as the mean, or nothing, NA or #NULL! for a "
+            f"missing one, found {shown(cell)}."
         )
     return mean

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from acculturate.datafile import nearest
+from acculturate.datafile import BOUNDS, LARGEST, nearest, shown
 from acculturate.errors import UserError
 
 
@@ -159,7 +160,7 @@ class Instrument:
     def constants(self, constant: float | int | Mapping[str, float | int] = 50.0) -> Float[np.ndarray, " dims"]:
         """What is added to each dimension, in points: its own offset plus ``constant``.
 
-        ``constant``: one finite number for all, or one per dimension id, for all of them; else ``UserError``.
+        ``constant``: one number for all, or one per dimension id, for all of them; else ``UserError``.
         """
         if isinstance(constant, Mapping):
             for given in constant:
@@ -175,12 +176,15 @@ class Instrument:
                     f"No constant for dimension '{lacking[0]}' of instrument '{self.id}'; "
                     "give one per dimension or a single number for all."
                 )
-            chosen = np.array([constant[known] for known in self.dimension_ids], dtype=float)
+            chosen = [constant[known] for known in self.dimension_ids]
         else:
-            chosen = np.full(len(self.dimensions), constant, dtype=float)
-        if not np.isfinite(chosen).all():
-            raise UserError(f"The constants of instrument '{self.id}' must be finite numbers, not {chosen.tolist()}.")
-        return chosen + np.array([dimension.offset for dimension in self.dimensions])
+            chosen = [constant] * len(self.dimensions)
+        for value in chosen:
+            if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= LARGEST:
+                raise UserError(
+                    f"The constants of instrument '{self.id}' must be finite numbers {BOUNDS}, not {shown(value)}."
+                )
+        return np.array(chosen, dtype=float) + np.array([dimension.offset for dimension in self.dimensions])
 
     def wording(self, language: str) -> Wording:
         """The wording in one language; raises ``UserError`` when there is none."""
