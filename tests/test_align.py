@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,13 +123,12 @@ class TestRecord:
         assert any("20 random prompts" in sentence for sentence in result["verdict"]["sentences"])
 
     def test_random_prompts_are_none_of_the_searchs_own(self, run, tiny):
-        spec = prepare(make_spec(settings(tiny))).spec
-        respondent = Respondent(spec.choice)
-        target = prepare(spec).target
-        drawn = random_prompts(respondent, spec, target, 5)
-        assert np.array_equal(drawn, random_prompts(respondent, spec, target, 5))
-        assert not any(np.array_equal(a, b) for a in drawn for b in starting_prompts(respondent, spec, target))
-        assert not np.array_equal(drawn, random_prompts(respondent, spec.model_copy(update={"seed": 1}), target, 5))
+        task = prepare(make_spec(settings(tiny)))
+        respondent, start, target = Respondent(task.spec.choice), task.start, task.target
+        drawn = random_prompts(respondent, start, target, 5)
+        assert np.array_equal(drawn, random_prompts(respondent, start, target, 5))
+        assert not any(np.array_equal(a, b) for a in drawn for b in starting_prompts(respondent, start, target))
+        assert not np.array_equal(drawn, random_prompts(respondent, replace(start, seed=1), target, 5))
 
     def test_evaluations_hold_every_candidate(self, run):
         out, result = run
@@ -276,14 +276,15 @@ class TestStarts:
         assert spec.begins == to_json(spec)["start"] == begins
 
     def test_blank_is_line_breaks_and_offsets_of_the_spread(self, tiny):
-        spec = prepare(make_spec(settings(tiny, start="blank", spread=0.5, population=50, budget=50))).spec
-        respondent, target = Respondent(spec.choice), prepare(spec).target
-        population = starting_prompts(respondent, spec, target)
+        task = prepare(make_spec(settings(tiny, start="blank", spread=0.5, population=50, budget=50)))
+        spec, target, respondent = task.spec, task.target, Respondent(task.spec.choice)
+        population = starting_prompts(respondent, task.start, target)
         (line_break,) = respondent.chat.plain("\n")
         assert np.array_equal(population[0], respondent.rows([line_break, line_break]))
         offsets = (population[1:] - population[0]) / respondent.unit
         assert np.std(offsets) == pytest.approx(0.5, rel=0.05)
-        wider = starting_prompts(respondent, make_spec(settings(tiny, start="blank", population=50, budget=50)), target)
+        usual = prepare(make_spec(settings(tiny, start="blank", population=50, budget=50))).start
+        wider = starting_prompts(respondent, usual, target)
         assert np.allclose(wider - wider[0], 4 * (population - population[0]), atol=1e-6), "2 where nothing is said"
         # The space begins there too: what samples around its origin samples around line breaks.
         assert np.abs(space_of(respondent, spec, population).encode(population)[0]).max() < 1e-6

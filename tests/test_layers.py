@@ -64,6 +64,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "cloze_audit",
         "compare",
         "costs",
+        "dry_run",
         "finished",
         "front",
         "journal",

@@ -80,7 +80,7 @@ class Ready:
         self._slot, self._identity = spec.slot, respondent.identity
         evaluate = searched(task, respondent, "train")
         optimizer = task.optimizer(evaluate.survey)
-        population = starting_prompts(respondent, spec, task.target)
+        population = starting_prompts(respondent, task.start, task.target)
         self.space = space_of(respondent, spec, population)
         self.start = self.space.encode(population)
         self._interview = evaluate.interview

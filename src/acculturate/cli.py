@@ -208,7 +208,7 @@ def align(
 
 
 def _dry_run(spec: Any, as_json: bool) -> None:
-    from acculturate.costs import dry_run
+    from acculturate.dry_run import dry_run
 
     estimate = dry_run(spec)
     if as_json:

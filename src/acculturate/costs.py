@@ -10,10 +10,8 @@ from statistics import median
 import numpy as np
 
 from acculturate.engine import PackedEngine, embedding_of, head_of
-from acculturate.formats import without
 from acculturate.machine import synchronize
 from acculturate.respondent import Interview, Respondent
-from acculturate.spec import RunSpec
 
 
 @dataclass(frozen=True)
@@ -74,17 +72,6 @@ class CostEstimate:
             "seconds_per_generation": self.seconds_per_generation,
             "seconds_in_total": self.seconds_in_total,
         }
-
-
-def dry_run(spec: RunSpec) -> CostEstimate:
-    """The cost of the search that ``spec`` describes, with one candidate measured; writes nothing."""
-    from acculturate.task import prepare  # all of the search comes with it, which a benchmark does without
-
-    asked = prepare(spec).questionnaires["train"]
-    assert asked is not None
-    asked = without(asked, spec.heldout_items)
-    interview = Interview(Respondent(spec.choice), asked, slot=spec.slot, n_tokens=spec.tokens, rows=spec.rows)
-    return estimate([interview], budget=spec.budget, population=spec.population)
 
 
 def estimate(

@@ -194,7 +194,7 @@ class Ready:
         self._interview = evaluate.interview
         validate = self._objective("validation")
         first, budget = spec.runs[0], spec.candidates
-        populations = [starting_prompts(respondent, task.spec, task.target) for task in tasks.values()]
+        populations = [starting_prompts(respondent, task.start, task.target) for task in tasks.values()]
         population = joint_start(populations, self._shared)
         self.space = space_of(respondent, first, population)
         self.start = self.space.encode(population)

@@ -121,7 +121,7 @@ def _descend(task: Task, respondent: Respondent, how: Descent, watch: Callable[[
     if held is not None:
         judges.append(Objective(interview(respondent, held, spec), task.survey(held)))
     watch("choosing the search's own start")
-    population = starting_prompts(respondent, spec, task.target)
+    population = starting_prompts(respondent, task.start, task.target)
     first = population[int(np.argmin([one.loss for one in judges[0](population)]))]
     curve = []
     for step, prompt in descent(first, respondent.unit, [slope], how):

@@ -211,7 +211,7 @@ def _ready(
     task: Task, respondent: Respondent, second: Second, optimizer: Optimizer[Any], budget: int
 ) -> tuple[Search, Float[np.ndarray, "pop dim"]]:
     spec = task.spec
-    population = starting_prompts(respondent, spec, task.target)
+    population = starting_prompts(respondent, task.start, task.target)
     space = space_of(respondent, spec, population)
     start = space.encode(population)
     optimizer.init(start, spec.seed)  # a population that is too small is refused now

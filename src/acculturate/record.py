@@ -133,7 +133,7 @@ def _random_prompts(task: Task, respondent: Respondent, prompt: SoftPrompt) -> _
     The best has the lowest loss of the search, without an anchor, which is no distance; what is said is distances.
     """
     spec = task.spec
-    drawn = random_prompts(respondent, spec, task.target, sample_size(spec.budget))
+    drawn = random_prompts(respondent, task.start, task.target, sample_size(spec.budget))
     seen = searched(task, respondent, "train")(np.concatenate([drawn, prompt.vectors[None]]))
     judged = np.array([e.unanchored if np.isfinite(e.loss) else np.inf for e in seen[:-1]])
     if not np.isfinite(judged).any():

@@ -17,6 +17,7 @@ from acculturate.errors import UserError
 from acculturate.formats import ROLES, Format, parse_format
 from acculturate.legible import legible, shown
 from acculturate.loading import ModelChoice
+from acculturate.starts import StartKind
 
 # What each protocol asks where the user names no formats. The paper's: one format in one order. The balanced
 # one: many different presentations in both orders to train on, since variety is what carries over (docs/validity.md),
@@ -45,7 +46,7 @@ PROTOCOLS: dict[str, dict[str, tuple[str, ...]]] = {
 # every score while an answer has become all but impossible (docs/validity.md).
 MASS_PENALTY = 20.0
 
-STARTS = ("blank", "vocabulary", "text", "culture", "noise")
+STARTS = tuple(kind.value for kind in StartKind)
 
 POPULATION = 20
 MOST_TOKENS = 100_000

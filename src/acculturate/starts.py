@@ -3,25 +3,65 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from acculturate.culture import culture_texts
-from acculturate.datafile import user_path
 from acculturate.errors import UserError
 from acculturate.optimizers import generator
 from acculturate.prompts import SoftPrompt, check_fits, read_prompt
 from acculturate.respondent import Respondent
-from acculturate.spec import RunSpec
 from acculturate.targets import Target
 
 # Generations count from 0, so these streams are never one of a search's own.
 _START_STREAM = 2**32 - 1
 _RANDOM_STREAM = 2**32 - 2
 
-# Line breaks say nothing: a model answers after them as if they were not there, from where a search can lead it.
+# Newlines leave a model's answers almost unchanged, which makes them a neutral starting point.
 BLANK = "\n"
+
+
+class StartKind(StrEnum):
+    """What the first population is made of."""
+
+    BLANK = "blank"
+    VOCABULARY = "vocabulary"
+    TEXT = "text"
+    CULTURE = "culture"
+    NOISE = "noise"
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Describe the first population of a search.
+
+    Parameters
+    ----------
+    kind
+        Line breaks, random tokens, a text, windows of texts about the country, or Gaussian noise.
+    tokens, count
+        Virtual tokens of a prompt; prompts of the population.
+    seed
+        Decides everything that is random.
+    text
+        The text to start around, for ``StartKind.TEXT``.
+    spread
+        Length of the offsets around a text, in embedding standard deviations per coordinate.
+    earlier
+        A prompt that takes the place of the first member.
+    """
+
+    kind: StartKind
+    tokens: int
+    count: int
+    seed: int
+    text: str | None = None
+    spread: float = 1.0
+    earlier: SoftPrompt | None = None
 
 
 def vocabulary_rows(
@@ -69,53 +109,51 @@ def text_windows(
     return respondent.rows(np.array(members).ravel()).reshape(count, tokens, -1)
 
 
-def starting_prompts(respondent: Respondent, spec: RunSpec, target: Target) -> Float[np.ndarray, "pop tokens hidden"]:
-    """The first population that a spec asks for; a warm start takes the place of its first member."""
-    population = _drawn(respondent, spec, target, spec.population, generator(spec.seed, _START_STREAM))
-    earlier = earlier_prompt(spec)
-    if earlier is not None:
-        if warning := check_fits(earlier, respondent.identity, respondent.hidden):
+def starting_prompts(respondent: Respondent, start: Start, target: Target) -> Float[np.ndarray, "pop tokens hidden"]:
+    """Draw the first population of a search; an earlier prompt takes the place of its first member."""
+    population = _drawn(respondent, start, target, start.count, generator(start.seed, _START_STREAM))
+    if start.earlier is not None:
+        if warning := check_fits(start.earlier, respondent.identity, respondent.hidden):
             warnings.warn(warning, stacklevel=2)
-        population[0] = earlier.vectors
+        population[0] = start.earlier.vectors
     return population
 
 
-def earlier_prompt(spec: RunSpec) -> SoftPrompt | None:
-    """The prompt of the warm start, if any; raises ``UserError`` unless it has the run's slot and number of tokens."""
-    if spec.warm_start is None:
-        return None
-    earlier = read_prompt(user_path(spec.warm_start))
-    if len(earlier.vectors) != spec.tokens:
+def earlier_prompt(path: Path, slot: str, tokens: int) -> SoftPrompt:
+    """Read the prompt of a warm start; raises ``UserError`` unless it has the run's slot and number of tokens."""
+    earlier = read_prompt(path)
+    if len(earlier.vectors) != tokens:
         raise UserError(
-            f"The prompt to start from has {len(earlier.vectors)} tokens, but this run has {spec.tokens}; "
+            f"The prompt to start from has {len(earlier.vectors)} tokens, but this run has {tokens}; "
             f"use --tokens {len(earlier.vectors)}."
         )
-    if earlier.slot != spec.slot:
+    if earlier.slot != slot:
         raise UserError(
             f"The prompt to start from was found in the slot {earlier.slot}, where other tokens stand around it than "
-            f"in this run's {spec.slot}; use --slot {earlier.slot}, or start from something else."
+            f"in this run's {slot}; use --slot {earlier.slot}, or start from something else."
         )
     return earlier
 
 
 def random_prompts(
-    respondent: Respondent, spec: RunSpec, target: Target, count: int
+    respondent: Respondent, start: Start, target: Target, count: int
 ) -> Float[np.ndarray, "n tokens hidden"]:
-    """Prompts drawn as the first population is, from other random numbers, and none of them from an earlier run."""
+    """Draw prompts as the first population is drawn, from other random numbers, and none from an earlier run."""
     # One more than asked for: the first member around a text is the text itself, which is not random.
-    return _drawn(respondent, spec, target, count + 1, generator(spec.seed, _RANDOM_STREAM))[1:]
+    return _drawn(respondent, start, target, count + 1, generator(start.seed, _RANDOM_STREAM))[1:]
 
 
 def _drawn(
-    respondent: Respondent, spec: RunSpec, target: Target, count: int, rng: np.random.Generator
+    respondent: Respondent, start: Start, target: Target, count: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "n tokens hidden"]:
-    size = spec.tokens, count, rng
-    match spec.begins:
-        case "text" | "blank":  # only a start of text has one (spec)
-            return around_text(respondent, spec.text or BLANK, spec.tokens, count, rng=rng, spread=spec.first_spread)
-        case "noise":
+    size = start.tokens, count, rng
+    match start.kind:
+        case StartKind.TEXT | StartKind.BLANK:
+            text = start.text or BLANK
+            return around_text(respondent, text, start.tokens, count, rng=rng, spread=start.spread)
+        case StartKind.NOISE:
             return gaussian_noise(respondent, *size)
-        case "culture":
+        case StartKind.CULTURE:
             return text_windows(respondent, culture_texts(target), *size)
-        case _:
+        case StartKind.VOCABULARY:
             return vocabulary_rows(respondent, *size)

@@ -29,7 +29,7 @@ from acculturate.sampling import Sampling
 from acculturate.scoring import Response, Survey
 from acculturate.spaces import Full, Projection, Space
 from acculturate.spec import RunSpec
-from acculturate.starts import earlier_prompt
+from acculturate.starts import Start, StartKind, earlier_prompt
 from acculturate.targets import Target, find_target
 from acculturate.version import VERSION
 
@@ -55,6 +55,16 @@ class Task:
         return [
             role for role in ROLES for asked in [self.questionnaires[role]] if asked is not None for _ in asked.views
         ]
+
+    @cached_property
+    def start(self) -> Start:
+        """The first population; raises ``UserError`` where its warm start does not fit."""
+        spec = self.spec
+        path = None if spec.warm_start is None else user_path(spec.warm_start)
+        earlier = None if path is None else earlier_prompt(path, spec.slot, spec.tokens)
+        return Start(
+            StartKind(spec.begins), spec.tokens, spec.population, spec.seed, spec.text, spec.first_spread, earlier
+        )
 
     def survey(self, asked: Questionnaire) -> Survey:
         return survey_of(asked, self.target, constant=self.spec.constant, mas25=self.spec.mas25)
@@ -90,7 +100,7 @@ def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool =
     task = Task(spec, instrument, target, asked)
     if check_method:
         task.optimizer()
-    earlier_prompt(spec)
+    _ = task.start
     return task
 
 
