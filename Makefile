@@ -33,10 +33,11 @@ test: $(STAMP) ## Run the tests of every change
 	@command -v chromium > /dev/null || echo "make: chromium is not on PATH: the browser tests will be SKIPPED" >&2
 	$(BIN)/python -m pytest
 
-lint: $(STAMP) ## Check style, formatting and types
+lint: $(STAMP) ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports
 
 check-slow: $(STAMP) ## Run the real-model checks that take long
 	$(BIN)/python -m pytest -m slow

@@ -19,16 +19,16 @@ import numpy as np
 from scipy.optimize import differential_evolution
 from scipy.stats import mannwhitneyu
 
-from acculturate.optimizers.cma import CMAES, SepCMA
-from acculturate.optimizers.de import DE
-from acculturate.optimizers.jade import JADE
-from acculturate.optimizers.jso import JSO
-from acculturate.optimizers.lshade import LSHADE
-from acculturate.optimizers.openai_es import OpenAIES
-from acculturate.optimizers.pso import PSO
-from acculturate.optimizers.random_search import RandomSearch
-from acculturate.optimizers.shade import SHADE
-from acculturate.scoring import Evaluation, Response
+from acculturate.search.optimizers.cma import CMAES, SepCMA
+from acculturate.search.optimizers.de import DE
+from acculturate.search.optimizers.jade import JADE
+from acculturate.search.optimizers.jso import JSO
+from acculturate.search.optimizers.lshade import LSHADE
+from acculturate.search.optimizers.openai_es import OpenAIES
+from acculturate.search.optimizers.pso import PSO
+from acculturate.search.optimizers.random_search import RandomSearch
+from acculturate.search.optimizers.shade import SHADE
+from acculturate.survey.scoring import Evaluation, Response
 
 Function = Callable[[np.ndarray], np.ndarray]
 Solver = Callable[[Function, np.ndarray, int, int], float]

@@ -2,7 +2,7 @@
 
 Run: python benchmarks/generalisation.py --model FILE.gguf [--only NAME,NAME] [--results FILE] [--steps 60]
 
-The oracle (acculturate.oracle) stands in for the search: it finds low training losses in a fraction of the time, so
+The oracle (runs.oracle) stands in for the search: it finds low training losses in a fraction of the time, so
 that what differs between rows is the regime and not how far a search came. Steps go through the training formats in
 turns. Every finished row is appended to the results file as one JSON line, and a row that is there is skipped;
 `--table FILE` prints the table of a results file and computes nothing.
@@ -20,16 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from acculturate.formats import Questionnaire, parse_format, questionnaire
-from acculturate.gradient import Slope
-from acculturate.instruments import load_instrument
-from acculturate.loading import ModelChoice
-from acculturate.objective import survey_of
-from acculturate.oracle import Descent, descent
-from acculturate.respondent import Interview, Respondent
-from acculturate.scoring import Response
-from acculturate.starts import BLANK, text_rows, vocabulary_rows
-from acculturate.targets import find_target
+from acculturate.judge.gradient import Slope
+from acculturate.model.loading import ModelChoice
+from acculturate.model.respondent import Interview, Respondent
+from acculturate.runs.oracle import Descent, descent
+from acculturate.search.objective import survey_of
+from acculturate.search.starts import BLANK, text_rows, vocabulary_rows
+from acculturate.survey.formats import Questionnaire, parse_format, questionnaire
+from acculturate.survey.instruments import load_instrument
+from acculturate.survey.scoring import Response
+from acculturate.survey.targets import find_target
 
 ONE = ("letters/options-first/0/en",)
 TWO = (*ONE, "digits/question-first/1/en")

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from acculturate import alignment, multitask
-from acculturate.journal import RunDirectory
-from acculturate.multitask import MultitaskSpec, multitask_spec, prepare_all
-from acculturate.prompts import SoftPrompt
-from acculturate.respondent import Interview, Respondent
-from acculturate.search import Progress
-from acculturate.task import Task, interview
+from acculturate.files.run_directory import RunDirectory
+from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.soft_prompt import SoftPrompt
+from acculturate.runs import align as alignment
+from acculturate.runs import multitask
+from acculturate.runs.multitask import MultitaskSpec, multitask_spec, prepare_all
+from acculturate.runs.task import Task, interview
+from acculturate.search.loop import Progress
 
 ROLES = ("train", "heldout")
 Losses = dict[str, dict[str, float]]

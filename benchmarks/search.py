@@ -36,15 +36,15 @@ from typing import Any
 
 import numpy as np
 
-from acculturate.alignment import Ready
 from acculturate.errors import UserError
-from acculturate.journal import RunDirectory, plain
-from acculturate.methods import method_name
-from acculturate.objective import Objective
-from acculturate.respondent import Interview, Respondent
-from acculturate.search import Progress, Search
-from acculturate.spec import RunSpec, make_spec
-from acculturate.task import Task, prepare
+from acculturate.files.run_directory import RunDirectory, plain
+from acculturate.model.respondent import Interview, Respondent
+from acculturate.runs.align import Ready
+from acculturate.runs.spec import RunSpec, make_spec
+from acculturate.runs.task import Task, prepare
+from acculturate.search.loop import Progress, Search
+from acculturate.search.methods import method_name
+from acculturate.search.objective import Objective
 from acculturate.version import VERSION
 
 # What matters most first: the table is filled from the top.

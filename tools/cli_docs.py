@@ -16,13 +16,13 @@ from typing import Any
 
 from typer.models import ArgumentInfo, OptionInfo
 
-from acculturate import cli
-from acculturate.spec import RunSpec
+from acculturate.cli import main as cli
+from acculturate.runs.spec import RunSpec
 
 HEAD = """\
 # Command line
 
-<!-- Written by tools/cli_docs.py; change the help texts in src/acculturate/cli*.py instead. -->
+<!-- Written by tools/cli_docs.py; change the help texts in src/acculturate/cli/ instead. -->
 
 `acculturate VERB [OPTIONS]`. Results go to standard output, progress and warnings to standard error. Every verb but
 `version` takes `--format json`. `acculturate VERB --help` says the same as this page.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from acculturate.version import VERSION
 
 if TYPE_CHECKING:
-    from acculturate.measure import Asking
+    from acculturate.runs.score import Asking
 
 __version__ = VERSION
 __all__ = ["__version__", "align", "score"]
@@ -24,9 +24,9 @@ def align(*, out: str | Path, **settings: Any) -> dict[str, Any]:
     ``errors.UserError`` for every mistake in the settings.
     """
     # Imported here, so that `import acculturate` stays light.
-    from acculturate.alignment import align as run
-    from acculturate.report import write_report
-    from acculturate.spec import make_spec
+    from acculturate.report.run_page import write_report
+    from acculturate.runs.align import align as run
+    from acculturate.runs.spec import make_spec
 
     result = run(make_spec(settings, "the call of align"), Path(out))
     write_report(Path(out), result)
@@ -45,9 +45,9 @@ def score(
 
     ``prompt``: a run directory or a ``.safetensors`` file. ``asking``: formats and scoring (``measure.Asking``).
     """
-    from acculturate.instruments import load_instrument
-    from acculturate.loading import ModelChoice
-    from acculturate.measure import Asking, score_model
+    from acculturate.model.loading import ModelChoice
+    from acculturate.runs.score import Asking, score_model
+    from acculturate.survey.instruments import load_instrument
 
     choice = ModelChoice(model, dtype=dtype)
     path = None if prompt is None else Path(prompt)

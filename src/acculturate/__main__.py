@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
-from acculturate import interruption
+from acculturate.cli import interruption
 
 
 def main() -> None:
     """Run the command line; Ctrl-C is answered while its libraries are loaded too."""
     try:
         try:
-            from acculturate.cli import main as command_line
+            from acculturate.cli.main import main as command_line
 
             command_line()
         except KeyboardInterrupt:

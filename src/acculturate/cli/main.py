@@ -1,0 +1,262 @@
+"""The command line: ``acculturate VERB``."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from acculturate.cli import interruption
+from acculturate.cli import lists as cli_lists
+from acculturate.cli import measure as cli_measure
+from acculturate.cli import pareto as cli_front
+from acculturate.cli import steer as cli_steer
+from acculturate.cli.multitask import multitask
+from acculturate.cli.printing import Json, is_json, print_json
+from acculturate.cli.settings import (
+    Country,
+    Device,
+    Dtype,
+    Model,
+    Optimizer,
+    Options,
+    Out,
+    Protocol,
+    Seed,
+    Slot,
+    Start,
+    Targets,
+    Tokens,
+    WarmStart,
+    directory,
+    source,
+    spec_values,
+    warn_if_slow,
+)
+from acculturate.cli.terminal import Console, complain, discard_output, prepare_streams, say, warn_in_sentences
+from acculturate.errors import UserError
+
+app = typer.Typer(
+    name="acculturate",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Align a language model with a culture's survey values by searching for a soft prompt.",
+)
+instruments = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Instruments of your own.")
+
+# What typer raises for a mistake on the command line; its releases have it in different places.
+_Usage: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence and exit code 2; an interruption is 130."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        prepare_streams()
+        with warnings.catch_warnings():
+            warn_in_sentences()
+            code = _exit_code()
+        if code == interruption.EXIT:
+            interruption.stop()
+        sys.exit(code)
+    except KeyboardInterrupt:
+        interruption.stop()
+
+
+def _exit_code() -> int:
+    try:
+        code = app(prog_name="acculturate", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
+    except UserError as error:
+        complain(str(error))
+    except _Usage as error:
+        _show_usage(error)
+    except BrokenPipeError:
+        discard_output()
+        return 0
+    except OSError as error:
+        where = f" '{error.filename}'" if error.filename else ""
+        complain(str(UserError(f"The system refused{where}: {error.strerror or error}; what is on disk is whole.")))
+        discard_output()
+    except MemoryError:
+        complain("There is not enough memory for this; ask for less of it, or use a larger machine.")
+    return 2
+
+
+def _show_usage(error: Any) -> None:
+    """A mistake on the command line as one sentence; the library's own words for numbers are a programmer's."""
+    said = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        sys.stderr.write(f"{said}\n")
+        return
+    said = re.sub(r"Input should be a valid integer\b.*", "expected a whole number", said)
+    said = re.sub(r"Input should be a valid number\b.*", "expected a number", said)
+    verb = error.ctx.command_path if error.ctx is not None else "acculturate"
+    complain(str(UserError(f"{said.rstrip('.')}; see: {verb} --help.")))
+
+
+@app.command()
+def align(
+    country: Country = "",
+    out: Out = None,
+    model: Model = None,
+    targets: Targets = None,
+    protocol: Protocol = None,
+    slot: Slot = None,
+    tokens: Tokens = None,
+    optimizer: Optimizer = None,
+    budget: Annotated[int | None, typer.Option(help="Candidate evaluations to spend.")] = None,
+    population: Annotated[
+        int | None, typer.Option(help="Candidates to begin with, and per generation of a population method.")
+    ] = None,
+    seed: Seed = None,
+    start: Start = None,
+    text: Annotated[str | None, typer.Option(help="The text for --start text.")] = None,
+    spread: Annotated[
+        float | None,
+        typer.Option(
+            help="Spread of the first population around the text or line breaks, in embedding standard deviations."
+        ),
+    ] = None,
+    warm_start: WarmStart = None,
+    space: Annotated[str | None, typer.Option(help="Search all coordinates ('full') or a random 'projection'.")] = None,
+    projection_dim: Annotated[int | None, typer.Option(help="Dimensions of --space projection.")] = None,
+    anchor: Annotated[
+        float | None, typer.Option(help="Points of loss per nat of distance from the untuned answers.")
+    ] = None,
+    mass_penalty: Annotated[
+        float | None, typer.Option(help="Points of loss per nat of answer mass lost; paper protocol 0, else 20.")
+    ] = None,
+    train_formats: Annotated[
+        str | None, typer.Option(help="Formats to train on, comma-separated: labels/layout/variant/language.")
+    ] = None,
+    validation_formats: Annotated[
+        str | None, typer.Option(help="Formats that help choose the winner; '' for none.")
+    ] = None,
+    heldout_formats: Annotated[str | None, typer.Option(help="Formats the result is judged on; '' for none.")] = None,
+    heldout_languages: Annotated[
+        str | None, typer.Option(help="Languages to be judged in too, like ar,zh: one held-out format each.")
+    ] = None,
+    heldout_items: Annotated[
+        str | None, typer.Option(help="Items that the search does not ask, like m04,m12; does the prompt move them?")
+    ] = None,
+    sampled: Annotated[
+        bool | None, typer.Option("--sampled", help="At the end also ask by generated text, as the paper does.")
+    ] = None,
+    instrument: Annotated[
+        str | None, typer.Option(help="Instrument id or file (acculturate list instruments).")
+    ] = None,
+    wording: Annotated[
+        str | None, typer.Option(help="Your own text of the questionnaire, in any language (TOML or YAML).")
+    ] = None,
+    constant: Annotated[float | None, typer.Option(help="Constant added to every dimension, in points.")] = None,
+    mas25: Annotated[bool | None, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = None,
+    dtype: Dtype = None,
+    device: Device = None,
+    quantize: Annotated[
+        str | None, typer.Option(help="none, 8bit or 4bit loading (needs acculturate[quantized]).")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Revision of a Hugging Face model.")] = None,
+    trust_remote_code: Annotated[
+        bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(help="Candidates per forward pass.")] = None,
+    option: Options = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML or YAML file with any of these settings; flags win over it.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the run would cost, and stop.")] = False,
+    output: Json = "text",
+) -> None:
+    """Search for a soft prompt that brings the model's survey scores to a country's.
+
+    Example: acculturate align --model embedded --country SAU --targets country-tool-estimate --out runs/sau
+
+    The directory holds the prompt, every evaluation, the result against honest baselines and a report. The same
+    command goes on where an interrupted run stopped.
+    """
+    given = {
+        key: value for key, value in locals().items() if key not in ("out", "option", "config", "dry_run", "output")
+    }
+    values = spec_values(given, option or [], config)
+    as_json = is_json(output)
+    from acculturate.runs.align import align as run
+    from acculturate.runs.spec import make_spec
+
+    spec = make_spec(values, source(config))
+    if dry_run:
+        _dry_run(spec, as_json)
+        return
+    folder = directory(out)
+    warn_if_slow(spec.dtype, spec.device)
+    from acculturate.cli.progress import watching
+    from acculturate.report.run_page import write_report
+
+    with watching(spec.budget) as watch:
+        result = run(spec, folder, watch)
+        page = write_report(folder, result)
+    if as_json:
+        print_json(result)
+    else:
+        _show_result(result, page)
+
+
+def _dry_run(spec: Any, as_json: bool) -> None:
+    from acculturate.runs.dry_run import dry_run
+
+    estimate = dry_run(spec)
+    if as_json:
+        print_json(estimate.to_json())
+    else:
+        say(estimate.text())
+
+
+def _show_result(result: dict[str, Any], page: Path) -> None:
+    from acculturate.judge.verdict import plain_tables
+
+    console = Console()
+    search = result["search"]
+    console.print(
+        f"{result['model']['model']} towards {result['target']['country']} ({result['target']['target_set']}), "
+        f"{search['evaluations']} evaluations with {search['optimizer']}; distances in points, mean over formats.\n",
+    )
+    for header, *lines in plain_tables(result):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for i, name in enumerate(header):
+            table.add_column(Text(name), justify="left" if i == 0 else "right")
+        for line in lines:
+            table.add_row(*map(Text, line))
+        console.print(table)
+        console.print()
+    for sentence in (result["verdict"]["headline"], *result["verdict"]["sentences"]):
+        console.print(sentence)
+    console.print(f"Report: {page}", soft_wrap=True)
+
+
+for verb in (
+    multitask,
+    cli_steer.steer,
+    cli_front.pareto,
+    cli_front.pick,
+    cli_measure.score,
+    cli_measure.audit,
+    cli_measure.compare,
+    cli_measure.oracle,
+    cli_measure.bench,
+):
+    app.command()(verb)
+app.add_typer(cli_lists.lists, name="list")
+instruments.command()(cli_measure.fit)
+app.add_typer(instruments, name="instrument")
+for verb in (cli_lists.doctor, cli_lists.version):
+    app.command()(verb)

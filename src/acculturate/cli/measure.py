@@ -1,0 +1,304 @@
+"""The verbs that measure: ``score``, ``audit``, ``compare``, ``oracle``, ``bench`` and ``fit``."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from acculturate.cli.printing import Json, is_json, print_json
+from acculturate.cli.settings import check_range, warn_if_slow
+from acculturate.cli.terminal import Console, say
+from acculturate.errors import UserError
+
+Answers = Annotated[
+    str,
+    typer.Option(
+        help="'probabilities' of the labels, 'sampled': text is generated and read, or 'cloze': likelihood of "
+        "the options' words."
+    ),
+]
+
+
+def score(
+    model: Annotated[str | None, typer.Option(help="Put the questionnaire to this model.")] = None,
+    prompt: Annotated[
+        Path | None, typer.Option(help="Soft prompt: a run directory, a .safetensors file or a PEFT adapter.")
+    ] = None,
+    item_means: Annotated[
+        Path | None, typer.Option(help="Score means from elsewhere: a CSV with the columns item,mean.")
+    ] = None,
+    instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
+    wording: Annotated[Path | None, typer.Option(help="Your own text of the questionnaire (TOML or YAML).")] = None,
+    formats: Annotated[str, typer.Option(help="Formats to ask, comma-separated.")] = "letters/options-first/0/en",
+    unbalanced: Annotated[bool, typer.Option("--unbalanced", help="Ask in the given option order only.")] = False,
+    country: Annotated[str | None, typer.Option(help="Also print the distance to this country.")] = None,
+    targets: Annotated[str, typer.Option(help="Target set for --country.")] = "hofstede-2015",
+    system: Annotated[str | None, typer.Option(help="A system message for the model.")] = None,
+    answers: Answers = "probabilities",
+    mas25: Annotated[bool, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = False,
+    constant: Annotated[float, typer.Option(help="Constant added to every dimension, in points.")] = 50.0,
+    dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+    ] = False,
+    output: Json = "text",
+) -> None:
+    """Dimension scores of a model, with or without a soft prompt, or of item means from elsewhere.
+
+    Examples: acculturate score --model embedded --prompt runs/sau
+              acculturate score --item-means people.csv --constant 0
+    """
+    as_json = is_json(output)
+    check_range("--constant", constant, -1000, 1000)
+    if (model is None) == (item_means is None):
+        raise UserError("Give either --model, to ask a model, or --item-means, to score means from a file.")
+    if item_means is not None:
+        _refuse_asking(locals())
+    from acculturate.survey.instruments import load_instrument
+
+    chosen, target = load_instrument(instrument, wording=wording), None
+    if country is not None:
+        from acculturate.survey.targets import find_target
+
+        target = find_target(country, targets, chosen.dimension_ids)
+        target.vector(chosen.dimension_ids)
+    if item_means is not None:
+        from acculturate.runs.score import score_means_file
+
+        record = score_means_file(chosen, item_means, constant=constant, mas25=mas25)
+    else:
+        from acculturate.model.loading import ModelChoice
+        from acculturate.runs.score import Asking, score_model
+
+        assert model is not None
+        choice = ModelChoice(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+        presentations = tuple(part.strip() for part in formats.split(",") if part.strip())
+        asking = Asking(presentations, not unbalanced, constant, mas25, system, answers)
+        warn_if_slow(dtype, device)
+        record = score_model(chosen, choice, asking, prompt=prompt)
+    if target is not None:
+        from acculturate.runs.score import with_distance
+
+        record = with_distance(record, target)
+    if as_json:
+        print_json(record)
+    else:
+        _show_scores(record)
+
+
+_ASKING = ("prompt", "wording", "formats", "unbalanced", "system", "answers", "dtype", "device", "trust_remote_code")
+
+
+def _refuse_asking(given: Mapping[str, object]) -> None:
+    """Refuse flags of ``score`` on how a model is asked, where none is asked; one at its default says nothing."""
+    for name in _ASKING:
+        if given[name] != inspect.signature(score).parameters[name].default:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(
+                f"{flag} is about how a model is asked, and item means come from a file; leave {flag} out, or give "
+                "--model instead of --item-means."
+            )
+
+
+def _show_scores(record: dict[str, Any]) -> None:
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("dimension")
+    table.add_column("score", justify="right")
+    for dimension, value in record["scores"].items():
+        table.add_row(dimension.upper(), "missing" if value is None else f"{value:.1f}")
+    console.print(table)
+    if record.get("answer_mass") is not None:
+        meant = {
+            "probabilities": "share of the next token's probability that is an option",
+            "sampled": "share of the replies that could be read",
+            "cloze": "probability that a reply begins with an option's words",
+        }
+        console.print(f"Answer mass {record['answer_mass']:.3f} ({meant[record['answers']]})")
+    if "distance" in record:
+        gap = record["distance"]
+        console.print(
+            f"Distance to {gap['country']}: {gap['l1']:.1f} points (L1), {gap['mae']:.1f} per dimension",
+        )
+    for note in record.get("notes", []):
+        console.print(note)
+
+
+def audit(
+    model: Annotated[str, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")],
+    instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
+    short: Annotated[bool, typer.Option("--short", help="Fewer formats, as align runs it first.")] = False,
+    personas: Annotated[bool, typer.Option(help="Also ask as people from several countries.")] = True,
+    answers: Answers = "probabilities",
+    dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    output: Json = "text",
+) -> None:
+    """Find out whether a model reads the options of a questionnaire at all, before anything is tuned.
+
+    A model that answers by position gives other answers when the options stand in the other order; its scores mean
+    nothing, and tuning would tune noise. Example: acculturate audit --model embedded
+    """
+    as_json = is_json(output)
+    from acculturate.model.loading import ModelChoice
+    from acculturate.model.respondent import Respondent
+    from acculturate.runs.score import audit_model, checked_answers
+    from acculturate.survey.instruments import load_instrument
+
+    chosen = load_instrument(instrument)
+    checked_answers(answers)
+    warn_if_slow(dtype, device)
+    respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
+    found = audit_model(respondent, chosen, answers, personas=personas, short=short)
+    if as_json:
+        print_json(found.to_json())
+        return
+    console = Console()
+    console.print(f"{model}: {found.verdict}\n")
+    for sentence in found.sentences:
+        console.print(f"  {sentence}")
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories of different countries.")],
+    targets: Annotated[str | None, typer.Option(help="Also rank among all countries of this set.")] = None,
+    output: Json = "text",
+) -> None:
+    """Is the prompt for country A nearest to A's scores, and does it rank countries as published?
+
+    Example: acculturate compare runs/usa runs/sau runs/chn
+    """
+    as_json = is_json(output)
+    from acculturate.judge.compare import compare as examine
+    from acculturate.runs.finished import RESULT, Compared, read_record
+    from acculturate.survey.targets import load_target_set
+
+    results = [read_record(run / RESULT if run.is_dir() else run, Compared) for run in runs]
+    chosen = load_target_set(targets) if targets is not None else None
+    found = examine(results, chosen, names=[str(run) for run in runs])
+    if as_json:
+        print_json(found.to_json())
+    else:
+        say(found.to_markdown())
+
+
+def oracle(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished run.")],
+    steps: Annotated[int, typer.Option(help="Gradient steps.")] = 60,
+    rate: Annotated[float, typer.Option(help="First step per coordinate, in embedding standard deviations.")] = 0.3,
+    output: Json = "text",
+) -> None:
+    """How far from the optimum did a search stop? Gradient descent on its loss, for comparison only.
+
+    It starts where the search started and is judged on the same held-out formats; its prompt is not kept. Example:
+    acculturate oracle runs/usa
+    """
+    as_json = is_json(output)
+    from acculturate.runs.oracle import Descent, compare_with_oracle
+
+    err = Console(stderr=True)
+    found = compare_with_oracle(run, Descent(steps=steps, rate=rate), err.print)
+    if as_json:
+        print_json(found.to_json())
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "trained", "held out"):
+        table.add_column(name, justify="left" if not name else "right")
+    search = f"{found.optimizer}, {found.evaluations} evaluations"
+    rows = [("Untuned model", *found.untuned), (f"Search ({search})", *found.tuned)]
+    rows += [(f"Oracle after {point.step} steps", point.train, point.heldout) for point in found.curve]
+    for label, *losses in rows:
+        table.add_row(label, *("–" if loss is None else f"{loss:.1f}" for loss in losses))
+    Console().print(table)
+
+
+def bench(
+    model: Annotated[
+        str, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")
+    ] = "embedded",
+    shape: Annotated[
+        str | None, typer.Option(help="Random weights of a known shape instead of a model: llama-8b, tiny.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(help="Virtual tokens of the soft prompt.")] = 8,
+    repeats: Annotated[int, typer.Option(help="Rounds through all methods; medians are shown.")] = 3,
+    populations: Annotated[
+        list[int] | None, typer.Option("--population", help="Also time so many candidates at once; repeat for more.")
+    ] = None,
+    clock: Annotated[str, typer.Option(help="wall, or cpu for processor seconds on a busy machine.")] = "wall",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    output: Json = "text",
+) -> None:
+    """Time one candidate on this machine: this engine, the usual ways, and the floor of the matrix products."""
+    as_json = is_json(output)
+    check_range("--tokens", tokens, 1, 512)
+    check_range("--repeats", repeats, 1, 1000)
+    for population in populations or ():
+        check_range("--population", population, 1, 10_000)
+    from acculturate.model.loading import ModelChoice
+    from acculturate.performance.bench import BenchPlan, format_table, run_bench
+
+    plan = BenchPlan(n_tokens=tokens, repeats=repeats, clock=clock, populations=tuple(populations or ()), shape=shape)
+    err = Console(stderr=True)
+    table = run_bench(ModelChoice(model, device=device), plan, err.print)
+    if as_json:
+        print_json(table.to_json())
+    else:
+        say(format_table(table))
+
+
+def fit(
+    respondents: Annotated[Path, typer.Argument(help="CSV of people's answers: a row a person, a column an item.")],
+    out: Annotated[Path, typer.Option(help="Instrument file to write (TOML).")],
+    items: Annotated[
+        Path | None, typer.Option(help="CSV with the columns item,text: which items, and their wording.")
+    ] = None,
+    missing: Annotated[
+        str | None,
+        typer.Option(
+            help="Codes that stand for no answer, comma-separated, like 9,-1,99 or DK; none if there are none."
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="Lowest and highest answer of every item, like 1-7; by default what is observed.")
+    ] = None,
+    factors: Annotated[
+        int | None, typer.Option(help="Number of factors; by default parallel analysis decides.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the instrument.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the parallel analysis.")] = 0,
+    output: Json = "text",
+) -> None:
+    """Build an instrument from respondent-level data by factor analysis, with its diagnostics.
+
+    Example: acculturate instrument fit people.csv --items items.csv --out values.toml
+    """
+    as_json = is_json(output)
+    check_range("--seed", seed, 0, 2**63 - 1)
+    from acculturate.survey.fitting import fit_instrument
+
+    if out.exists():
+        raise UserError(f"'{out}' exists already; choose another file with --out.")
+    codes = [code.strip() for code in (missing or "").split(",") if code.strip()]
+    ends = None if scale is None else _scale(scale)
+    fitted = fit_instrument(respondents, items=items, scale=ends, missing=codes, factors=factors, name=name, seed=seed)
+    fitted.write(out)
+    if as_json:
+        print_json(fitted.diagnostics.to_json())
+    else:
+        sys.stdout.write("\n".join(fitted.diagnostics.notes) + f"\nInstrument: {out}\n")
+
+
+def _scale(text: str) -> tuple[int, int]:
+    """Lowest and highest answer out of ``1-7`` or ``-2-2``."""
+    ends = re.fullmatch(r"\s*(-?\d{1,9})\s*-\s*(-?\d{1,9})\s*", text, re.ASCII)
+    if ends is None or int(ends[1]) >= int(ends[2]):
+        raise UserError(f"--scale '{text[:40]}' is not of the form LOWEST-HIGHEST, like 1-7.")
+    return int(ends[1]), int(ends[2])

@@ -1,0 +1,103 @@
+"""The verb ``multitask``: one search for several countries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from acculturate.cli.printing import Json, is_json, print_json
+from acculturate.cli.settings import (
+    Model,
+    Optimizer,
+    Options,
+    Out,
+    Protocol,
+    Seed,
+    Targets,
+    directory,
+    source,
+    spec_values,
+    warn_if_slow,
+)
+from acculturate.cli.terminal import Console
+
+
+def multitask(
+    country: Annotated[
+        list[str] | None, typer.Option(help="Whose scores to reach; once for each of two or more countries.")
+    ] = None,
+    out: Out = None,
+    shared_tokens: Annotated[
+        int | None, typer.Option(help="Virtual tokens that all countries share, before their own (2 if not given).")
+    ] = None,
+    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of each country's own.")] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(help="Evaluations of one country's questionnaire; a joint candidate costs one for each country."),
+    ] = None,
+    model: Model = None,
+    targets: Targets = None,
+    protocol: Protocol = None,
+    optimizer: Optimizer = None,
+    population: Annotated[int | None, typer.Option(help="Joint candidates to begin with.")] = None,
+    seed: Seed = None,
+    option: Options = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML or YAML file with these and any other settings of align; flags win.")
+    ] = None,
+    output: Json = "text",
+) -> None:
+    """Search for soft prompts of several countries at once that share their first tokens.
+
+    Example: acculturate multitask --country USA --country CHN --country IND --budget 900 --out runs/many
+
+    Each country gets a directory under --out with its prompt, result and report, as score and compare take them.
+    The mean of the countries' losses is minimised, and a budget of 900 is 300 joint candidates for three countries.
+    """
+    given = {key: value for key, value in locals().items() if key not in ("out", "option", "config", "output")}
+    values = spec_values(given, option or [], config)
+    as_json = is_json(output)
+    from acculturate.runs.multitask import multitask as run
+    from acculturate.runs.multitask import multitask_spec
+
+    spec = multitask_spec(values, source(config))
+    folder = directory(out)
+    warn_if_slow(spec.settings.dtype, spec.settings.device)
+    from acculturate.cli.progress import watching
+    from acculturate.report.run_page import write_report
+    from acculturate.runs.finished import RESULT, Result, read_record
+
+    with watching(spec.candidates * len(spec.countries)) as watch:
+        record = run(spec, folder, watch)
+        for one in record["countries"]:
+            write_report(folder / one["code"], read_record(folder / one["code"] / RESULT, Result))
+    if as_json:
+        print_json(record)
+    else:
+        _show(record, folder)
+
+
+def _show(record: Mapping[str, Any], out: Path) -> None:
+    console = Console()
+    spec = record["spec"]
+    console.print(
+        f"{record['model']['model']}, {spec['shared_tokens']} shared tokens and {spec['tokens']} of each country's "
+        f"own, {record['evaluations']} evaluations; distances in points, mean over formats.\n"
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", "trained", "untuned", "held out", "untuned", "verdict"):
+        table.add_column(name, justify="left" if name in ("", "verdict") else "right")
+    for one in (*record["countries"], {"code": "mean", "verdict": "", **record["mean"]}):
+        cells = [_number(one[role], key) for role in ("train", "heldout") for key in ("tuned", "naive")]
+        table.add_row(one["code"], *cells, one["verdict"])
+    console.print(table)
+    console.print(f"\nPrompts, results and reports: {out}/", ", ".join(one["code"] for one in record["countries"]))
+
+
+def _number(losses: Mapping[str, float | None] | None, key: str) -> str:
+    value = None if losses is None else losses[key]
+    return "–" if value is None else f"{value:.1f}"

@@ -1,0 +1,151 @@
+"""The verbs for alignment against a second objective: ``pareto`` and ``pick``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from acculturate.cli.printing import Json, is_json, print_json
+from acculturate.cli.settings import (
+    Country,
+    Device,
+    Dtype,
+    Model,
+    Out,
+    Protocol,
+    Seed,
+    Slot,
+    Start,
+    Targets,
+    Tokens,
+    WarmStart,
+    directory,
+    source,
+    spec_values,
+    warn_if_slow,
+)
+from acculturate.cli.terminal import Console
+
+SHOWN = 20
+"""Points of a front that a terminal shows; the page has all."""
+
+
+def pareto(
+    country: Country = "",
+    against: Annotated[
+        str,
+        typer.Option(help="Second objective: 'untuned' (stay near its answers) or a CSV of questions to get right."),
+    ] = "untuned",
+    out: Out = None,
+    model: Model = None,
+    targets: Targets = None,
+    protocol: Protocol = None,
+    slot: Slot = None,
+    tokens: Tokens = None,
+    budget: Annotated[int | None, typer.Option(help="Candidate evaluations; only whole generations are run.")] = None,
+    population: Annotated[int | None, typer.Option(help="Candidates per generation, at least 4.")] = None,
+    seed: Seed = None,
+    start: Start = None,
+    warm_start: WarmStart = None,
+    dtype: Dtype = None,
+    device: Device = None,
+    option: Annotated[list[str] | None, typer.Option(help="F, CR or archive as NAME=VALUE; repeat for more.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML or YAML file with any setting of align; flags win over it.")
+    ] = None,
+    output: Json = "text",
+) -> None:
+    """Search for the front between closeness to a country's scores and a second objective.
+
+    Example: acculturate pareto --model embedded --country SAU --targets country-tool-estimate --out runs/front
+
+    A CSV of questions has the columns question, answer, option_1, option_2 and so on, the answer being the right
+    option's text or its letter. The directory gets the front, its prompts and a page; then pick takes a point.
+    """
+    values = {k: v for k, v in locals().items() if k not in ("against", "out", "option", "config", "output")}
+    values = spec_values(values, option or [], config)
+    as_json = is_json(output)
+    from acculturate.runs.spec import make_spec
+
+    spec = make_spec(values, source(config))
+    folder = directory(out)
+    warn_if_slow(spec.dtype, spec.device)
+    from acculturate.cli.progress import watching
+    from acculturate.report.front_page import write_front_page
+    from acculturate.runs.pareto import pareto as run
+
+    with watching(spec.budget) as watch:
+        front = run(spec, against, folder, watch)
+        page = write_front_page(folder, front)
+    if as_json:
+        print_json(front)
+    else:
+        _show_front(front, folder, page)
+
+
+def pick(
+    run: Annotated[Path, typer.Argument(help="Directory of a finished acculturate pareto.")],
+    out: Annotated[Path, typer.Option(help="Directory for the prompt and its figures.")],
+    point: Annotated[int | None, typer.Option(help="Number of the point, as the front's page shows it.")] = None,
+    survey_below: Annotated[
+        float | None,
+        typer.Option(help="Instead: the least second objective among the points with a smaller loss than this."),
+    ] = None,
+    output: Json = "text",
+) -> None:
+    """Take one point of a front as a prompt of its own.
+
+    Examples: acculturate pick runs/front --point 7 --out runs/picked
+              acculturate pick runs/front --survey-below 40 --out runs/picked
+    """
+    as_json = is_json(output)
+    from acculturate.runs.front import pick as choose
+
+    record = choose(run, out, point=point, survey_below=survey_below)
+    if as_json:
+        print_json(record)
+        return
+    console = Console()
+    console.print(f"Point {record['point']} of {record['of']} towards {record['target']['country']}:\n", soft_wrap=True)
+    console.print(_table(record["second"], record["references"], [record]))
+    console.print(f"\nUse it: acculturate score --model {record['model']['model']} --prompt {out}", soft_wrap=True)
+
+
+def _show_front(front: dict[str, Any], out: Path, page: Path) -> None:
+    console = Console()
+    search, points = front["search"], front["points"]
+    console.print(
+        f"{front['model']['model']} towards {front['target']['country']} ({front['target']['target_set']}), "
+        f"{search['evaluations']} evaluations; {len(points)} points. Distances in points; second objective: "
+        f"{front['second']['about']}.\n"
+    )
+    step = max(1, -(-len(points) // SHOWN))
+    console.print(_table(front["second"], front["references"], points[::step]))
+    if step > 1:
+        console.print(f"Every {step}th point is shown; the page has all.")
+    if warning := front["audit"].get("warning"):
+        console.print(f"\n{warning}")
+    console.print(f"\nPage: {page}", soft_wrap=True)
+    console.print(f"Take a point: acculturate pick {out} --point N --out DIRECTORY", soft_wrap=True)
+
+
+def _table(second: dict[str, Any], references: list[dict[str, Any]], points: list[dict[str, Any]]) -> Table:
+    """Both objectives on the trained and the held-out formats."""
+    name = "departure" if second["id"] == "untuned" else "wrong"
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("", "trained", name, "held out", name, "mass"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for row in (*references, *points):
+        cells = [row.get("label") or f"Point {row['point']}"]
+        for role in ("train", "heldout"):
+            figures = row[role] or {}
+            for key, digits in (("survey", 1), ("second", 3)):
+                value = figures.get(key)
+                cells.append("–" if value is None else f"{value:.{digits}f}")
+        mass = None if row.get("id") == "flat" else row["train"]["mass"]
+        cells.append("–" if mass is None else f"{mass:.2f}")
+        table.add_row(*cells)
+    return table

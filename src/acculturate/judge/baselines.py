@@ -1,0 +1,160 @@
+"""What a tuned prompt has to beat: flat answers, the untuned model, personas, and in-context answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from acculturate.errors import UserError
+from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.survey.formats import Questionnaire
+from acculturate.survey.instruments import Instrument
+from acculturate.survey.scoring import Response, Survey
+from acculturate.survey.targets import Target
+
+# Ten ways to name a respondent, as in Tao et al. 2024 (doi:10.1093/pnasnexus/pgae346), in words of our own.
+DESCRIPTORS = (
+    "an average person",
+    "a typical person",
+    "an ordinary person",
+    "an average citizen",
+    "a typical citizen",
+    "an ordinary citizen",
+    "an average adult",
+    "a typical adult",
+    "an ordinary adult",
+    "someone who grew up and lives",
+)
+DEMONSTRATIONS = 3
+
+
+def persona(country: str, descriptor: str) -> Context:
+    """The system message that asks the model to answer as someone from a country."""
+    place = "in" if descriptor.endswith("lives") else "from"
+    return Context(system=f"Act like {descriptor} {place} {country}, and answer survey questions as that person would.")
+
+
+def target_answers(
+    instrument: Instrument,
+    weights: Float[np.ndarray, "dims items"],
+    constants: Float[np.ndarray, " dims"],
+    target: Target,
+) -> Float[np.ndarray, " items"]:
+    """Item means that give the target's scores and stay nearest to the middle of every scale.
+
+    Published scores say nothing about single items; this is the least-norm solution of the scoring equations,
+    cut to the scales' ranges. It serves as material for demonstrations only.
+    """
+    values = instrument.values()
+    there = instrument.option_mask()
+    low = np.where(there, values, np.inf).min(axis=1)
+    high = np.where(there, values, -np.inf).max(axis=1)
+    middle = (low + high) / 2
+    wanted = target.vector(instrument.dimension_ids)
+    known = ~np.isnan(wanted)
+    gap = wanted[known] - (weights[known] @ middle + constants[known])
+    return np.clip(middle + np.linalg.pinv(weights[known]) @ gap, low, high)
+
+
+def in_context(instrument: Instrument, answers: Float[np.ndarray, " items"]) -> Context:
+    """Answers to *other* questions as demonstrations; the probed item is never among them."""
+    values, there = instrument.values(), instrument.option_mask()
+    nearest = np.where(there, np.abs(values - answers[:, None]), np.inf).argmin(axis=1)
+    ids = instrument.item_ids
+    # A stride through the items mixes groups and scales; neighbours would all show the same kind of question.
+    stride = next(s for s in range(max(2, len(ids) // DEMONSTRATIONS), 2 * len(ids) + 1) if np.gcd(s, len(ids)) == 1)
+    shown: dict[str, tuple[tuple[str, int], ...]] = {}
+    for i, item in enumerate(ids):
+        others = [(i + k * stride) % len(ids) for k in range(1, min(DEMONSTRATIONS, len(ids) - 1) + 1)]
+        shown[item] = tuple((ids[j], int(nearest[j])) for j in others)
+    return Context(demonstrations=shown)
+
+
+def flat_response(asked: Questionnaire) -> Response:
+    """Equal probability for every option: the middle of every scale, whatever is asked."""
+    there = asked.instrument.option_mask()
+    with np.errstate(divide="ignore"):
+        logprobs = np.log(there / there.sum(axis=1, keepdims=True))
+    shape = (len(asked.formats), *logprobs.shape)
+    return Response(np.broadcast_to(logprobs, shape).copy(), np.ones(shape[:2]))
+
+
+def averaged(responses: list[Response]) -> Response:
+    """The mean of several responses' option probabilities."""
+    with np.errstate(divide="ignore"):
+        logprobs = np.log(np.mean([np.exp(r.logprobs) for r in responses], axis=0))
+    return Response(logprobs, np.mean([r.mass for r in responses], axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A baseline's answers, with what to say of them."""
+
+    ident: str
+    label: str
+    response: Response
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A baseline that this model cannot be asked for, and the reason, which goes on from "because"."""
+
+    id: str
+    label: str
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.label}: left out, because {self.why}."
+
+
+def baseline_responses(
+    respondent: Respondent,
+    asked: Questionnaire,
+    survey: Survey,
+    target: Target,
+    watch: Callable[[str], None] = lambda stage: None,
+) -> tuple[list[Asked], list[LeftOut]]:
+    """Every baseline in the order of the table, and those that cannot be asked: too long for the model, for one.
+
+    ``watch`` is told who is asked next: on a CPU the personas can take longer than a short search.
+    """
+
+    def ask(who: str, context: Context) -> Response:
+        watch(who)
+        return Interview(respondent, asked, context=context).ask()
+
+    found = [
+        Asked("flat", "Flat answers", flat_response(asked), "The middle of every scale, without any model."),
+        Asked("naive", "Untuned model", ask("the untuned model", Context())),
+    ]
+    left: list[LeftOut] = []
+    country, persona_label = target.country, "Persona"
+    if respondent.chat.takes_system_message:
+        note = f"Asked to act like someone from {country}; answers averaged over {len(DESCRIPTORS)} descriptions."
+        contexts = [persona(country, descriptor) for descriptor in DESCRIPTORS]
+        try:
+            people = [ask(f"personas, {n} of {len(contexts)}", one) for n, one in enumerate(contexts, start=1)]
+            found.append(Asked("persona", persona_label, averaged(people), note))
+        except UserError as error:
+            left.append(LeftOut("persona", persona_label, _reason(error)))
+    else:
+        left.append(LeftOut("persona", persona_label, "the model's chat template takes no system message"))
+    answers = target_answers(asked.instrument, survey.weights, survey.constants, target)
+    note = f"Shown {DEMONSTRATIONS} answers to other questions that fit the target, never the probed item."
+    try:
+        shown = ask("in-context answers", in_context(asked.instrument, answers))
+        found.append(Asked("in-context", "In-context answers", shown, note))
+    except UserError as error:
+        left.append(LeftOut("in-context", "In-context answers", _reason(error)))
+    return found, left
+
+
+def _reason(error: UserError) -> str:
+    """A complaint as the end of a sentence."""
+    text = str(error).removesuffix(".")
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

@@ -1,0 +1,328 @@
+"""Several runs side by side: is the prompt tuned for one country nearest to that country?
+
+A prompt that lowers its loss by moving everything the same way is near every country at once. The confusion
+matrix shows it, and Kendall's tau with the share of mis-ranked countries per dimension says whether countries
+stand in their published order (after Hofstede's CAT, Masoud et al. 2024, arXiv:2309.12342).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from acculturate.errors import UserError
+from acculturate.survey.targets import TargetSet
+from acculturate.survey.validity import kendall_tau, misranked_share
+
+ROLES = ("train", "heldout")
+
+
+@dataclass(frozen=True)
+class Placing:
+    """Where one run's scores land.
+
+    ``distances``: mean absolute error per dimension, in points, to each compared country. ``rank``: of the
+    run's own country among them, 1 is nearest; ties count against it. ``nearest``: the nearest country's
+    code. ``rank_all`` and ``of_all``: the same among all countries of a target set that have the dimensions.
+    """
+
+    run: str
+    country: str
+    code: str
+    distances: dict[str, float]
+    nearest: str
+    rank: int
+    rank_all: int | None = None
+    of_all: int | None = None
+    nearest_all: str | None = None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """One row of results (tuned, persona) in one role (train, heldout) over all runs.
+
+    ``right``: share of runs whose own country is nearest; ``chance``: what guessing would give. ``p``: share
+    of the relabellings of the runs' countries whose mean distance to the own country is as small. ``tau`` and
+    ``misranked``: per dimension, over the runs.
+    """
+
+    row: str
+    role: str
+    dimensions: tuple[str, ...]
+    placings: tuple[Placing, ...]
+    right: float
+    chance: float
+    p: float
+    tau: dict[str, float]
+    misranked: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All runs, compared. ``countries``: code to name. ``notes``: sentences on what could not be compared."""
+
+    countries: dict[str, str]
+    confusions: tuple[Confusion, ...]
+    notes: tuple[str, ...]
+
+    def find(self, row: str = "tuned", role: str = "heldout") -> Confusion | None:
+        return next((c for c in self.confusions if (c.row, c.role) == (row, role)), None)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain JSON; NaN as null."""
+        return json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
+
+    def to_markdown(self) -> str:
+        """Every confusion matrix and its rank agreement as Markdown tables."""
+        parts = [_markdown(confusion, self.countries) for confusion in self.confusions]
+        return "\n\n".join([*parts, *self.notes]) + "\n"
+
+
+def compare(
+    results: Sequence[Mapping[str, Any]],
+    target_set: TargetSet | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    rows: Sequence[str] = ("tuned", "persona"),
+) -> Comparison:
+    """Compare runs by the content of their ``result.json``.
+
+    ``target_set``: also rank each run's country among all of its countries. ``names``: of the runs (their
+    directories). Distances use the dimensions that all compared targets and runs have. Raises ``UserError``
+    where there are fewer than two countries, or runs that do not measure the same.
+    """
+    runs = _read(results, names)
+    notes: list[str] = []
+    confusions = []
+    for row, role in itertools.product(rows, ROLES):
+        scores = _scores(results, row, role, runs.dims)
+        if scores is None:
+            notes.append(f"Not every run has {role} scores in the row '{row}', so these are not compared.")
+        elif not runs.shared(scores).any():
+            notes.append(f"The runs and countries have no dimension in common in the row '{row}' ({role}).")
+        else:
+            confusions.append(_confusion(row, role, scores, runs, target_set))
+    left = [d for d, one in zip(runs.dims, runs.published, strict=True) if not one]
+    if left:
+        notes.append(f"Distances leave out {', '.join(left)}: not every compared country has a published score there.")
+    return Comparison(dict(zip(runs.codes, runs.countries, strict=True)), tuple(confusions), tuple(notes))
+
+
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """What all results have in common. ``own``: per run, the place of its country in ``codes``."""
+
+    labels: tuple[str, ...]
+    dims: tuple[str, ...]
+    codes: tuple[str, ...]
+    countries: tuple[str, ...]
+    own: tuple[int, ...]
+    table: Float[np.ndarray, "countries dims"]
+
+    def shared(self, scores: Float[np.ndarray, "runs dims"]) -> Bool[np.ndarray, "dims"]:
+        """Dimensions on which every target and every run has a score; distances over others do not compare."""
+        return np.asarray(self.published & ~np.isnan(scores).any(axis=0))
+
+    @property
+    def published(self) -> Bool[np.ndarray, "dims"]:
+        """Dimensions on which every target has a score."""
+        return np.asarray(~np.isnan(self.table).any(axis=0))
+
+
+def _read(results: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> _Runs:
+    if len(results) < 2:
+        raise UserError("A comparison needs at least two runs; give two or more run directories.")
+    labels = tuple(names) if names is not None else tuple(f"run {i + 1}" for i in range(len(results)))
+    dims = _dimensions(results, labels)
+    targets: dict[str, tuple[str, Float[np.ndarray, "dims"]]] = {}
+    own = []
+    for result, label in zip(results, labels, strict=True):
+        code, country = str(result["target"]["code"]), str(result["target"]["country"])
+        vector = _vector(result["target"]["scores"], dims)
+        if code in targets and not np.array_equal(targets[code][1], vector, equal_nan=True):
+            raise UserError(
+                f"Two runs for {country} have different targets ({label} is one of them); "
+                "compare runs with the same target set."
+            )
+        targets.setdefault(code, (country, vector))
+        own.append(list(targets).index(code))
+    if len(targets) < 2:
+        country = next(iter(targets.values()))[0]
+        raise UserError(f"All runs are for {country}; a comparison needs runs for at least two countries.")
+    countries, vectors = zip(*targets.values(), strict=True)
+    return _Runs(labels, dims, tuple(targets), tuple(countries), tuple(own), np.stack(vectors))
+
+
+def _dimensions(results: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> tuple[str, ...]:
+    found: list[tuple[Any, ...]] = []
+    for result, label in zip(results, labels, strict=True):
+        try:
+            measure, target = result["instrument"], result["target"]
+            found.append((measure["id"], measure["constant"], tuple(str(d["id"]) for d in measure["dimensions"])))
+            _ = target["code"], target["country"], target["scores"], result["rows"]
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"The result of {label} lacks {error}; expected the result.json of a finished run."
+            ) from None
+        if found[-1] != found[0]:
+            raise UserError(
+                f"{label} measures {found[-1][0]} with the constant {found[-1][1]}, but {labels[0]} measures "
+                f"{found[0][0]} with {found[0][1]}; compare runs that measure the same."
+            )
+    return found[0][2]
+
+
+def _vector(scores: Mapping[str, float | int | None], dims: Sequence[str]) -> Float[np.ndarray, "dims"]:
+    found = [scores.get(d) for d in dims]
+    return np.array([math.nan if value is None else value for value in found], dtype=np.float64)
+
+
+def _scores(
+    results: Sequence[Mapping[str, Any]], row: str, role: str, dims: Sequence[str]
+) -> Float[np.ndarray, "runs dims"] | None:
+    found = []
+    for result in results:
+        entry = next((r for r in result["rows"] if r["id"] == row), None)
+        part = None if entry is None else entry.get(role)
+        if part is None:
+            return None
+        found.append(_vector(part["scores"], dims))
+    return np.stack(found)
+
+
+def _confusion(
+    row: str, role: str, scores: Float[np.ndarray, "runs dims"], runs: _Runs, target_set: TargetSet | None
+) -> Confusion:
+    shared = runs.shared(scores)
+    gaps = np.abs(scores[:, None, shared] - runs.table[None][:, :, shared]).mean(axis=-1)
+    used = tuple(d for d, one in zip(runs.dims, shared, strict=True) if one)
+    placings = []
+    for run, own in enumerate(runs.own):
+        everyone = None
+        if target_set is not None:
+            everyone = _among_all(scores[run, shared], runs.table[own, shared], used, target_set)
+        placings.append(
+            Placing(
+                run=runs.labels[run],
+                country=runs.countries[own],
+                code=runs.codes[own],
+                distances=dict(zip(runs.codes, gaps[run].tolist(), strict=True)),
+                nearest=runs.codes[int(gaps[run].argmin())],
+                rank=_rank(np.delete(gaps[run], own), float(gaps[run, own])),
+                rank_all=None if everyone is None else everyone[0],
+                of_all=None if everyone is None else everyone[1],
+                nearest_all=None if everyone is None else everyone[2],
+            )
+        )
+    published = runs.table[list(runs.own)]
+    named = list(enumerate(runs.dims))
+    return Confusion(
+        row=row,
+        role=role,
+        dimensions=used,
+        placings=tuple(placings),
+        right=float(np.mean([placing.rank == 1 for placing in placings])),
+        chance=1 / len(runs.codes),
+        p=_relabelled(gaps, runs.own),
+        tau={d: kendall_tau(scores[:, i], published[:, i]) for i, d in named},
+        misranked={d: misranked_share(scores[:, i], published[:, i]) for i, d in named},
+    )
+
+
+def _rank(others: Float[np.ndarray, "others"], own: float) -> int:
+    """Place of a distance among the others, 1 is nearest; an equal distance counts as nearer.
+
+    Answers that do not differ between countries would otherwise be right for all of them.
+    """
+    return 1 + int((others <= own + 1e-9).sum())
+
+
+def _among_all(
+    scores: Float[np.ndarray, "dims"],
+    own: Float[np.ndarray, "dims"],
+    dims: Sequence[str],
+    target_set: TargetSet,
+) -> tuple[int, int, str]:
+    """Rank of the own target among a set's countries that have all the dimensions, their number, the nearest."""
+    others = []
+    for target in target_set.targets:
+        vector = _vector(target.scores, dims)
+        # The own country is told by its scores: the set may lack it, or hold it under another code.
+        if not np.isnan(vector).any() and not np.array_equal(vector, own):
+            others.append((float(np.abs(scores - vector).mean()), target.country))
+    mine = float(np.abs(scores - own).mean())
+    rank = _rank(np.array([distance for distance, _ in others]), mine)
+    nearest = min(others)[1] if others and rank > 1 else "its own"
+    return rank, len(others) + 1, nearest
+
+
+def _relabelled(gaps: Float[np.ndarray, "runs countries"], own: Sequence[int], *, draws: int = 5000) -> float:
+    """How often a random exchange of the runs' countries fits as well: p of the mean distance to the own
+    country.
+
+    All exchanges are tried up to seven runs; beyond that 5000 are drawn and the observed one is counted in.
+    """
+    n = len(own)
+    rng = np.random.default_rng(0)
+    orders = (
+        list(itertools.permutations(own))
+        if n <= 7
+        else [tuple(own), *(tuple(rng.permutation(own).tolist()) for _ in range(draws))]
+    )
+    means = gaps[np.arange(n)[None, :], np.array(orders)].mean(axis=1)
+    return float((means <= gaps[np.arange(n), list(own)].mean() + 1e-9).mean())
+
+
+def _markdown(confusion: Confusion, countries: Mapping[str, str]) -> str:
+    place = "held-out formats" if confusion.role == "heldout" else "training formats"
+    codes = list(countries)
+    ranked_all = any(placing.rank_all is not None for placing in confusion.placings)
+    head = ["run", *(countries[code] for code in codes), "rank of its own"]
+    if ranked_all:
+        head.append("rank among all")
+    lines = [
+        f"### Distance to each country: {confusion.row}, {place}",
+        "",
+        f"Mean absolute error per dimension in points, over {', '.join(confusion.dimensions)}; "
+        "the run's own country in bold.",
+        "",
+        _line(head),
+        _line(["---"] * len(head)),
+    ]
+    for placing in confusion.placings:
+        cells = [
+            f"**{placing.distances[code]:.1f}**" if code == placing.code else f"{placing.distances[code]:.1f}"
+            for code in codes
+        ]
+        row = [placing.run.replace("|", "\\|"), *cells, f"{placing.rank} of {len(codes)}"]
+        if ranked_all:
+            row.append("" if placing.rank_all is None else f"{placing.rank_all} of {placing.of_all}")
+        lines.append(_line(row))
+    right = sum(placing.rank == 1 for placing in confusion.placings)
+    lines += [
+        "",
+        f"Nearest to its own country: {right} of {len(confusion.placings)} runs "
+        f"(chance {confusion.chance:.0%}); "
+        f"exchanging the countries at random fits as well with p = {confusion.p:.3f}.",
+        "",
+        _line(["", *confusion.tau]),
+        _line(["---"] * (len(confusion.tau) + 1)),
+        _line(["Kendall's tau", *(_cell(value, "{:+.2f}") for value in confusion.tau.values())]),
+        _line(["mis-ranked", *(_cell(value, "{:.0%}") for value in confusion.misranked.values())]),
+    ]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(value: float, how: str) -> str:
+    return "none" if math.isnan(value) else how.format(value)

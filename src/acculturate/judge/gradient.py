@@ -1,0 +1,75 @@
+"""The loss of a soft prompt with its gradient: for the oracle only, never for a search.
+
+The searches are black boxes by design. How far from the optimum they stop can only be told with a method that sees
+more than they do, and that is what this is for (docs/search.md).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from acculturate.errors import UserError
+from acculturate.model.engine.packed import PackedEngine
+from acculturate.model.respondent import Interview
+from acculturate.survey.scoring import TINY, Survey
+
+
+class Slope:
+    """The survey's loss and its gradient with respect to one soft prompt, through the packed engine."""
+
+    def __init__(self, interview: Interview, survey: Survey) -> None:
+        """Raises ``UserError`` for an architecture that cannot be packed."""
+        engine = interview.engine
+        if not isinstance(engine, PackedEngine):
+            raise UserError("This architecture cannot be packed, so there is no gradient to compare a search with.")
+        self._engine, asked = engine, interview.asked
+        device = engine.model.device
+        questions = asked.questions()
+        # Place k of a question shows option shown[k]: its inverse brings answers back into the scale's own order.
+        places = np.zeros((len(questions), asked.instrument.values().shape[1]), dtype=np.int64)
+        for row, question in zip(places, questions, strict=True):
+            row[list(question.shown)] = np.arange(len(question.shown))
+        self._places = torch.as_tensor(places, device=device)
+        self._shape = (len(asked.formats), len(asked.instrument.items), places.shape[1])
+        present = ~np.isnan(survey.target)
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.as_tensor(array, dtype=torch.float32, device=device)
+
+        self._values = tensor(np.where(asked.instrument.option_mask(), survey.values, 0.0))
+        self._weights = tensor(survey.weights[present])
+        self._gaps = tensor(survey.constants[present] - survey.target[present])
+        self._views = [list(view) for view in survey.views]
+        self._anchor = survey.anchor
+        self._reference = None if survey.reference is None else tensor(survey.reference)
+        self._mass_penalty = survey.mass_penalty
+        self._log_mass = None if survey.reference_mass is None else tensor(np.log(survey.reference_mass))
+
+    def __call__(self, prompt: Float[np.ndarray, "tokens hidden"]) -> tuple[float, Float[np.ndarray, "tokens hidden"]]:
+        """Loss in points, and points per unit of every coordinate."""
+        soft = torch.as_tensor(prompt, dtype=torch.float32, device=self._engine.model.device).requires_grad_()
+        with torch.enable_grad():
+            loss = self._loss(soft)
+            loss.backward()
+        assert soft.grad is not None
+        return float(loss.detach()), soft.grad.cpu().numpy()
+
+    def _loss(self, soft: Tensor) -> Tensor:
+        """``scoring.Survey``'s arithmetic in torch."""
+        shown, mass = self._engine.tensors(soft[None].to(self._engine.model.dtype))
+        logprobs = torch.gather(shown[0], 1, self._places).reshape(self._shape)
+        means = (logprobs.exp() * self._values).sum(dim=-1)
+        views = torch.stack([means[view].mean(dim=0) for view in self._views])
+        loss = (views @ self._weights.T + self._gaps).abs().sum(dim=1).mean()
+        if self._anchor and self._reference is not None:
+            there = torch.isfinite(self._reference)
+            gap = torch.where(there, self._reference - logprobs, 0.0)
+            told = torch.where(there, self._reference.exp(), 0.0)
+            loss = loss + self._anchor * (told * gap).sum(dim=-1).mean()
+        if self._mass_penalty and self._log_mass is not None:
+            lost = self._log_mass - torch.log(mass[0].clamp(min=TINY)).reshape(self._log_mass.shape)
+            loss = loss + self._mass_penalty * lost.clamp(min=0.0).mean()
+        return loss

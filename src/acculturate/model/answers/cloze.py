@@ -1,0 +1,167 @@
+"""Option-text likelihood: for base models that continue a text but answer no questionnaire.
+
+The question is put without its options, and each option's own words are scored as the continuation. Long and
+common phrases would win or lose for their length and frequency alone, so the likelihood is normalised: per
+token, or by the likelihood of the same words after an empty question (domain-conditional mutual information,
+Holtzman et al. 2021, "Surface Form Competition", eq. 3). Labels, layout and order play no part: formats that
+differ in nothing else get the same answers, and order balance comes for free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from acculturate.errors import UserError
+from acculturate.model.engine.packed import embed, precision_of
+from acculturate.model.engine.packing import Sequence_
+from acculturate.model.generation import batches, forward_left, left_padded
+from acculturate.model.respondent import Context, Respondent
+from acculturate.model.template import Turn
+from acculturate.survey.formats import Format, Questionnaire
+from acculturate.survey.instruments import Instrument
+from acculturate.survey.scoring import Response
+
+NORMALISATIONS = ("tokens", "unconditional", "none")
+
+
+def cloze_response(
+    respondent: Respondent,
+    asked: Questionnaire,
+    *,
+    slot: str = "response_start",
+    prompt: Float[np.ndarray, "tokens hidden"] | None = None,
+    context: Context | None = None,
+    normalise: str = "tokens",
+    batch: int = 16,
+) -> Response:
+    """Option probabilities from the likelihood of the options' words.
+
+    ``normalise``: "tokens" (mean log-likelihood per token), "unconditional" (log-likelihood minus that after
+    the bare request, without the question) or "none" (the sum). The normalised figures are turned into
+    probabilities by a softmax over the options. ``mass``: probability that the reply begins with the words of
+    any option, from the plain likelihoods; it is small where replies can begin in many ways, and comparable
+    between prompts but not with the mass of labelled answers. Demonstrations in the context are given with
+    the words of their option.
+    """
+    if normalise not in NORMALISATIONS:
+        raise UserError(f"Normalisation '{normalise}' is unknown; expected one of {', '.join(NORMALISATIONS)}.")
+    if batch < 1:
+        raise UserError("A batch needs at least one text.")
+    told, instrument = context or Context(), asked.instrument
+    soft = np.zeros((0, respondent.hidden), dtype=np.float32) if prompt is None else prompt
+    mask = instrument.option_mask()
+    shape = (len(asked.formats), *mask.shape)
+    logprobs, mass = np.full(shape, -np.inf), np.zeros(shape[:2])
+    done: dict[tuple[str, int], int] = {}
+    for f, form in enumerate(asked.formats):
+        key = (form.language, form.variant)
+        if key in done:
+            logprobs[f], mass[f] = logprobs[done[key]], mass[done[key]]
+            continue
+        done[key] = f
+        sums, lengths = _likelihoods(respondent, instrument, form, _Asking(slot, soft, told, batch))
+        mass[f] = np.minimum(np.where(mask, np.exp(sums), 0.0).sum(axis=1), 1.0)
+        figures = sums
+        if normalise == "tokens":
+            figures = sums / lengths
+        elif normalise == "unconditional":
+            bare = _Asking(slot, soft, told, batch, with_question=False)
+            figures = sums - _likelihoods(respondent, instrument, form, bare)[0]
+        figures = np.where(mask, figures, -np.inf)
+        top = figures.max(axis=1, keepdims=True)
+        logprobs[f] = figures - top - np.log(np.exp(figures - top).sum(axis=1, keepdims=True))
+    return Response(logprobs, mass)
+
+
+def cloze_from(respondent: Respondent, normalise: str = "tokens") -> Callable[[Questionnaire, Context], Response]:
+    """A loaded model, asked by option-text likelihood, as something to audit (audit.Ask)."""
+    return lambda asked, context: cloze_response(respondent, asked, context=context, normalise=normalise)
+
+
+class _Asking:
+    """How the texts are put: everything but the model and the words."""
+
+    def __init__(
+        self,
+        slot: str,
+        soft: Float[np.ndarray, "tokens hidden"],
+        context: Context,
+        batch: int,
+        *,
+        with_question: bool = True,
+    ) -> None:
+        self.slot, self.soft, self.context, self.batch = slot, soft, context, batch
+        self.with_question = with_question
+
+
+def cloze_question(instrument: Instrument, item: str, form: Format, *, with_question: bool = True) -> str:
+    """The message of one item: introduction and question, no options; without the question for the bare
+    request.
+    """
+    frame = instrument.wording(form.language).frame
+    intro = frame.intro[form.variant % len(frame.intro)]
+    if not with_question:
+        return intro
+    question = instrument.question(item, language=form.language, variant=form.variant)
+    return f"{intro}\n\n{frame.question}: {question}"
+
+
+def _likelihoods(
+    respondent: Respondent, instrument: Instrument, form: Format, how: _Asking
+) -> tuple[Float[np.ndarray, "items options"], Float[np.ndarray, "items options"]]:
+    """Summed log-likelihood and number of tokens of every option's words (0 and 1 where there is no option)."""
+    shape = instrument.option_mask().shape
+    jobs: list[tuple[int, int, Sequence_, list[int]]] = []
+    for i, item in enumerate(instrument.item_ids):
+        turns = _turns(instrument, item, form, how)
+        beginning = respondent.chat.encode(turns, how.slot)
+        words = instrument.options(item, language=form.language, variant=form.variant)
+        jobs += [(i, o, beginning, respondent.chat.reply(text)) for o, text in enumerate(words)]
+    known: dict[tuple[Sequence_, tuple[int, ...]], float] = {}
+    texts = list(dict.fromkeys((beginning, tuple(ids)) for _, _, beginning, ids in jobs))
+    lengths_of = [len(beginning) + len(ids) for beginning, ids in texts]
+    order = np.argsort(lengths_of, kind="stable")
+    texts = [texts[k] for k in order]
+    for part in batches(sorted(lengths_of), how.batch, respondent.read_side_by_side):
+        chunk = texts[part]
+        known |= dict(zip(chunk, _score(respondent, chunk, how.soft), strict=True))
+    sums, lengths = np.zeros(shape), np.ones(shape)
+    for i, o, beginning, ids in jobs:
+        sums[i, o], lengths[i, o] = known[beginning, tuple(ids)], len(ids)
+    return sums, lengths
+
+
+def _turns(instrument: Instrument, item: str, form: Format, how: _Asking) -> list[Turn]:
+    turns = [Turn("system", how.context.system)] if how.context.system else []
+    for other, option in how.context.demonstrations.get(item, ()):
+        words = instrument.options(other, language=form.language, variant=form.variant)
+        turns += [Turn("user", cloze_question(instrument, other, form)), Turn("assistant", words[option])]
+    text = cloze_question(instrument, item, form, with_question=how.with_question)
+    return [*turns, Turn("user", text)]
+
+
+@torch.inference_mode()
+def _score(
+    respondent: Respondent,
+    texts: Sequence[tuple[Sequence_, tuple[int, ...]]],
+    soft: Float[np.ndarray, "tokens hidden"],
+) -> list[float]:
+    """Summed log-likelihood of each continuation, left-padded so that all of them end together."""
+    model = respondent.model
+    virtual = torch.as_tensor(soft, dtype=precision_of(model), device=model.device)
+    rows = [torch.cat([embed(model, s.prefix), virtual, embed(model, s.suffix), embed(model, ids)]) for s, ids in texts]
+    tail = max(len(ids) for _, ids in texts)
+    respondent.check_window([s for s, _ in texts], len(soft) + tail, "its soft prompt and an option")
+    logits = forward_left(model, *left_padded(rows), tail + 1)
+    found = torch.log_softmax(logits.float(), dim=-1)
+    sums = []
+    for i, (_, ids) in enumerate(texts):
+        # The token before the first word predicts it; the last word predicts nothing that counts.
+        predicting = found[i, tail - len(ids) : tail]
+        index = torch.tensor(ids, device=found.device)
+        sums.append(float(predicting.gather(1, index[:, None]).double().sum()))
+    return sums

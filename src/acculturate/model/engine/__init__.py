@@ -1,0 +1,1 @@
+"""Answers to a questionnaire in packed forward passes, and the plain passes they are checked against."""

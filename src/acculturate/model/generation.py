@@ -1,0 +1,191 @@
+"""Text generated from embeddings by the model's own ``generate``, and a check that it does this rightly.
+
+Generation has code of its own per architecture: which positions it counts, what it keeps between tokens, whether it
+takes embeddings at all. So it is compared once with the same texts put through the model whole, one at a time.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+
+from acculturate.errors import UserError, first_line
+from acculturate.model.engine.packed import embed, head_of, ours, out_of_memory
+from acculturate.model.soundness import float32_layers, scales_positions
+
+# Relative to the hidden state's own size; float32 stays near 1e-6, and what is wrong begins at some 1e-3.
+_GAP = 1e-4
+_STEPS = 3
+
+
+def left_padded(
+    rows: Sequence[Float[Tensor, "_ hidden"]],
+) -> tuple[Float[Tensor, "rows longest hidden"], Int[Tensor, "rows longest"]]:
+    """Embeddings of several texts that end together, and the mask of what is text."""
+    longest = max(len(row) for row in rows)
+    embeds = rows[0].new_zeros(len(rows), longest, rows[0].shape[-1])
+    mask = torch.zeros(embeds.shape[:2], dtype=torch.long, device=embeds.device)
+    for i, row in enumerate(rows):
+        embeds[i, longest - len(row) :], mask[i, longest - len(row) :] = row, 1
+    return embeds, mask
+
+
+class Batching(Enum):
+    """Which texts an architecture may be given side by side without their changing each other."""
+
+    PADDED = "of any length, padded in front"
+    EQUAL = "of one length"
+    ALONE = "none"
+
+
+def batches(lengths: Sequence[int], most: int, may: Batching) -> Iterator[slice]:
+    """Consecutive batches of at most ``most`` texts that may stand side by side."""
+    start = 0
+    while start < len(lengths):
+        stop = start + 1 if may is Batching.ALONE else min(start + most, len(lengths))
+        if may is Batching.EQUAL:
+            stop = next((k for k in range(start, stop) if lengths[k] != lengths[start]), stop)
+        yield slice(start, stop)
+        start = stop
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel,
+    rows: Sequence[Float[Tensor, "_ hidden"]],
+    settings: GenerationConfig,
+    processors: Sequence[LogitsProcessor] = (),
+) -> Int[Tensor, "rows tokens"]:
+    """The tokens that follow each text, padded at the end.
+
+    Raises ``UserError`` where this architecture does not generate from embeddings.
+    """
+    embeds, mask = left_padded(rows)
+    # Settings that come with a model (repetition penalty, top-k) would make it another experiment.
+    kept, model.generation_config = model.generation_config, settings
+    try:
+        out = model.generate(  # type: ignore[operator]
+            inputs_embeds=embeds, attention_mask=mask, logits_processor=LogitsProcessorList(processors)
+        )
+    except Exception as error:
+        if out_of_memory(error) or ours(getattr(error.__traceback__, "tb_next", None)):
+            raise
+        raise _cannot(model, first_line(error)) from error
+    finally:
+        model.generation_config = kept
+    assert isinstance(out, Tensor)
+    return out
+
+
+def _cannot(model: PreTrainedModel, why: str) -> UserError:
+    return UserError(
+        f"This architecture ({model.config.model_type}) does not generate text from a soft prompt ({why}); ask it by "
+        "option probabilities (--answers labels)."
+    )
+
+
+@torch.inference_mode()
+def generation_batching(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Batching:
+    """What may be generated side by side. ``texts``: token ids of a short text and a long one.
+
+    Raises ``UserError`` where even a text alone goes wrong.
+    """
+    with float32_layers(model):
+        if not all(_generates(model, [text]) for text in texts):
+            raise _cannot(model, "its generated tokens follow from something other than the text before them")
+        return _batching(model, texts, _generates)
+
+
+@torch.inference_mode()
+def forward_batching(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Batching:
+    """What may be put through the model side by side, padded in front. ``texts``: a short one and a long one."""
+    with float32_layers(model):
+        return _batching(model, texts, _reads)
+
+
+def _batching(model: PreTrainedModel, texts: Sequence[Sequence[int]], right: Callable[..., bool]) -> Batching:
+    if scales_positions(model):
+        return Batching.EQUAL
+    short = list(texts[0])
+    for may, those in ((Batching.PADDED, texts), (Batching.EQUAL, [short, short[::-1]])):
+        try:
+            if right(model, those):
+                return may
+        except (RuntimeError, UserError):
+            continue
+    return Batching.ALONE
+
+
+def _generates(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
+    """Whether every generated token was computed from what its whole text, put through the model alone, gives."""
+    rows = [embed(model, text) for text in texts]
+    settings = GenerationConfig(max_new_tokens=_STEPS, do_sample=False, eos_token_id=None, pad_token_id=0)
+    with _before_the_head(model) as steps:
+        tokens = generate(model, rows, settings)
+    return all(
+        _same(step[i], _alone(model, [*text, *tokens[i, :k].tolist()]))
+        for i, text in enumerate(texts)
+        for k, step in enumerate(steps)
+    )
+
+
+def _reads(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
+    """Whether a batch that is padded in front ends as each of its texts does alone."""
+    with _before_the_head(model) as seen:
+        forward_left(model, *left_padded([embed(model, text) for text in texts]))
+    return all(_same(seen[0][i], _alone(model, text)) for i, text in enumerate(texts))
+
+
+def _alone(model: PreTrainedModel, text: Sequence[int]) -> Float[Tensor, "hidden"]:
+    with _before_the_head(model) as seen:
+        model(inputs_embeds=embed(model, text)[None], use_cache=False)
+    return seen[0][0]
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return bool((one - other).norm() <= _GAP * other.norm())
+
+
+def forward_left(
+    model: PreTrainedModel,
+    embeds: Float[Tensor, "rows tokens hidden"],
+    mask: Int[Tensor, "rows tokens"],
+    count: int = 1,
+) -> Float[Tensor, "rows count vocabulary"]:
+    """Logits of the last ``count`` places of texts that are padded in front.
+
+    The output head is not spent on the other places where the architecture can leave them out.
+    """
+    inputs: dict[str, Any] = {"inputs_embeds": embeds, "attention_mask": mask, "use_cache": False}
+    accepted = inspect.signature(model.forward).parameters
+    if "position_ids" in accepted:
+        inputs["position_ids"] = (mask.cumsum(dim=-1) - 1).clamp(min=0)
+    if "logits_to_keep" in accepted:
+        inputs["logits_to_keep"] = count
+    return model(**inputs).logits[:, -count:]
+
+
+@contextmanager
+def _before_the_head(model: PreTrainedModel) -> Iterator[list[Float[Tensor, "rows hidden"]]]:
+    """Collect the last place's hidden states of every pass, in float32 whatever the head computes in."""
+    seen: list[Tensor] = []
+    head = head_of(model)
+
+    def keep(module, args):
+        seen.append(args[0][:, -1].float())
+        dtype = module.weight.dtype
+        return (args[0].to(dtype) if dtype.is_floating_point else args[0],)
+
+    hook = head.register_forward_pre_hook(keep)
+    try:
+        yield seen
+    finally:
+        hook.remove()

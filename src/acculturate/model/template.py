@@ -1,0 +1,387 @@
+"""Conversations as token ids, with a slot for the soft prompt.
+
+The chat template is the model's own, and so are the ids: the rendered conversation is encoded as a whole, as the
+library's ``apply_chat_template`` does. Where a text would become a control token of the model, the parts are
+encoded apart by a tokenizer that knows no added tokens: whatever an item says, it stays text.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerBase
+
+from acculturate.errors import UserError, first_line
+from acculturate.model.engine.packing import Sequence_
+
+SLOTS = ("before_bos", "system", "user_end", "response_start")
+TEMPLATE_DATE = datetime.date(2025, 1, 1)
+"""What templates that print today's date are given: with the real one, scores would depend on the day."""
+# Private-use characters: templates pass them through, and no survey text holds them.
+_MARK = re.compile("\ue000([a-z]+[0-9]*)\ue001")
+_SLOT = "slot"
+# A generation prompt that ends inside the model's thoughts, and what closes them.
+_THOUGHTS = re.compile(
+    r"(?P<open><\|?|[\[◁])(?P<tag>(\w+:)?(think|thinking|thoughts?|reasoning))(?P<shut>\|?>|[\]▷])(?P<space>\s*)$", re.I
+)
+_THOUGHT_TOKENS = {
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|channel>thought": "<channel|>",
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message: ``role`` is system, user or assistant."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How replies with one of some labels begin.
+
+    ``lead``: ids between the conversation and the label, the same for all (a space mark). ``ids``: per label, in
+    order, every token by which a reply may begin with it.
+    """
+
+    lead: tuple[int, ...]
+    ids: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Chat:
+    """Turns conversations into token ids with one tokenizer."""
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def encode(self, turns: Sequence[Turn], slot: str) -> Sequence_:
+        """Token ids before and after the slot; the reply to the last user turn comes next.
+
+        Where the template writes something before every reply (a channel, closed thoughts), it is part of them.
+        Raises ``UserError`` where the model's template has no place for the slot or for a system message.
+        """
+        if slot not in SLOTS:
+            raise UserError(f"Slot '{slot}' is unknown; expected one of {', '.join(SLOTS)}.")
+        parts = _template_parts(self, tuple(turn.role for turn in turns), slot)
+        texts = {f"t{i}": turn.text for i, turn in enumerate(turns)}
+        here = next(i for i, (name, _) in enumerate(parts) if name == _SLOT)
+        filled = [(name is not None, text if name is None else texts.get(name, "")) for name, text in parts]
+        before, after = filled[:here], filled[here + 1 :]
+        whole, head = self._ids([*before, *after]), self._ids(before)
+        if whole[: len(head)] == head:
+            return Sequence_(tuple(head), tuple(whole[len(head) :]))
+        # A token would reach over the slot, where the soft prompt comes between.
+        return Sequence_(tuple(head), tuple(self._continued(after)))
+
+    def labels(self, labels: Sequence[str]) -> Labels:
+        """The tokens by which the model's own template begins a reply with each label.
+
+        Raises ``UserError`` where a label is not one token behind what all of them have in common.
+        """
+        replies = [self.reply(label) for label in labels]
+        shared = _common(replies) if len(replies) > 1 else 0
+        lead = replies[0][: min(shared, *(len(reply) - 1 for reply in replies))]
+        chosen = []
+        for label, reply in zip(labels, replies, strict=True):
+            own = reply[len(lead) :]
+            if len(own) != 1:
+                raise UserError(
+                    f"The option label '{label}' is {len(own)} tokens for this model's tokenizer, but an answer is "
+                    "read from one; choose formats with other labels, like letters."
+                )
+            chosen.append(tuple(dict.fromkeys([own[0], *self._variants(label, lead)])))
+        return Labels(tuple(lead), tuple(chosen))
+
+    def label(self, label: str) -> int:
+        """The token by which the template's own reply begins with one label; ``UserError`` if it is not one token."""
+        return self.labels([label]).ids[0][0]
+
+    def reply(self, text: str) -> list[int]:
+        """Token ids of a reply's text, as they follow a conversation."""
+        asked = [(False, self._asked)]
+        lead = self._ids(asked)
+        whole = self._ids([*asked, (False, self._space), (True, text)])
+        if whole[: len(lead)] == lead:
+            return whole[len(lead) :]
+        return self.plain(text)
+
+    def plain(self, text: str) -> list[int]:
+        """Encode a text so that nothing in it can become a control token."""
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        return ids if self._control.isdisjoint(ids) else self._bare_ids(text)
+
+    @cached_property
+    def takes_system_message(self) -> bool:
+        """Whether the model's chat template has a place for a system message."""
+        try:
+            self._render(("system", "user"), "before_bos")
+        except UserError:
+            return False
+        return True
+
+    @cached_property
+    def prints_the_date(self) -> bool:
+        """Whether the template writes a date into the conversation, which is then always ``TEMPLATE_DATE``."""
+        other = TEMPLATE_DATE + datetime.timedelta(days=400)
+        told = [[_user("x")]]
+        if self.takes_system_message:
+            told.append([{"role": "system", "content": "x"}, _user("x")])
+        return any(self._apply(messages, date=other) != self._apply(messages) for messages in told)
+
+    @cached_property
+    def opens_thoughts(self) -> bool:
+        """Whether the template begins every reply with thoughts, which are closed empty before an answer is read."""
+        return _closing(self._tail) is not None
+
+    def _ids(self, parts: Sequence[tuple[bool, str]]) -> list[int]:
+        """Encode parts, each marked as a text of ours or not, as one text, or apart where a text is control tokens."""
+        text = "".join(part for _, part in parts)
+        ids = self.tokenizer.encode(text, add_special_tokens=False) if text else []
+        harmless = _encoded(self, "".join("x" if ours else part for ours, part in parts))
+        if self._controls(ids) == self._controls(harmless):
+            return ids
+        out: list[int] = []
+        for ours, part in parts:
+            out += self._bare_ids(part) if ours else self.tokenizer.encode(part, add_special_tokens=False)
+        return out
+
+    def _controls(self, ids: Sequence[int]) -> list[int]:
+        return [i for i in ids if i in self._control]
+
+    def _continued(self, parts: Sequence[tuple[bool, str]]) -> list[int]:
+        """Encode parts as they go on behind other text: without the mark that some tokenizers begin a text with."""
+        for before in ("\n", ".", "x"):
+            lead = self.tokenizer.encode(before, add_special_tokens=False)
+            whole = self._ids([(False, before), *parts])
+            if whole[: len(lead)] == lead:
+                return whole[len(lead) :]
+        return self._ids(parts)
+
+    def _variants(self, label: str, lead: Sequence[int]) -> list[int]:
+        """Other single tokens that a reply with this label may begin with: the label alone, or behind a space.
+
+        Behind white space no reply begins with another space.
+        """
+        if self._asked[-1:].isspace() or self._space.strip(" "):
+            return []
+        start = [*self._ids([(False, self._asked)]), *lead]
+        found = []
+        for text in (label, " " + label):
+            whole = self._ids([(False, self._asked), (True, text)])
+            if len(whole) == len(start) + 1 and whole[:-1] == start:
+                found.append(whole[-1])
+        return found
+
+    @cached_property
+    def _control(self) -> frozenset[int]:
+        """Ids that steer a model: special tokens and tags. A word that a vocabulary lacks is none."""
+        return frozenset(
+            i
+            for i, token in self.tokenizer.added_tokens_decoder.items()
+            if i != self.tokenizer.unk_token_id and (token.special or _TAG.fullmatch(token.content))
+        )
+
+    def _bare_ids(self, text: str) -> list[int]:
+        if self._bare is None:
+            ids = self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        else:
+            ids = self._bare.encode(text, add_special_tokens=False).ids
+        if not self._control.isdisjoint(ids):
+            raise UserError(f"The text '{text[:60]}' contains a control token of this model; reword it.")
+        return ids
+
+    @cached_property
+    def _bare(self) -> Tokenizer | None:
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            return None
+        description = json.loads(backend.to_str())
+        description["added_tokens"] = []
+        return Tokenizer.from_str(json.dumps(description))
+
+    @cached_property
+    def _lead(self) -> str:
+        """The beginning-of-text token, where this tokenizer opens every text with one (templates bring their own)."""
+        bos = self.tokenizer.bos_token
+        return str(bos) if bos and self.tokenizer.encode("a")[:1] == [self.tokenizer.bos_token_id] else ""
+
+    @cached_property
+    def _asked(self) -> str:
+        """A short conversation up to where the reply begins."""
+        return self._requested(self._apply([_user("x")]))
+
+    def _requested(self, conversation: str) -> str:
+        """A conversation that ends where the reply's first token begins.
+
+        A space at the end of the request for a reply is part of that token, as it is in the model's training.
+        """
+        return (conversation + self._opening.rstrip()).rstrip(" ")
+
+    @cached_property
+    def _space(self) -> str:
+        """White space that the template puts before a reply's text; it is part of the reply's first token."""
+        asked = self._apply([_user("x")])
+        return (asked + self._opening)[len(self._requested(asked)) :]
+
+    @cached_property
+    def _tail(self) -> str:
+        """What the template writes behind the last question to ask for a reply."""
+        return _MARK.split(self._apply([_user(_mark("t0"))]))[-1]
+
+    @cached_property
+    def _opening(self) -> str:
+        """What stands between the request for a reply and the reply's text, by the template's own earlier replies.
+
+        Thoughts that the request opens are closed at once; empty where the template writes nothing there.
+        """
+        closing = _closing(self._tail)
+        try:
+            replied = self._reply_lead("assistant")
+            # A template that knows no roles writes a reply as it writes a question.
+            written = "" if replied == self._reply_lead("user") else replied
+        except UserError:
+            written = ""
+        if written.startswith(self._tail):
+            return written[len(self._tail) :]
+        return closing or ""
+
+    def _reply_lead(self, role: str) -> str:
+        messages = [_user(_mark("t0")), {"role": role, "content": _mark("t1")}]
+        try:
+            parts = _MARK.split(self._apply(messages, request=False))
+        except UserError:
+            return ""  # roles have to alternate: this template knows them
+        return parts[2] if parts[1:4:2] == ["t0", "t1"] else ""
+
+    def _render(self, shape: tuple[str, ...], slot: str) -> str:
+        """The conversation as the template writes it, with marks where the texts and the slot go."""
+        mark = {i: _mark(f"t{i}") for i in range(len(shape))}
+        here = _mark(_SLOT)
+        if slot == "user_end":
+            mark[len(shape) - 1] += here
+        messages = [{"role": role, "content": mark[i]} for i, role in enumerate(shape)]
+        if slot == "system":
+            if shape[0] == "system":
+                messages[0]["content"] += here
+            else:
+                messages.insert(0, {"role": "system", "content": here})
+        text = self._requested(self._apply(messages))
+        text = here + text if slot == "before_bos" else text + here if slot == "response_start" else text
+        found = _MARK.findall(text)
+        expected = [m for message in messages for m in _MARK.findall(message["content"])]
+        if slot in ("before_bos", "response_start"):
+            expected.insert(0 if slot == "before_bos" else len(expected), _SLOT)
+        if found != expected:
+            place = "a system message" if slot == "system" or "system" in shape else f"the slot {slot}"
+            raise UserError(f"This model's chat template has no place for {place}; choose another slot or model.")
+        return text
+
+    def _apply(
+        self, messages: Sequence[dict[str, str]], *, request: bool = True, date: datetime.date = TEMPLATE_DATE
+    ) -> str:
+        """The template's own text; ``request``: with what asks for a reply at its end."""
+        if not self.tokenizer.chat_template:
+            # A base model: the texts one after the other, and an invitation to answer.
+            lines = [m["content"] if m["role"] != "assistant" else f"Answer:\n{m['content']}" for m in messages]
+            return self._lead + "\n\n".join([*lines, *(["Answer:\n"] if request else [])])
+        text = self._templated(messages, request, date)
+        if not all(m["content"] in text for m in messages):
+            in_parts = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
+            try:
+                other = self._templated(in_parts, request, date)
+            except UserError:
+                return text
+            return other if all(m["content"] in other for m in messages) else text
+        return text
+
+    def _templated(self, messages: Sequence[dict[str, Any]], request: bool, date: datetime.date) -> str:
+        stored = self.tokenizer.chat_template
+        if isinstance(stored, dict) and "default" not in stored:
+            raise UserError(
+                f"This model has several chat templates ({', '.join(stored)}) and none is called default; save the one "
+                "to use as chat_template.jinja in a copy of the model's directory."
+            )
+        try:
+            text = self.tokenizer.apply_chat_template(
+                list(messages),
+                chat_template=_dated(self.tokenizer.get_chat_template(), date),
+                tokenize=False,
+                add_generation_prompt=request,
+                enable_thinking=False,
+                thinking=False,
+                date_string=date.strftime("%d %b %Y"),
+            )
+        except Exception as error:
+            raise UserError(
+                f"This model's chat template refuses the conversation ({first_line(error)}); "
+                "choose another slot or leave the system message out."
+            ) from error
+        assert isinstance(text, str)
+        return text
+
+
+# Tags that models are trained on without being declared special, like <think> or [TOOL_CALLS].
+_TAG = re.compile(r"[<\[]\S*[>\]]|<\|.*\|>")
+
+
+def _dated(template: str, date: datetime.date) -> str:
+    """The template with a clock that stands still: a macro in place of the function that asks for today.
+
+    The library gives a template plain data only, so the macro puts in what each code of a date comes to.
+    """
+    if "strftime_now" not in template:
+        return template
+    codes = [f"%{how}{code}" for how in ("-", "") for code in "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyYzZ"]
+    values = {code: date.strftime(code) for code in codes} | {"%s": str(calendar.timegm(date.timetuple())), "%%": "%"}
+    filled = "".join(f".replace('{code}', {json.dumps(value)})" for code, value in values.items())
+    return f"{{% macro strftime_now(format) %}}{{{{ format{filled} }}}}{{% endmacro %}}{{{{ '' }}}}{template}"
+
+
+def _mark(name: str) -> str:
+    return f"\ue000{name}\ue001"
+
+
+def _user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def _common(rows: Sequence[Sequence[int]]) -> int:
+    """Length of the common beginning of all rows."""
+    return next(
+        (k for k, column in enumerate(zip(*rows, strict=False)) if len(set(column)) > 1), min(len(row) for row in rows)
+    )
+
+
+def _closing(tail: str) -> str | None:
+    """What closes the thoughts that a generation prompt leaves open, spaced as it opens them; None if it opens none."""
+    for opened, closed in _THOUGHT_TOKENS.items():
+        if tail.rstrip().endswith(opened):
+            return closed
+    found = _THOUGHTS.search(tail)
+    if found is None:
+        return None
+    closed = f"{found['open']}/{found['tag']}{found['shut']}"
+    return f"{found['space']}{closed}\n\n" if found["space"] else closed
+
+
+@lru_cache(maxsize=256)
+def _encoded(chat: Chat, text: str) -> tuple[int, ...]:
+    return tuple(chat.tokenizer.encode(text, add_special_tokens=False))
+
+
+@lru_cache(maxsize=256)
+def _template_parts(chat: Chat, shape: tuple[str, ...], slot: str) -> list[tuple[str | None, str]]:
+    """The rendered conversation in order: names of marks, and the template's own text between them."""
+    pieces = _MARK.split(chat._render(shape, slot))
+    return [(piece, "") if i % 2 else (None, piece) for i, piece in enumerate(pieces) if i % 2 or piece]

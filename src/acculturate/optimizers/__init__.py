@@ -1,5 +1,0 @@
-"""Black-box optimizers behind one ask/tell seam; each file is one algorithm with its paper."""
-
-from acculturate.optimizers.seam import Optimizer, State, generator
-
-__all__ = ["Optimizer", "State", "generator"]

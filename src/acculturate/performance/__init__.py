@@ -1,0 +1,1 @@
+"""What a candidate costs: operations, memory, seconds."""

@@ -1,0 +1,351 @@
+"""One search for several countries: prompts that share their first tokens and differ in the others.
+
+The paper (arXiv:2503.16094) names multitask prompts as future work. A candidate holds ``shared_tokens`` tokens for
+everyone and, after them, ``tokens`` for each country in turn; the prompt of a country is the shared part followed by
+its own. The loss is the mean of the countries' losses. A candidate costs one evaluation for each country.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from acculturate.errors import UserError
+from acculturate.files.run_directory import RunDirectory
+from acculturate.judge.audit import short_audit
+from acculturate.judge.verdict import search_record
+from acculturate.legible import shown
+from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
+from acculturate.runs.finished import RESULT, Multitask, finish, finished, write_last
+from acculturate.runs.record import EVALUATIONS, result_of, write_evaluations
+from acculturate.runs.spec import MOST_TOKENS, RunSpec, make_spec, to_json
+from acculturate.runs.task import (
+    Task,
+    check_window,
+    in_float32,
+    interview,
+    made_with,
+    named_files,
+    prepare,
+    searched_survey,
+    space_of,
+)
+from acculturate.search.loop import Progress, Search, Watch, silent
+from acculturate.search.methods import make_optimizer, method_name
+from acculturate.search.optimizers.dfgn import Parts
+from acculturate.search.starts import starting_prompts
+from acculturate.survey.formats import ROLES
+from acculturate.survey.scoring import Evaluation, Response, Survey, stacked
+from acculturate.version import VERSION
+
+RECORD = "multitask.json"
+SHARED_TOKENS = TOKENS = 2
+
+
+@dataclass(frozen=True)
+class MultitaskSpec:
+    """What ``align`` would be told, for several countries.
+
+    ``settings``: of the whole run; its ``country`` is the first, its ``tokens`` are those of one country's own part
+    and its ``budget`` counts evaluations of one country's questionnaire. ``shared_tokens``: 0 or more.
+    """
+
+    countries: tuple[str, ...]
+    shared_tokens: int
+    settings: RunSpec
+
+    @property
+    def candidates(self) -> int:
+        """Joint candidates that the budget pays for; a remainder is not spent."""
+        return self.settings.budget // len(self.countries)
+
+    @property
+    def runs(self) -> tuple[RunSpec, ...]:
+        """What each country's result is the result of: a prompt of all its tokens and its share of the budget."""
+        tokens = self.shared_tokens + self.settings.tokens
+        changes = {"tokens": tokens, "budget": self.candidates}
+        return tuple(make_spec(to_json(self.settings) | changes | {"country": country}) for country in self.countries)
+
+    def to_json(self) -> dict[str, object]:
+        return to_json(self.settings) | {"country": list(self.countries), "shared_tokens": self.shared_tokens}
+
+
+def multitask_spec(values: Mapping[str, object], source: str = "the command line") -> MultitaskSpec:
+    """A validated spec; ``country`` is a list, ``shared_tokens`` may stand beside the settings of ``align``."""
+    rest = {"tokens": TOKENS, **values}
+    named, shared = rest.pop("country", ()), rest.pop("shared_tokens", SHARED_TOKENS)
+    countries = (named,) if isinstance(named, str) else tuple(named) if isinstance(named, list | tuple) else ()
+    if not all(isinstance(country, str) for country in countries) or len(countries) < 2:
+        raise UserError(
+            f"A multitask run needs at least two countries, but {source} names {shown(named)}; "
+            "give each with its own --country, or use acculturate align for one."
+        )
+    if isinstance(shared, bool) or not isinstance(shared, int) or not 0 <= shared <= 512:
+        raise UserError(
+            f"Bad value for 'shared_tokens' in {source} (given: {shown(shared)}): expected 0 or more tokens, up to 512."
+        )
+    settings = make_spec({**rest, "country": countries[0]}, source)
+    spec = MultitaskSpec(countries, shared, settings)
+    if "population" not in values and spec.candidates:
+        fewer = max(2, min(settings.population, spec.candidates))
+        spec = replace(spec, settings=settings.model_copy(update={"population": fewer}))
+    if spec.settings.heldout_items:
+        raise UserError("A multitask run asks every item; leave 'heldout_items' out, or use acculturate align.")
+    if not spec.candidates:
+        raise UserError(
+            f"A budget of {spec.settings.budget} does not pay for one candidate, which costs an evaluation for each of "
+            f"{len(countries)} countries; give a larger --budget."
+        )
+    _check_population(spec)
+    return spec
+
+
+def _check_population(spec: MultitaskSpec) -> None:
+    population, joint = spec.settings.population, spec.shared_tokens + spec.settings.tokens * len(spec.countries)
+    if population > max(2, spec.candidates):
+        raise UserError(
+            f"A population of {population:,} is more than the {spec.candidates:,} joint candidates that a budget of "
+            f"{spec.settings.budget:,} pays for; give a smaller --population or a larger --budget."
+        )
+    if population * joint > MOST_TOKENS:
+        raise UserError(
+            f"A population of {population:,} joint candidates of {joint:,} tokens is more than memory holds; "
+            f"give less than {MOST_TOKENS:,} tokens in all."
+        )
+
+
+def prepare_all(spec: MultitaskSpec) -> dict[str, Task]:
+    """Every country's task by its code; raises ``UserError`` before anything is loaded or written."""
+    tasks: dict[str, Task] = {}
+    for name, run in zip(spec.countries, spec.runs, strict=True):
+        task = prepare(run)
+        code = task.target.code
+        if code in tasks:
+            raise UserError(f"The country {code} is named twice ('{name}' the second time); name each country once.")
+        if not re.fullmatch(r"\w[\w-]{,59}", code):
+            raise UserError(
+                f"The code '{code[:60]}' of {task.target.country} cannot name a directory; "
+                "use at most 60 letters, digits, - and _."
+            )
+        tasks[code] = task
+    return tasks
+
+
+def split(
+    prompts: Float[np.ndarray, "n joint hidden"], shared: int, countries: int
+) -> Float[np.ndarray, "n countries tokens hidden"]:
+    """The prompts of every country in joint candidates: the shared tokens, then the country's own."""
+    n, _, hidden = prompts.shape
+    own = prompts[:, shared:].reshape(n, countries, -1, hidden)
+    everyone = np.broadcast_to(prompts[:, None, :shared], (n, countries, shared, hidden))
+    return np.concatenate([everyone, own], axis=2)
+
+
+def joint_start(
+    populations: Sequence[Float[np.ndarray, "pop tokens hidden"]], shared: int
+) -> Float[np.ndarray, "pop joint hidden"]:
+    """One population out of one per country; member i has its shared tokens from country i, in turn."""
+    members = range(len(populations[0]))
+    everyone = np.stack([populations[i % len(populations)][i, :shared] for i in members])
+    return np.concatenate([everyone, *(one[:, shared:] for one in populations)], axis=1)
+
+
+class JointObjective:
+    """Evaluates joint candidates (the Evaluator seam): the formats of one country follow those of the one before.
+
+    The loss is the mean of the countries' losses, and its terms are those losses by country.
+    """
+
+    def __init__(self, interview: Interview, surveys: Mapping[str, Survey], shared: int) -> None:
+        self.interview, self.surveys, self.shared = interview, surveys, shared
+        self.survey = stacked(list(surveys.values()), len(interview.asked.formats))
+
+    def __call__(self, prompts: Float[np.ndarray, "n joint hidden"]) -> list[Evaluation]:
+        each = split(prompts, self.shared, len(self.surveys))
+        responses = self.interview(each.reshape(-1, *each.shape[2:]))
+        return [self._joined(responses[i : i + len(self.surveys)]) for i in range(0, len(responses), len(self.surveys))]
+
+    def _joined(self, responses: Sequence[Response]) -> Evaluation:
+        seen = [survey.evaluate(one) for survey, one in zip(self.surveys.values(), responses, strict=True)]
+        losses = [one.loss for one in seen]
+        whole = Response(
+            np.concatenate([one.logprobs for one in responses]), np.concatenate([one.mass for one in responses])
+        )
+        scores = np.concatenate([one.scores for one in seen])
+        terms = dict(zip(self.surveys, losses, strict=True))
+        return Evaluation(whole, scores, float(np.mean(losses)), terms, float(np.mean([one.anchored for one in seen])))
+
+
+class Ready:
+    """The tasks with their model: everything the search loop needs."""
+
+    def __init__(self, spec: MultitaskSpec, tasks: Mapping[str, Task], respondent: Respondent) -> None:
+        self._shared, self._tasks, self._respondent = spec.shared_tokens, tasks, respondent
+        evaluate = self._objective("train")
+        assert evaluate is not None
+        self._interview = evaluate.interview
+        validate = self._objective("validation")
+        first, budget = spec.runs[0], spec.candidates
+        populations = [starting_prompts(respondent, task.start, task.target) for task in tasks.values()]
+        population = joint_start(populations, self._shared)
+        self.space = space_of(respondent, first, population)
+        self.start = self.space.encode(population)
+        # In a projection every coordinate moves every token.
+        parts = Parts(self._shared * respondent.hidden, len(tasks)) if first.space == "full" else None
+        optimizer = make_optimizer(
+            first.optimizer, first.optimizer_options, survey=evaluate.survey, budget=budget, parts=parts
+        )
+        judge = None if validate is None else lambda prompts: validate(prompts)[0].loss
+        self.search = Search(evaluate, self.space, optimizer, budget, judge)
+        # A method that refuses this space (full CMA-ES) says so now.
+        optimizer.init(self.start, first.seed)
+
+    def _objective(self, role: str) -> JointObjective | None:
+        """The joint objective on the formats of a role; every country is asked the same ones."""
+        first = next(iter(self._tasks.values()))
+        asked = first.questionnaires[role]
+        if asked is None:
+            return None
+        untuned = cache(lambda: Interview(self._respondent, asked).ask())
+        surveys = {code: searched_survey(task, role, untuned) for code, task in self._tasks.items()}
+        return JointObjective(interview(self._respondent, asked, first.spec), surveys, self._shared)
+
+    @property
+    def rows(self) -> int:
+        """Candidates per forward pass, as many as memory turned out to hold."""
+        return self._interview.rows
+
+    def prompts(self, progress: Progress) -> dict[str, SoftPrompt]:
+        """The winner's prompt for each country."""
+        vectors = self.space.decode(progress.winner_x[None]).astype(np.float32)
+        each = split(vectors, self._shared, len(self._tasks))[0]
+        slot = next(iter(self._tasks.values())).spec.slot
+        identity = self._respondent.identity
+        return {code: SoftPrompt(one, slot, identity) for code, one in zip(self._tasks, each, strict=True)}
+
+
+def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
+    """Run, or go on with, one search for several countries in ``out``; returns what multitask.json holds.
+
+    Every country gets a directory by its code with its prompt and a result like that of ``align``. A finished run is
+    returned as it is. Raises ``UserError`` for every mistake in the spec or the directory.
+    """
+    tasks = prepare_all(spec)
+    first, n = spec.runs[0], len(tasks)
+    instrument = next(iter(tasks.values())).instrument
+    record = spec.to_json()
+    directory = RunDirectory(out)
+    files = {"files": named_files(first)}
+    beside = [EVALUATIONS, *(f"{code}/{name}" for code in tasks for name in (FILE, RESULT))]
+    if (done := finished(directory, record | files, RECORD, Multitask, beside=beside)) is not None:
+        return done
+    watch("loading the model", None)
+    respondent = Respondent(first.choice)
+    check_window(next(iter(tasks.values())), respondent)
+    watch("laying out the questionnaire", None)
+    ready = Ready(spec, tasks, respondent)
+    watch("auditing the model", None)
+    found = short_audit(respondent, instrument)
+    watch(f"audit: {found.verdict}", None)
+    with directory.claimed(record | made_with(first, respondent)):
+        watch("searching", None)
+        progress = ready.search.run(
+            ready.start,
+            first.seed,
+            directory,
+            lambda p: watch("searching", replace(p, evaluations=n * p.evaluations)),
+        )
+        prompts, rows = ready.prompts(progress), ready.rows
+        del ready
+        watch("measuring in float32", None)
+        searched, respondent = respondent.model.dtype, in_float32(respondent)
+        if respondent.model.dtype != searched:
+            found = short_audit(respondent, instrument)
+        dtype = str(searched).removeprefix("torch.")
+        results = {}
+        for code, task in tasks.items():
+            search = _country_search(directory.lines(), code, spec, tuple(tasks), dtype=dtype, rows=rows)
+            results[code] = result_of(
+                task,
+                respondent,
+                prompts[code],
+                search=search,
+                found=found,
+                watch=lambda stage, progress, code=code: watch(f"{code}, {stage}", progress),
+            )
+            directory.check_held()
+            (out / code).mkdir(exist_ok=True)
+            write_prompt(out / code / FILE, prompts[code])
+            # A country's directory may be given away alone, so it has checksums of its own.
+            write_last(out / code, RESULT, results[code], beside=[FILE])
+        write_evaluations(directory)
+        return finish(directory, RECORD, _record(spec, results, directory.lines()), beside=beside)
+
+
+def _country_search(
+    lines: Sequence[Mapping[str, Any]], code: str, spec: MultitaskSpec, codes: tuple[str, ...], **told: Any
+) -> dict[str, Any]:
+    """The record of the search as one country saw it."""
+    found = search_record(list(_as_seen_by(code, lines)), optimizer=method_name(spec.settings.optimizer), **told)
+    return found | {
+        "together_with": [other for other in codes if other != code],
+        "shared_tokens": spec.shared_tokens,
+        "note": "One search for several countries: the best candidate is the one with the lowest mean loss, so this "
+        "country's own may rise; answer mass and validation loss are means over the countries.",
+    }
+
+
+def _as_seen_by(code: str, lines: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The journal's lines with one country's losses; ``best`` is its loss at the jointly best candidate so far."""
+    lowest, own = np.inf, None
+    for line in lines:
+        losses = [np.inf if loss is None else loss for loss in line["losses"]]
+        mine = [np.inf if terms[code] is None else terms[code] for terms in line["terms"]]
+        best = int(np.argmin(losses))
+        if losses[best] < lowest:
+            lowest, own = losses[best], mine[best]
+        yield {**line, "best": own, "median": float(np.median(mine))}
+
+
+def _record(
+    spec: MultitaskSpec, results: Mapping[str, Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What multitask.json holds: losses in points, untuned and tuned, for each country and in the mean."""
+    countries = []
+    for code, result in results.items():
+        rows = {row["id"]: row for row in result["rows"]}
+        losses = {
+            role: None if rows["tuned"][role] is None else {key: rows[key][role]["loss"] for key in ("naive", "tuned")}
+            for role in ROLES
+        }
+        verdict = result["verdict"]
+        countries.append(
+            {"code": code, "country": result["target"]["country"], **losses}
+            | {"verdict": verdict["kind"], "headline": verdict["headline"]}
+        )
+    mean = {
+        role: None
+        if countries[0][role] is None
+        else {key: float(np.mean([one[role][key] for one in countries])) for key in ("naive", "tuned")}
+        for role in ROLES
+    }
+    candidates = lines[-1]["evaluations"]
+    return {
+        "schema": 1,
+        "acculturate": VERSION,
+        "spec": spec.to_json(),
+        "model": next(iter(results.values()))["model"],
+        "candidates": candidates,
+        "evaluations": candidates * len(countries),
+        "search_loss": lines[-1]["best"],
+        "countries": countries,
+        "mean": mean,
+    }

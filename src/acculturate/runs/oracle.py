@@ -1,0 +1,150 @@
+"""How far from the optimum did a search stop? Gradient descent on the same loss, for comparison only.
+
+A search sees the model as a black box; the oracle sees its gradient. It begins where the search began, minimises the
+same loss on the same formats, and is judged on the same held-out ones. Its prompt is not kept: where gradients can be
+had and are wanted, prompt tuning is another tool's work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from acculturate.errors import UserError
+from acculturate.judge.gradient import Slope
+from acculturate.legible import shown
+from acculturate.model.respondent import Respondent
+from acculturate.runs.finished import RESULT, MadeWith, Result, read_record
+from acculturate.runs.spec import make_spec
+from acculturate.runs.task import Task, interview, named_files, prepare, searched
+from acculturate.search.objective import Objective
+from acculturate.search.starts import starting_prompts
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How the oracle goes down: Adam (Kingma & Ba 2015) whose rate falls linearly to a fifth.
+
+    ``steps``: gradients computed, one forward and one backward pass each. ``rate``: first step of every coordinate,
+    in embedding standard deviations. ``every``: steps between two looks at the held-out formats.
+    """
+
+    steps: int = 60
+    rate: float = 0.3
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.steps <= 100_000 and self.every >= 1):
+            raise UserError(f"The oracle's steps are {shown(self.steps)}; expected a whole number from 1 to 100,000.")
+        if not 0 < self.rate <= 1000:
+            raise UserError(f"The oracle's rate is {shown(self.rate)}; expected a number above 0 and up to 1,000.")
+
+
+@dataclass(frozen=True)
+class Point:
+    """The oracle after ``step`` steps: survey losses in points, float32; None where no format was held out."""
+
+    step: int
+    train: float
+    heldout: float | None
+
+
+@dataclass(frozen=True)
+class OracleRecord:
+    """The descent beside the run's own figures, all survey losses in points, measured in float32."""
+
+    run: str
+    optimizer: str
+    evaluations: int
+    untuned: tuple[float, float | None]
+    tuned: tuple[float, float | None]
+    curve: tuple[Point, ...]
+
+    @property
+    def lowest(self) -> Point:
+        """Where the training loss was lowest: chosen without the held-out formats, as a search has to."""
+        return min(self.curve, key=lambda point: point.train)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"lowest": asdict(self.lowest)}
+
+
+def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None] = lambda line: None) -> OracleRecord:
+    """Descend from the start of a finished run; raises ``UserError`` where there is none. Writes nothing."""
+    if not (run / RESULT).is_file():
+        raise UserError(f"There is no finished run in '{run}'; give the directory of one (acculturate align).")
+    result = read_record(run / RESULT, Result)
+    rows = {row["id"]: row for row in result["rows"]}
+    untuned, tuned = _losses(rows["naive"]), _losses(rows["tuned"])
+    if "together_with" in result["search"]:
+        raise UserError("This prompt was found in a run for several countries; the oracle follows runs of align only.")
+    spec = make_spec(result["spec"], f"'{run / RESULT}'")
+    if spec.quantize != "none":
+        raise UserError("This run's model is quantised and has no gradients to go by; the oracle cannot be asked.")
+    if spec.heldout_items:
+        raise UserError("This run held items out of its search; the oracle would see them, so it cannot be asked.")
+    made_with = read_record(run / "spec.json", MadeWith)
+    task = prepare(spec)
+    watch("loading the model")
+    respondent = Respondent(replace(spec.choice, dtype="float32"))
+    if respondent.identity != result["model"] or named_files(spec) != made_with.get("files"):
+        raise UserError(f"The model or a file of the run in '{run}' has changed since; restore it, or make a new run.")
+    curve = _descend(task, respondent, descent, watch)
+    search = result["search"]
+    return OracleRecord(str(run), search["optimizer"], search["evaluations"], untuned, tuned, tuple(curve))
+
+
+def _losses(row: Mapping[str, Any]) -> tuple[float, float | None]:
+    """A row's survey losses on the trained and, where there are any, on the held-out formats."""
+    losses = [None if row[role] is None else row[role]["loss"] for role in ("train", "heldout")]
+    if losses[0] is None or (row["heldout"] is not None and losses[1] is None):
+        raise UserError(
+            f"The run has no loss in the row '{row['label']}', because answers were missing; "
+            "there is nothing to set the oracle beside."
+        )
+    return losses[0], losses[1]
+
+
+def _descend(task: Task, respondent: Respondent, how: Descent, watch: Callable[[str], None]) -> list[Point]:
+    spec = task.spec
+    asked, held = task.questionnaires["train"], task.questionnaires["heldout"]
+    assert asked is not None
+    search = searched(task, respondent, "train")
+    slope = Slope(search.interview, search.survey)
+    judges = [Objective(search.interview, task.survey(asked))]
+    if held is not None:
+        judges.append(Objective(interview(respondent, held, spec), task.survey(held)))
+    watch("choosing the search's own start")
+    population = starting_prompts(respondent, task.start, task.target)
+    first = population[int(np.argmin([one.loss for one in judges[0](population)]))]
+    curve = []
+    for step, prompt in descent(first, respondent.unit, [slope], how):
+        if step % how.every == 0 or step == how.steps:
+            losses = [judge(prompt[None])[0].loss for judge in judges]
+            curve.append(Point(step, losses[0], losses[1] if held is not None else None))
+            watch(f"step {step} of {how.steps}: {losses[0]:.1f} points on the trained formats")
+    return curve
+
+
+def descent(
+    first: Float[np.ndarray, "tokens hidden"], unit: float, slopes: Sequence[Slope], how: Descent
+) -> Iterator[tuple[int, Float[np.ndarray, "tokens hidden"]]]:
+    """The number of steps taken and the prompt after them, from 0 to ``how.steps``; ``slopes`` are followed in turns.
+
+    ``unit``: one embedding standard deviation, the unit of ``how.rate``.
+    """
+    x = torch.tensor(first / unit, requires_grad=True)
+    adam = torch.optim.Adam([x], lr=how.rate)
+    for step in range(how.steps + 1):
+        prompt = (x.detach().numpy() * unit).astype(np.float32)
+        yield step, prompt
+        if step < how.steps:
+            adam.param_groups[0]["lr"] = how.rate * (1 - 0.8 * step / how.steps)
+            x.grad = torch.as_tensor(slopes[step % len(slopes)](prompt)[1] * unit)
+            adam.step()

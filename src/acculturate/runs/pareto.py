@@ -1,0 +1,280 @@
+"""Alignment against a second objective: a front of soft prompts, each the best there is for what it costs.
+
+The first objective is the distance to the country's scores. The second is either how far the answers depart from the
+untuned model's, or the share of multiple-choice questions that the model gets wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from acculturate.errors import UserError
+from acculturate.files.datafile import user_path
+from acculturate.files.run_directory import RunDirectory
+from acculturate.judge.audit import short_audit
+from acculturate.judge.baselines import flat_response
+from acculturate.judge.verdict import LIMITS
+from acculturate.knowledge.questions import read_questions
+from acculturate.model.loading import sha256_of
+from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.soft_prompt import SoftPrompt, write_prompts
+from acculturate.runs.finished import Front, finish, finished
+from acculturate.runs.front import FRONT, PROMPTS
+from acculturate.runs.spec import RunSpec, to_json
+from acculturate.runs.task import Task, check_window, in_float32, interview, made_with, named_files, prepare, space_of
+from acculturate.search.loop import Search, Watch, silent, unpack_search
+from acculturate.search.methods import Method, configured
+from acculturate.search.optimizers import Optimizer
+from acculturate.search.optimizers.gde3 import GDE3, GDE3State, first_front
+from acculturate.search.spaces import Space
+from acculturate.search.starts import starting_prompts
+from acculturate.survey.formats import ROLES, parse_format, questionnaire
+from acculturate.survey.instruments import Instrument
+from acculturate.survey.scoring import Evaluation, Response, Survey, departure
+from acculturate.version import VERSION
+
+UNTUNED = "untuned"
+NAME = "gde3"
+METHOD = Method(GDE3, "Differential Evolution for two objectives (Kukkonen & Lampinen 2005)", {})
+# Questions with right answers are always asked in both option orders, whatever the survey's protocol.
+QUESTION_FORMATS = {
+    "train": "letters/options-first/0/en",
+    "validation": "lower/question-first/0/en",
+    "heldout": "digits/question-first/0/en",
+}
+
+
+@dataclass(frozen=True)
+class Second:
+    """The second objective: ``untuned`` (no ``questions``), or the wrong answers to ``questions``."""
+
+    given: str
+    questions: Instrument | None = None
+
+    @property
+    def file(self) -> Path | None:
+        return None if self.questions is None else user_path(self.given)
+
+    def to_json(self) -> dict[str, Any]:
+        if self.questions is None:
+            return {
+                "id": UNTUNED,
+                "name": "Departure from the untuned answers",
+                "unit": "nats",
+                "about": "mean Kullback-Leibler divergence from the untuned model's options, or no option at all",
+            }
+        count = len(self.questions.items)
+        return {
+            "id": "questions",
+            "name": "Wrong answers",
+            "unit": "share",
+            "about": f"1 minus the mean probability of the right option, {count} questions of {self.questions.name}",
+        }
+
+
+def second_objective(against: str) -> Second:
+    """What ``--against`` names: 'untuned' or a CSV of questions (questions.py); anything else is a ``UserError``."""
+    if against == UNTUNED:
+        return Second(against)
+    if Path(against).suffix.lower() != ".csv":
+        raise UserError(f"--against is '{against}'; expected '{UNTUNED}' or a CSV of questions, like questions.csv.")
+    return Second(against, read_questions(user_path(against)))
+
+
+SUPPLIED = {"objectives": GDE3.objectives}
+
+
+class TwoObjectives:
+    """Evaluates soft prompts in the formats of one role (the Evaluator seam); lower is better in both terms.
+
+    An evaluation's loss is the survey's alone; its terms are ``survey``, in points, and ``second``.
+    """
+
+    def __init__(self, respondent: Respondent, task: Task, role: str, questions: Instrument | None) -> None:
+        asked = task.questionnaires[role]
+        assert asked is not None
+        self._dims = asked.instrument.dimension_ids
+        self._survey = task.survey(asked)
+        self._asked = [asked]
+        self._untuned = [Interview(respondent, asked).ask()]
+        if questions is None:
+            self._second = partial(departure, self._untuned[0])
+        else:
+            others = questionnaire(questions, [parse_format(QUESTION_FORMATS[role])])
+            self._asked.append(others)
+            self._untuned.append(Interview(respondent, others).ask())
+            self._second = partial(_wrong, _accuracy(questions, others.views))
+        self._interviews = [interview(respondent, one, task.spec) for one in self._asked]
+
+    def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]:
+        answers = [put(prompts) for put in self._interviews]
+        return [self._judged(responses) for responses in zip(*answers, strict=True)]
+
+    def untuned(self) -> Evaluation:
+        """The model without a soft prompt."""
+        return self._judged(self._untuned)
+
+    def flat(self) -> Evaluation:
+        """Equal probability for every option."""
+        return self._judged([flat_response(asked) for asked in self._asked])
+
+    def _judged(self, responses: Sequence[Response]) -> Evaluation:
+        seen = self._survey.evaluate(responses[0])
+        return replace(seen, terms=dict(seen.terms) | {"second": self._second(responses[-1])})
+
+    def figures(self, seen: Evaluation) -> dict[str, Any]:
+        """Both objectives, answer mass (0..1, of the survey) and dimension scores, means over the views."""
+        scores = dict(zip(self._dims, seen.scores.mean(axis=0).tolist(), strict=True))
+        return {**seen.terms, "mass": float(seen.response.mass.mean()), "scores": scores}
+
+
+def _accuracy(questions: Instrument, views: tuple[tuple[int, ...], ...]) -> Survey:
+    """Expected accuracy as a dimension with the target 1: its L1 distance is the share of wrong answers."""
+    return Survey(questions.values(), questions.weights(), questions.constants(0.0), np.ones(1), views)
+
+
+def _wrong(accuracy: Survey, response: Response) -> float:
+    return float(accuracy.losses(accuracy.scores(response.logprobs)).mean())
+
+
+def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dict[str, Any]:
+    """Run, or go on with, the search for a front in directory ``out``; returns what front.json holds.
+
+    Only whole generations are run: the budget is spent down to less than one. A finished run is returned as it is.
+    Raises ``UserError`` for every mistake in the spec, the second objective or the directory.
+    """
+    second = second_objective(against)
+    budget, optimizer = _checked(spec), configured(NAME, METHOD, spec.optimizer_options, SUPPLIED)
+    task = prepare(spec, check_method=False)
+    files = named_files(spec) | ({"against": sha256_of(second.file)} if second.file is not None else {})
+    record = _settings(spec) | {"against": against, "files": files}
+    directory = RunDirectory(out)
+    if (done := finished(directory, record, FRONT, Front, beside=[PROMPTS])) is not None:
+        return done
+    watch("loading the model", None)
+    respondent = Respondent(spec.choice)
+    check_window(task, respondent)
+    watch("laying out the questionnaire", None)
+    search, start = _ready(task, respondent, second, optimizer, budget)
+    watch("auditing the model", None)
+    found = short_audit(respondent, task.instrument)
+    watch(f"audit: {found.verdict}", None)
+    made = made_with(spec, respondent, NAME)
+    with directory.claimed(made | record):
+        watch("searching", None)
+        progress = search.run(start, spec.seed, directory, lambda p: watch("searching", p))
+        prompts = _prompts(directory, search.space)
+        searched = {
+            "evaluations": progress.evaluations,
+            "generations": progress.generation,
+            "found": len(prompts),
+            "dtype": str(respondent.model.dtype).removeprefix("torch."),
+        }
+        del search
+        watch("measuring in float32", None)
+        respondent = in_float32(respondent)
+        if searched["dtype"] != str(torch.float32).removeprefix("torch."):
+            found = short_audit(respondent, task.instrument)
+        measured, kept = _measured(task, respondent, second, prompts)
+        front = _described(task, respondent, second) | measured | {"search": searched, "audit": found.to_json()}
+        directory.check_held()
+        write_prompts(out / PROMPTS, [SoftPrompt(prompts[i], spec.slot, respondent.identity) for i in kept])
+        return finish(directory, FRONT, front, beside=[PROMPTS])
+
+
+def _settings(spec: RunSpec) -> dict[str, object]:
+    """The settings on record; a front has no price on lost mass whatever the protocol."""
+    return to_json(spec) | {"mass_penalty": 0.0}
+
+
+def _checked(spec: RunSpec) -> int:
+    """The evaluations of the whole generations that the budget pays for; refuses what has no place in this search."""
+    if spec.optimizer not in ("auto", NAME):
+        raise UserError(f"A front is searched with {NAME}, not '{spec.optimizer}'; leave the optimizer out.")
+    if spec.anchor:
+        raise UserError("A front has no use for an anchor: that is what --against untuned does; leave it out.")
+    for setting in ("heldout_items", "sampled", "mass_penalty"):
+        if getattr(spec, setting):
+            raise UserError(f"'{setting}' is a setting of acculturate align that a front does not know; leave it out.")
+    return spec.budget - spec.budget % spec.population
+
+
+def _ready(
+    task: Task, respondent: Respondent, second: Second, optimizer: Optimizer[Any], budget: int
+) -> tuple[Search, Float[np.ndarray, "pop dim"]]:
+    spec = task.spec
+    population = starting_prompts(respondent, task.start, task.target)
+    space = space_of(respondent, spec, population)
+    start = space.encode(population)
+    optimizer.init(start, spec.seed)  # a population that is too small is refused now
+    return Search(TwoObjectives(respondent, task, "train", second.questions), space, optimizer, budget), start
+
+
+def _prompts(directory: RunDirectory, space: Space) -> Float[np.ndarray, "n tokens hidden"]:
+    """What nothing dominates of all that the finished search has seen."""
+    stored = directory.restore()
+    assert stored is not None
+    state, _ = unpack_search(GDE3State, *stored)
+    if not len(state.front_x):
+        raise UserError("No candidate got an answer to every question, so there is no front; try another start.")
+    return space.decode(state.front_x).astype(np.float32)
+
+
+def _measured(
+    task: Task, respondent: Respondent, second: Second, prompts: Float[np.ndarray, "n tokens hidden"]
+) -> tuple[dict[str, Any], list[int]]:
+    """The points of the front by role, with what they are compared to, and which prompts they are, in order."""
+    roles = [role for role in ROLES if task.questionnaires[role] is not None]
+    judges = {role: TwoObjectives(respondent, task, role, second.questions) for role in roles}
+    seen = {role: judge(prompts) for role, judge in judges.items()}
+    f = np.array([[one.terms["survey"], one.terms["second"]] for one in seen["train"]])
+    # Rounding in the search's precision can have kept a point that another one dominates.
+    kept = sorted(first_front(f), key=lambda i: tuple(f[i]))
+    untuned = judges["train"].untuned()
+    nothing = np.array([untuned.terms["survey"], untuned.terms["second"]])
+
+    def by_role(evaluation: Callable[[str], Evaluation]) -> dict[str, Any]:
+        return {role: judges[role].figures(evaluation(role)) if role in judges else None for role in ROLES}
+
+    points = [
+        {
+            "point": number,
+            "beaten_by_untuned": bool((nothing <= f[i]).all()),
+            **by_role(lambda role, i=i: seen[role][i]),
+        }
+        for number, i in enumerate(kept, start=1)
+    ]
+    references = [
+        {"id": "untuned", "label": "Untuned model", **by_role(lambda role: judges[role].untuned())},
+        {"id": "flat", "label": "Flat answers", **by_role(lambda role: judges[role].flat())},
+    ]
+    return {"references": references, "points": points}, [int(i) for i in kept]
+
+
+def _described(task: Task, respondent: Respondent, second: Second) -> dict[str, Any]:
+    target = task.target
+    return {
+        "schema": 1,
+        "acculturate": VERSION,
+        "spec": _settings(task.spec),
+        "model": respondent.identity,
+        "target": {
+            "country": target.country,
+            "code": target.code,
+            "target_set": target.target_set,
+            "scores": {d: target.scores.get(d) for d in task.instrument.dimension_ids},
+        },
+        "second": second.to_json(),
+        "views": {
+            role: None if asked is None else list(asked.view_names) for role, asked in task.questionnaires.items()
+        },
+        "limits": list(LIMITS),
+    }

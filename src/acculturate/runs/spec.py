@@ -1,0 +1,297 @@
+"""One frozen, validated description of a run; the command line and configuration files fill it in."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from acculturate.errors import UserError
+from acculturate.files.datafile import nearest, read_data_file
+from acculturate.legible import legible, shown
+from acculturate.model.loading import ModelChoice
+from acculturate.search.starts import StartKind
+from acculturate.survey.formats import ROLES, Format, parse_format
+
+# What each protocol asks where the user names no formats. The paper's: one format in one order. The balanced
+# one: many different presentations in both orders to train on, since variety is what carries over (docs/validity.md),
+# one to select the winner by, others to judge by.
+PROTOCOLS: dict[str, dict[str, tuple[str, ...]]] = {
+    "paper": {
+        "train": ("digits/question-first/0/en/ascending",),
+        "validation": (),
+        "heldout": ("letters/question-first/1/en/ascending", "digits/options-first/2/en/descending"),
+    },
+    "balanced": {
+        "train": (
+            "letters/options-first/0/en",
+            "digits/question-first/1/en",
+            "letters/question-first/1/en",
+            "digits/options-first/0/en",
+            "lower/one-line/0/en",
+            "symbols/options-first/1/en",
+        ),
+        "validation": ("digits/options-first/3/en",),
+        "heldout": ("letters/question-first/2/en", "digits/options-first/2/en"),
+    },
+}
+
+# Without it a search leaves what the model would ever say: option probabilities are renormalised, so a prompt may fit
+# every score while an answer has become all but impossible (docs/validity.md).
+MASS_PENALTY = 20.0
+
+STARTS = tuple(kind.value for kind in StartKind)
+
+POPULATION = 20
+MOST_TOKENS = 100_000
+"""Virtual tokens of a population: in a model of 4,096 coordinates a search holds several gigabytes of them."""
+
+
+def _steady(text: str) -> str:
+    """Refuse a text with control characters: it names no country, no model and no file that anybody means."""
+    if legible(text) != text or any(mark in text for mark in "\n\t"):
+        raise ValueError("expected text without line breaks and control characters")
+    return text
+
+
+Name = Annotated[str, Field(max_length=1000), AfterValidator(_steady)]
+Names = Annotated[tuple[Name, ...], Field(max_length=200)]
+Points = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Scalar = str | int | float | bool
+
+
+class RunSpec(BaseModel):
+    """Everything that decides what a run finds. Two runs with equal specs and code write equal files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    model: Name = "embedded"
+    revision: Name | None = None
+    trust_remote_code: bool = False
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    quantize: Literal["none", "8bit", "4bit"] = "none"
+
+    country: Annotated[str, Field(max_length=100), AfterValidator(_steady)]
+    targets: Name = "hofstede-2015"
+    instrument: Name = "vsm2013"
+    wording: Name | None = None
+    constant: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 50.0
+    mas25: bool = False
+
+    protocol: Literal["balanced", "paper"] = "balanced"
+    train_formats: Names | None = None
+    validation_formats: Names | None = None
+    heldout_formats: Names | None = None
+    heldout_languages: Names = ()
+    heldout_items: Names = ()
+    sampled: bool = False
+
+    slot: Literal["before_bos", "system", "user_end", "response_start"] = "response_start"
+    tokens: Annotated[int, Field(ge=1, le=512)] = 2
+    start: Name | None = None
+    text: Annotated[str, Field(max_length=100_000)] | None = None
+    warm_start: Name | None = None
+    spread: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
+    space: Literal["full", "projection"] = "full"
+    projection_dim: Annotated[int, Field(ge=1, le=10_000)] = 500
+
+    optimizer: Name = "auto"
+    optimizer_options: dict[str, Scalar] = {}
+    population: Annotated[int, Field(ge=2, le=10_000)] = POPULATION
+    budget: Annotated[int, Field(ge=1, le=10**9)] = 1000
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    anchor: Points = 0.0
+    mass_penalty: Points | None = None
+    rows: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _population_within_budget(cls, values: Any) -> Any:
+        """Fill in the population that nobody gave: as many as usual, or as the budget pays for."""
+        budget = values.get("budget")
+        if "population" in values or not isinstance(budget, int) or budget >= POPULATION:
+            return values
+        return {**values, "population": max(2, budget)}
+
+    @field_validator("train_formats", "validation_formats", "heldout_formats")
+    @classmethod
+    def _readable(cls, formats: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for text in formats or ():
+            try:
+                parse_format(text)
+            except UserError as error:
+                raise ValueError(str(error)) from error
+        return formats
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunSpec:
+        if self.start is not None and self.start not in STARTS:
+            raise ValueError(f"start is '{self.start}'; expected {', '.join(STARTS[:-1])} or {STARTS[-1]}")
+        if self.start == "text" and not (self.text or "").strip():
+            raise ValueError("start is 'text' but there is no text; give one with --text")
+        if self.start != "text" and self.text is not None:
+            raise ValueError(f"there is a text but start is '{self.begins}'; give --start text or leave the text out")
+        if not self.formats("train"):
+            raise ValueError("there is no format to train on; name at least one with --train-formats")
+        known = {form.language for role in ("train", "validation") for form in self.formats(role)}
+        for language in self.heldout_languages:
+            if language in known:
+                raise ValueError(f"the language '{language}' is asked during the search; hold out another one")
+        seen = set(self.formats("train"))
+        for role in ("validation", "heldout"):
+            if not seen.isdisjoint(self.formats(role)):
+                raise ValueError(f"a format for {role} is among those used before it; name each format once")
+            seen |= set(self.formats(role))
+        return self
+
+    @model_validator(mode="after")
+    def _affordable(self) -> RunSpec:
+        """Refuse sizes that no search spends and no memory holds."""
+        if self.population > max(2, self.budget):
+            raise ValueError(
+                f"a population of {self.population:,} is more than the budget of {self.budget:,} candidates; "
+                "give a smaller population or a larger budget"
+            )
+        if self.rows > self.population:
+            raise ValueError(f"{self.rows:,} rows are more than the population of {self.population:,}; give fewer")
+        if self.population * self.tokens > MOST_TOKENS:
+            raise ValueError(
+                f"a population of {self.population:,} prompts of {self.tokens} tokens is more than memory holds; "
+                f"give less than {MOST_TOKENS:,} tokens in all"
+            )
+        return self
+
+    @property
+    def balanced(self) -> bool:
+        return self.protocol == "balanced"
+
+    def formats(self, role: str) -> tuple[Format, ...]:
+        """The formats of one role: train, validation or heldout."""
+        named = getattr(self, f"{role}_formats")
+        texts = PROTOCOLS[self.protocol][role] if named is None else named
+        formats = [parse_format(text) for text in texts]
+        if role == "heldout" and self.heldout_languages:
+            # The first trained format in another language: nothing but the language is new in it.
+            model = self.formats("train")[0]
+            formats += [replace(model, variant=0, language=language) for language in self.heldout_languages]
+        # Balanced, both orders are asked whichever is named: two names of one presentation are the same format.
+        return tuple(dict.fromkeys(replace(f, order="ascending") if self.balanced else f for f in formats))
+
+    @property
+    def lost_mass_penalty(self) -> float:
+        """Points of loss per nat of answer mass lost: as given, else the protocol's (the paper's loss has none)."""
+        if self.mass_penalty is not None:
+            return self.mass_penalty
+        return MASS_PENALTY if self.balanced else 0.0
+
+    @property
+    def begins(self) -> str:
+        """What the first population is made of: as given, else line breaks where random tokens would be the last thing
+        before the answer, most of which they take away (docs/search.md). The paper's method begins with random tokens,
+        and its loss has no price on lost answers.
+        """
+        if self.start is not None:
+            return self.start
+        return "blank" if self.balanced and self.slot == "response_start" else "vocabulary"
+
+    @property
+    def first_spread(self) -> float:
+        """Length of the first population's offsets from a text, in embedding standard deviations per coordinate.
+
+        As given; else 1 around a text, and 2 around line breaks: nearer to them the answers hardly move, farther away
+        there are none (docs/search.md).
+        """
+        if self.spread is not None:
+            return self.spread
+        return 2.0 if self.begins == "blank" else 1.0
+
+    @property
+    def choice(self) -> ModelChoice:
+        return ModelChoice(self.model, self.revision, self.dtype, self.device, self.quantize, self.trust_remote_code)
+
+
+def make_spec(values: Mapping[str, object], source: str = "the command line") -> RunSpec:
+    """A validated spec from plain values; every problem is one sentence that names the key and where it stands."""
+    for key in values:
+        if key not in RunSpec.model_fields:
+            raise UserError(
+                f"Unknown key '{key}' in {source}{nearest(key, RunSpec.model_fields)}; correct or remove it."
+            )
+    try:
+        # Files and Python have lists where the settings have tuples.
+        return RunSpec.model_validate({k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        if not first["loc"]:
+            raise UserError(f"Bad settings in {source}: {_sentence(first['msg'])}.") from None
+        name = str(first["loc"][0])
+        said = _sentence(first["msg"]) if first["type"] == "value_error" else f"expected {expected(name)}"
+        if first["type"] == "string_unicode":
+            said = "expected text in UTF-8"
+        given = "" if first["type"] == "missing" else f" (given: {shown(first['input'])})"
+        raise UserError(f"Bad value for '{name}' in {source}{given}: {said}.") from None
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ").rstrip(".")
+
+
+def expected(name: str) -> str:
+    """What a setting may be, in words, from its type and limits."""
+    kind, *around = _unwrapped(RunSpec.model_fields[name])
+    limits = {key: getattr(one, key) for one in around for key in ("ge", "gt", "le", "max_length") if hasattr(one, key)}
+    if get_origin(kind) is Literal:
+        *others, last = map(repr, get_args(kind))
+        return f"{', '.join(others)} or {last}"
+    if kind in (int, float):
+        return ("a whole number" if kind is int else "a number") + _range(limits)
+    if kind is bool:
+        return "true or false"
+    longest = limits.get("max_length")
+    if kind is str:
+        return f"text of at most {longest:,} characters"
+    if get_origin(kind) is tuple:
+        return f"a list of at most {longest} texts"
+    return "a table of options, each a number, a text, true or false"
+
+
+def _unwrapped(kind: Any) -> Iterator[Any]:
+    """The plain type behind a field, then the limits that stand around it."""
+    if isinstance(kind, FieldInfo):
+        yield from (*_unwrapped(kind.annotation), *kind.metadata)
+    elif get_origin(kind) in (Union, types.UnionType):
+        yield from _unwrapped(next(one for one in get_args(kind) if one is not types.NoneType))
+    elif get_origin(kind) is Annotated:
+        inner, *around = get_args(kind)
+        yield from _unwrapped(inner)
+        for limit in around:
+            yield from limit.metadata if isinstance(limit, FieldInfo) else (limit,)
+    else:
+        yield kind
+
+
+def _range(limits: Mapping[str, Any]) -> str:
+    """``from 1 to 512``, ``above 0 and up to 1,000``."""
+    most = f"{int(limits['le']):,}"
+    return f" above {limits['gt']:,} and up to {most}" if "gt" in limits else f" from {limits['ge']:,} to {most}"
+
+
+def read_spec_file(path: Path) -> dict[str, object]:
+    """The keys of a TOML or YAML run file, still to be validated together with the command line."""
+    return {key: node.value for key, node in read_data_file(path).entries().items()}
+
+
+def to_json(spec: RunSpec) -> dict[str, object]:
+    """The settings as a record keeps them, with what the protocol gives: a later version may give something else."""
+    given = json.loads(spec.model_dump_json())
+    for role in ROLES:
+        forms = spec.formats(role)
+        given[f"{role}_formats"] = [form.presentation if spec.balanced else form.name for form in forms]
+    return given | {"start": spec.begins, "spread": spec.first_spread, "mass_penalty": spec.lost_mass_penalty}

@@ -1,0 +1,391 @@
+"""Steering: from a finished DFGN run to a soft prompt for scores that nobody published.
+
+A DFGN run leaves a linear model of the option log-probabilities around its prompt. They do not depend on what the
+run was to reach, so the same model says which prompt to expect any other scores from, and how to move one dimension
+without the others. Whether that is true is then measured, in float32, on formats trained on and held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from acculturate.errors import UserError
+from acculturate.files.datafile import nearest
+from acculturate.files.run_directory import RunDirectory
+from acculturate.files.tensor_file import write_tensors
+from acculturate.judge.verdict import Judge
+from acculturate.model.loading import sha256_of
+from acculturate.model.respondent import Respondent
+from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, write_prompt
+from acculturate.runs.finished import RESULT, MadeWith, Result, Steered, finish, finished, read_record
+from acculturate.runs.spec import RunSpec, make_spec
+from acculturate.runs.task import (
+    Task,
+    interview,
+    made_with,
+    named_files,
+    prepare,
+    searched,
+    space_around,
+    validation,
+)
+from acculturate.search.loop import Progress, Search, Watch, fitted_and_validated, silent, unpack_search
+from acculturate.search.methods import make_optimizer
+from acculturate.search.optimizers.dfgn import DFGN, DFGNState, corrected, score_slopes, structured
+from acculturate.survey.scoring import Evaluation, Survey
+from acculturate.survey.targets import Target
+from acculturate.version import VERSION
+
+RECORD, DIRECTIONS = "steer.json", "directions.safetensors"
+
+STEP = 5.0
+"""Points that a step along a steering direction is predicted to give when its effects are measured."""
+PROPOSALS = 8
+"""Damping values, a factor of four apart, whose minimisers are the first proposals."""
+FLOOR = 0.01
+"""Share of the largest singular value below which a combination of dimensions counts as not steerable alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedRun:
+    """What steering takes from a run directory. ``made_with``: spec.json. ``scores``: on trained formats, in points."""
+
+    spec: RunSpec
+    made_with: Mapping[str, Any]
+    digest: str
+    prompt: SoftPrompt
+    state: DFGNState
+    scores: Mapping[str, float]
+    warning: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """One move of the prompt per dimension, meant to give that dimension +1 point and the others none.
+
+    ``vectors`` are in embedding units, to be added to the prompt. The effects are points per direction (row) on
+    every dimension (column): ``predicted`` by the run's model, ``measured`` and ``heldout`` over a step of ``STEP``.
+    """
+
+    vectors: Float[np.ndarray, "dims tokens hidden"]
+    predicted: Float[np.ndarray, "dims dims"]
+    measured: Float[np.ndarray, "dims dims"]
+    heldout: Float[np.ndarray, "dims dims"] | None
+
+
+def read_run(path: Path) -> FinishedRun:
+    """A finished DFGN run, left as it is; ``UserError`` when the directory holds none."""
+    if not (path / "spec.json").is_file():
+        raise UserError(f"There is no run at '{path}'; give the directory of a finished acculturate align.")
+    record = read_record(path / "spec.json", MadeWith)
+    if "steered_from" in record:
+        raise UserError(f"'{path}' holds a steered prompt; give the run of acculturate align that it came from.")
+    if record.get("method") != "dfgn":
+        used = record.get("method", "another search")
+        raise UserError(f"The run at '{path}' was made with {used}; steering needs the model of a run with dfgn.")
+    if isinstance(record.get("country"), list):
+        raise UserError(f"'{path}' holds a run for several countries; steering takes runs of acculturate align.")
+    if not (path / RESULT).is_file():
+        raise UserError(f"The run at '{path}' is not finished; give its acculturate align command again to finish it.")
+    spec = make_spec({key: record[key] for key in RunSpec.model_fields if key in record}, f"'{path / 'spec.json'}'")
+    stored = RunDirectory(path).newest()
+    if stored is None:
+        raise UserError(f"The run at '{path}' has no readable checkpoint; steering needs the search state in it.")
+    state, _ = unpack_search(DFGNState, *stored)
+    if not len(state.directions):
+        raise UserError(
+            f"The run at '{path}' ended before it probed a direction; make one with a larger --budget "
+            f"(its first {spec.population} evaluations are the starting prompts, and then it may compare some of them)."
+        )
+    result = read_record(path / RESULT, Result)
+    scores = next(row["train"]["scores"] for row in result["rows"] if row["id"] == "tuned")
+    if any(score is None for score in scores.values()):
+        raise UserError(
+            f"The prompt of the run at '{path}' left questions without an answer; steering needs all scores."
+        )
+    warning = (result["audit"] or {}).get("warning")
+    return FinishedRun(spec, record, sha256_of(path / RESULT), read_prompt(path), state, scores, warning)
+
+
+def steering_task(run: FinishedRun, wanted: Mapping[str, float], free: bool) -> Task:
+    """The run's task with other scores to reach: those named, and the run's own on the rest unless they are free.
+
+    ``wanted``: dimension id (in any case) to points. Raises ``UserError`` for a dimension that the instrument lacks
+    and for a score that no answers give.
+    """
+    if not wanted:
+        raise UserError("There are no scores to steer to; name at least one with --set, like --set PDI=80.")
+    named = _named(run, wanted)
+    kept = dict.fromkeys(run.scores) if free else run.scores
+    target = Target("the wanted scores", "steered", "steering", {**kept, **named}, "named by the user")
+    # What the run was started from is not asked for again: it may be gone.
+    task = prepare(run.spec.model_copy(update={"warm_start": None}), target)
+    for ident, low, high in zip(task.instrument.dimension_ids, *_attainable(task), strict=True):
+        if ident in named and not low <= named[ident] <= high:
+            raise UserError(
+                f"No answers give {ident.upper()} = {named[ident]:g}; name a score from {low:g} to {high:g} points."
+            )
+    return task
+
+
+def _named(run: FinishedRun, wanted: Mapping[str, float]) -> dict[str, float]:
+    """The wanted scores by the instrument's own dimension ids."""
+    ids = {ident.casefold(): ident for ident in run.scores}
+    for name in wanted:
+        if name.casefold() not in ids:
+            raise UserError(
+                f"Instrument '{run.spec.instrument}' has no dimension '{name}'{nearest(name.casefold(), ids)}; "
+                f"name one of {', '.join(ids.values())}."
+            )
+    return {ids[name.casefold()]: float(value) for name, value in wanted.items()}
+
+
+def _attainable(task: Task) -> tuple[Float[np.ndarray, " dims"], Float[np.ndarray, " dims"]]:
+    """The lowest and highest score of every dimension that answers can give, in points."""
+    survey, there = task.survey(task.everything), task.instrument.option_mask()
+    least = np.where(there, survey.values, np.inf).min(axis=1)
+    most = np.where(there, survey.values, -np.inf).max(axis=1)
+    up, down = np.maximum(survey.weights, 0), np.minimum(survey.weights, 0)
+    return up @ least + down @ most + survey.constants, up @ most + down @ least + survey.constants
+
+
+def steering_moves(
+    survey: Survey, state: DFGNState
+) -> tuple[Float[np.ndarray, "dims m"], Float[np.ndarray, "dims dims"]]:
+    """The shortest move that gives each dimension +1 point and the others none, and the predicted effects.
+
+    Moves are in units of the model's directions. Scores are linearised at its center and averaged over views. With
+    the gradient of the scores in the span of the directions, the moves are its pseudo-inverse; singular values below
+    ``FLOOR`` of the largest are damped, so that dimensions which only move together get a move that is too short
+    rather than one beyond all measure.
+    """
+    effect = score_slopes(survey, state.center_answers[..., :-1], state.slopes[..., :-1]).mean(axis=0)
+    # The directions are not orthogonal, and there may be more of them than coordinates.
+    dual = state.directions.T @ np.linalg.pinv(state.directions @ state.directions.T, rcond=1e-10, hermitian=True)
+    left, size, right = np.linalg.svd(effect @ dual.T, full_matrices=False)
+    inverse = size / np.maximum(size, max(FLOOR * size[0], 1e-12)) ** 2
+    moves = (left * inverse) @ right @ dual
+    return moves, moves @ effect.T
+
+
+class Steering:
+    """A run's model with its language model in memory: all that is measured while steering, in float32."""
+
+    def __init__(self, run: FinishedRun, task: Task, respondent: Respondent) -> None:
+        self.run, self.task = run, task
+        spec = run.spec
+        self.judge = Judge(task.everything, task.survey(task.everything), task.roles)
+        self.ask = interview(respondent, task.everything, spec)
+        self.evaluate = searched(task, respondent, "train")
+        self.survey = self.evaluate.survey
+        self.validate = validation(task, respondent)
+        self.space = space_around(respondent, spec, run.prompt.vectors)
+
+    @cached_property
+    def own(self) -> Evaluation:
+        """The run's prompt, on the trained formats and with what is wanted now."""
+        found = self.evaluate(self.run.prompt.vectors[None])[0]
+        if not np.isfinite(found.loss):
+            raise UserError("The run's prompt gives no numbers in float32, so nothing can be steered from it.")
+        return found
+
+    @property
+    def state(self) -> DFGNState:
+        """The run's model, centred on its prompt, whose answers are measured anew."""
+        told, here = self.run.state, np.zeros(self.space.dim)
+        seen = self.own
+        answers = structured(seen.response)
+        return replace(
+            told, start=here[None], x=here, loss=seen.loss, answers=answers,
+            center=here, center_loss=seen.loss, center_answers=answers,
+        )  # fmt: skip
+
+    def refined(self, state: DFGNState) -> DFGNState:
+        """The model, corrected with what the moves that it takes for steering directions really do.
+
+        Its older slopes were measured around other centers; one evaluation a dimension sets right what matters most.
+        """
+        moves = STEP * steering_moves(self.survey, state)[0]
+        seen = self.evaluate(self.space.decode(moves @ state.directions).astype(np.float32))
+        answered = [i for i, one in enumerate(seen) if np.isfinite(one.loss)]
+        return corrected(state, moves[answered], [seen[i] for i in answered]) if answered else state
+
+    def directions(self, state: DFGNState, step: float = STEP) -> Directions:
+        """The steering directions with what they do over ``step`` points, measured on all formats."""
+        moves, predicted = steering_moves(self.survey, state)
+        prompt = self.run.prompt.vectors
+        vectors = (self.space.decode(moves @ state.directions) - prompt).astype(np.float32)
+        before, *after = self.ask(np.concatenate([prompt[None], prompt + np.float32(step) * vectors]))
+        scores = np.stack([self.judge.survey.scores(seen.logprobs) for seen in (before, *after)])
+        effects = {
+            role: (scores[1:, those] - scores[0, those]).mean(axis=1) / step
+            for role in ("train", "heldout")
+            if (those := [v for v, r in enumerate(self.task.roles) if r == role])
+        }
+        return Directions(vectors, predicted, effects["train"], effects.get("heldout"))
+
+    def search(
+        self, state: DFGNState, budget: int, directory: RunDirectory, watch: Watch
+    ) -> tuple[SoftPrompt, Progress]:
+        """Propose prompts for several dampings, go on with DFGN for ``budget`` candidates, and return the winner.
+
+        Goes on from the directory's checkpoint where there is one.
+        """
+        spec = self.run.spec
+        start = state.loss
+        if self.validate is not None:
+            start = fitted_and_validated(self.own, self.validate(self.run.prompt.vectors[None]))
+        progress = Progress(spec.seed, 0, 0, state.x, state.loss, state.x, start, 0)
+        options = spec.optimizer_options
+        dfgn = make_optimizer("dfgn", options, survey=self.survey, budget=budget)
+        assert isinstance(dfgn, DFGN)
+        proposing = replace(dfgn, trials=PROPOSALS)
+        state = proposing.solve(state)
+        for optimizer, limit in ((proposing, PROPOSALS), (dfgn, PROPOSALS + budget)):
+            search = Search(self.evaluate, self.space, optimizer, limit, self.validate)
+            state, progress = search.go_on(state, progress, directory, lambda p: watch("searching", p))
+        vectors = self.space.decode(progress.winner_x[None])[0].astype(np.float32)
+        return SoftPrompt(vectors, spec.slot, self.run.prompt.identity), progress
+
+
+def steer(
+    run: Path,
+    wanted: Mapping[str, float],
+    out: Path,
+    *,
+    free: bool = False,
+    budget: int = 100,
+    watch: Watch = silent,
+) -> dict[str, Any]:
+    """Propose a soft prompt for the ``wanted`` scores (dimension to points); returns what steer.json holds.
+
+    ``free``: let the dimensions that are not named go anywhere instead of keeping them where the run's prompt has
+    them. ``budget``: candidate evaluations beyond the first proposals. ``out`` gets the prompt, the steering
+    directions, the record, and the journal and checkpoints of its search: the same call goes on with an interrupted
+    steering and returns a finished one as it is. The run's directory is only read. Raises ``UserError`` for every
+    mistake in the run, the scores or the directory.
+    """
+    if budget < 0:
+        raise UserError(f"The budget is {budget}; expected 0 or more candidate evaluations.")
+    found = read_run(run)
+    task = steering_task(found, wanted, free)
+    request = {"steered_from": found.digest, "set": _named(found, wanted), "free": free, "budget": budget}
+    directory = RunDirectory(out)
+    if (done := finished(directory, request, RECORD, Steered, beside=(FILE, DIRECTIONS))) is not None:
+        return done
+    watch("loading the model", None)
+    choice = found.spec.choice
+    respondent = Respondent(choice if choice.quantize != "none" else replace(choice, dtype="float32"))
+    _check_same(found, respondent, run)
+    watch("laying out the questionnaire", None)
+    steering = Steering(found, task, respondent)
+    with directory.claimed(request | made_with(found.spec, respondent)):
+        watch("measuring the steering directions", None)
+        state = steering.refined(steering.state)
+        directions = steering.directions(state)
+        watch("searching", None)
+        prompt, progress = steering.search(state, budget, directory, watch)
+        watch("measuring in float32", None)
+        record = request | _record(steering, directions, prompt, progress)
+        directory.check_held()
+        write_prompt(out / FILE, prompt)
+        _write_directions(out / DIRECTIONS, directions, steering)
+        return finish(directory, RECORD, record, beside=(FILE, DIRECTIONS))
+
+
+def _check_same(run: FinishedRun, respondent: Respondent, path: Path) -> None:
+    """Refuse another model or questionnaire than the run's: its directions would mean nothing there."""
+    files, now = run.made_with.get("files", {}), named_files(run.spec)
+    for key in ("instrument", "wording"):
+        if files.get(key) != now.get(key):
+            raise UserError(f"The {key} file of the run at '{path}' has changed since; restore it, or make a new run.")
+    if run.made_with.get("model_identity") != respondent.identity:
+        raise UserError(f"The model of the run at '{path}' has changed since; restore it, or make a new run.")
+
+
+def _record(steering: Steering, directions: Directions, prompt: SoftPrompt, progress: Progress) -> dict[str, Any]:
+    """Put the run's prompt and the steered one to all formats and say what was reached."""
+    task, run, judge = steering.task, steering.run, steering.judge
+    before, after = steering.ask(np.stack([run.prompt.vectors, prompt.vectors]))
+    rows = [
+        judge.row("run", "Run's prompt", "tuned", before),
+        judge.row("steered", "Steered prompt", "tuned", after),
+    ]
+    moved = not np.array_equal(prompt.vectors, run.prompt.vectors)
+    return {
+        "schema": 1,
+        "acculturate": VERSION,
+        "model": run.prompt.identity,
+        "dimensions": _dimensions(task, rows),
+        "sentences": _sentences(rows, moved, run.warning),
+        "effects": {
+            "step": STEP,
+            "dimensions": list(task.instrument.dimension_ids),
+            "predicted": directions.predicted,
+            "measured": directions.measured,
+            "heldout": directions.heldout,
+        },
+        "search": {
+            "evaluations": progress.evaluations,
+            "best": progress.best_loss,
+            "winner": progress.winner_judged,
+            "winner_at": progress.winner_at,
+        },
+        "views": [{"name": n, "role": r} for n, r in zip(task.everything.view_names, task.roles, strict=True)],
+        "rows": rows,
+    }
+
+
+def _dimensions(task: Task, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Per dimension: what was wanted, what the run's prompt scores, and what the steered one reaches and misses."""
+    run, steered = rows
+    table = []
+    for ident in task.instrument.dimension_ids:
+        wanted = task.target.scores[ident]
+        line: dict[str, Any] = {"id": ident, "wanted": wanted, "run": run["train"]["scores"][ident]}
+        for key, role in (("trained", "train"), ("heldout", "heldout")):
+            reached = None if steered[role] is None else steered[role]["scores"][ident]
+            line[key] = reached
+            line[f"{key}_miss"] = None if reached is None or wanted is None else reached - wanted
+        table.append(line)
+    return table
+
+
+def _sentences(rows: list[dict[str, Any]], moved: bool, warning: str | None) -> list[str]:
+    """What the steered prompt is worth, in plain words; first the one that counts."""
+    run, steered = rows
+    trained, before = steered["train"]["mae"], run["train"]["mae"]
+    where = "points per dimension from the wanted scores on the formats it was trained on"
+    if not moved:
+        text = f"No candidate came nearer than the run's own prompt, which stays {trained:.1f} {where}."
+    elif steered["heldout"] is None:
+        text = f"The prompt is {trained:.1f} {where} (the run's prompt {before:.1f}); no format was held out."
+    else:
+        held = steered["heldout"]["mae"], run["heldout"]["mae"]
+        how = "comes nearer too" if held[0] < held[1] else "comes no nearer"
+        text = (
+            f"The prompt is {trained:.1f} {where} (the run's prompt {before:.1f}); on formats it never saw it {how}: "
+            f"{held[0]:.1f} ({held[1]:.1f})."
+        )
+    return [text, *([warning] if warning else [])]
+
+
+def _write_directions(path: Path, directions: Directions, steering: Steering) -> None:
+    """directions.safetensors: the moves in embedding units and their effects, in points per direction."""
+    about = {
+        "format": 1,
+        "dimensions": list(steering.task.instrument.dimension_ids),
+        "slot": steering.run.prompt.slot,
+        "step": STEP,
+        "model": steering.run.prompt.identity,
+    }
+    tensors = {"directions": directions.vectors, "predicted": directions.predicted, "measured": directions.measured}
+    whole = {name: np.asarray(values, dtype=np.float32) for name, values in tensors.items()}
+    write_tensors(path, "acculturate", whole, about)

@@ -1,0 +1,191 @@
+"""The search loop: ask, decode, evaluate, tell, record; resumable after any generation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from acculturate.errors import UserError
+from acculturate.files.run_directory import RunDirectory
+from acculturate.search.optimizers import Optimizer
+from acculturate.search.optimizers.state import pack, unpack
+from acculturate.search.spaces import Space
+from acculturate.survey.scoring import Evaluation
+
+S = TypeVar("S")
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    """Evaluates soft prompts; row order is part of the contract."""
+
+    def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """How far a search is. ``best``: lowest training loss. ``winner``: the prompt that a run delivers.
+
+    Where there is a validation loss, ``winner_judged`` is ``fitted_and_validated``; else the winner is the best.
+    """
+
+    seed: int
+    generation: int
+    evaluations: int
+    best_x: Float[np.ndarray, " dim"]
+    best_loss: float
+    winner_x: Float[np.ndarray, " dim"]
+    winner_judged: float
+    winner_at: int
+
+    @classmethod
+    def before(cls, start: Float[np.ndarray, "pop dim"], seed: int) -> Progress:
+        """Nothing was evaluated yet."""
+        return cls(seed, 0, 0, start[0], np.inf, start[0], np.inf, 0)
+
+
+Watch = Callable[[str, Progress | None], None]
+"""Called with what is going on and, during the search, how far it is."""
+
+
+def silent(stage: str, progress: Progress | None) -> None:
+    """Watches nothing."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search: what to minimise, where, how and for how many candidate evaluations.
+
+    ``validate`` gives the loss that has a half in choosing the winner among the successive best candidates (None: the
+    training loss alone decides); it sees formats that are neither trained on nor reported as held out.
+    """
+
+    evaluate: Evaluator
+    space: Space
+    optimizer: Optimizer[Any]
+    budget: int
+    validate: Callable[[Float[np.ndarray, "1 tokens hidden"]], float] | None = None
+
+    def run(
+        self,
+        start: Float[np.ndarray, "pop dim"],
+        seed: int,
+        directory: RunDirectory,
+        watch: Callable[[Progress], None] = lambda progress: None,
+    ) -> Progress:
+        """Search until the budget is spent; goes on from the directory's checkpoint where there is one.
+
+        Raises ``UserError`` where no candidate had a loss, or no best one a validation loss: there is no winner then.
+        """
+        _, progress = self.go_on(self.optimizer.init(start, seed), Progress.before(start, seed), directory, watch)
+        if not np.isfinite(progress.winner_judged):
+            raise UserError(
+                f"None of the {progress.evaluations} candidates gave numbers for all answers that count, so there "
+                "is no prompt to deliver: the model's own numbers overflow; try --dtype float32 or bfloat16, another "
+                "--start or a smaller --spread, in a new directory."
+            )
+        return progress
+
+    def go_on(
+        self,
+        state: S,
+        progress: Progress,
+        directory: RunDirectory,
+        watch: Callable[[Progress], None],
+    ) -> tuple[S, Progress]:
+        """``run`` from an optimizer's state; returns the last state too. A checkpoint takes precedence."""
+        stored = directory.restore()
+        if stored is not None:
+            state, progress = unpack_search(type(state), *stored)
+        watch(progress)
+        while progress.evaluations < self.budget:
+            asked = self.optimizer.ask(state)
+            progress, seen, line = self.spend(progress, asked)
+            # A last generation cut short by the budget is counted but cannot be told: row order is the contract.
+            if len(seen) == len(asked):
+                state = self.optimizer.tell(state, asked, seen)
+            directory.append(line)
+            self._save(directory, state, progress)
+            watch(progress)
+        return state, progress
+
+    def spend(
+        self, progress: Progress, asked: Float[np.ndarray, "n dim"]
+    ) -> tuple[Progress, list[Evaluation], dict[str, Any]]:
+        """Evaluate as many of the candidates as the budget allows (at least one); the journal line comes with it."""
+        x = asked[: self.budget - progress.evaluations]
+        seen = self.evaluate(self._prompts(x))
+        after, line = self._record(progress, x, seen)
+        return after, seen, line
+
+    def _prompts(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
+        return self.space.decode(x).astype(np.float32)
+
+    def _save(self, directory: RunDirectory, state: Any, progress: Progress) -> None:
+        arrays: dict[str, np.ndarray] = {}
+        scalars: dict[str, Any] = {}
+        for name, value in (("optimizer.", state), ("search.", progress)):
+            some, rest = pack(value)
+            arrays |= {name + key: array for key, array in some.items()}
+            scalars |= {name + key: scalar for key, scalar in rest.items()}
+        directory.checkpoint(progress.generation, arrays, scalars)
+
+    def _record(
+        self, before: Progress, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]
+    ) -> tuple[Progress, dict[str, Any]]:
+        losses = [e.loss for e in seen]
+        best = int(np.argmin([loss if np.isfinite(loss) else np.inf for loss in losses]))
+        after = replace(before, generation=before.generation + 1, evaluations=before.evaluations + len(x))
+        validation = None
+        if losses[best] < before.best_loss:
+            after = replace(after, best_x=x[best], best_loss=float(losses[best]))
+            judged = after.best_loss
+            if self.validate is not None:
+                validation = float(self.validate(self._prompts(x[best : best + 1])))
+                judged = fitted_and_validated(seen[best], validation)
+            if judged < before.winner_judged:
+                after = replace(after, winner_x=x[best], winner_judged=judged, winner_at=after.evaluations)
+        line = {
+            "generation": after.generation,
+            "evaluations": after.evaluations,
+            "best": after.best_loss,
+            "median": _median(losses),
+            "validation": validation,
+            "winner_at": after.winner_at,
+            "losses": losses,
+            "terms": [dict(e.terms) for e in seen],
+            "mass": [float(e.response.mass.mean()) for e in seen],
+            "scores": [e.scores for e in seen],
+        }
+        return after, line
+
+
+def _median(losses: Sequence[float]) -> float:
+    """Median of the losses that are numbers; NaN where none is."""
+    known = [loss for loss in losses if np.isfinite(loss)]
+    return float(np.median(known)) if known else np.nan
+
+
+def fitted_and_validated(seen: Evaluation, validation: float) -> float:
+    """By what a winner is chosen: the mean of its losses on trained and on validation formats, without the anchor.
+
+    One validation format is one sample of how questions can be put. It may move away from the target while all others
+    come nearer, and alone it would then deliver a prompt of the first generation, which is nowhere nearer.
+    """
+    return (seen.unanchored + validation) / 2
+
+
+def unpack_search(kind: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Any]) -> tuple[S, Progress]:
+    """The optimizer's state, of this kind, and the progress that a checkpoint holds; ``UserError`` if it does not."""
+
+    def part(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {key.removeprefix(name): value for key, value in values.items() if key.startswith(name)}
+
+    return (
+        unpack(kind, part("optimizer.", arrays), part("optimizer.", scalars)),
+        unpack(Progress, part("search.", arrays), part("search.", scalars)),
+    )

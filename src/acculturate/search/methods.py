@@ -1,0 +1,118 @@
+"""Search methods by the name a user gives them, with their options checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from acculturate.errors import UserError
+from acculturate.files.datafile import nearest
+from acculturate.legible import shown
+from acculturate.search.optimizers import Optimizer
+from acculturate.search.optimizers.cma import CMAES, SepCMA
+from acculturate.search.optimizers.de import DE
+from acculturate.search.optimizers.dfgn import DFGN, Parts
+from acculturate.search.optimizers.jade import JADE
+from acculturate.search.optimizers.jso import JSO
+from acculturate.search.optimizers.lshade import LSHADE
+from acculturate.search.optimizers.openai_es import OpenAIES
+from acculturate.search.optimizers.pso import PSO
+from acculturate.search.optimizers.random_search import RandomSearch
+from acculturate.search.optimizers.shade import SHADE
+from acculturate.survey.scoring import Survey
+
+
+@dataclass(frozen=True)
+class Method:
+    """``build`` makes the optimizer from options; ``kind`` is the class whose fields the options are."""
+
+    kind: type
+    about: str
+    defaults: Mapping[str, Any]
+
+
+METHODS: dict[str, Method] = {
+    "dfgn": Method(
+        DFGN, "derivative-free Gauss-Newton on the structured response; far the closest at equal budget", {}
+    ),
+    "de": Method(DE, "Differential Evolution rand/1/bin, the paper's method (Storn & Price 1997)", {}),
+    "de-best": Method(DE, "Differential Evolution best/1", {"strategy": "best/1"}),
+    "de-rand2": Method(DE, "Differential Evolution rand/2", {"strategy": "rand/2"}),
+    "de-current-to-best": Method(
+        DE,
+        "Differential Evolution current-to-best/1, dithered",
+        {"strategy": "current-to-best/1", "F": (0.5, 1.0)},
+    ),
+    "de-current-to-pbest": Method(
+        DE,
+        "Differential Evolution current-to-pbest/1, dithered",
+        {"strategy": "current-to-pbest/1", "F": (0.5, 1.0)},
+    ),
+    "jade": Method(JADE, "self-adapting DE with an archive (Zhang & Sanderson 2009)", {}),
+    "shade": Method(SHADE, "DE with success-history adaptation (Tanabe & Fukunaga 2013)", {}),
+    "lshade": Method(LSHADE, "SHADE with a shrinking population (Tanabe & Fukunaga 2014)", {}),
+    "jso": Method(JSO, "L-SHADE with weighted mutation (Brest et al. 2017)", {}),
+    "pso": Method(PSO, "particle swarm with constriction (Clerc & Kennedy 2002)", {}),
+    "openai-es": Method(OpenAIES, "antithetic evolution strategy with Adam (Salimans et al. 2017)", {}),
+    "cma-es": Method(CMAES, "full-covariance CMA-ES, up to 1,000 dimensions (Hansen)", {}),
+    "sep-cma": Method(SepCMA, "CMA-ES with a diagonal covariance, any dimension (Ros & Hansen 2008)", {}),
+    "random": Method(RandomSearch, "random search, the floor that every method must beat", {}),
+}
+AUTO = "dfgn"
+
+
+def method_name(name: str) -> str:
+    """The method behind a name; ``auto`` is the one that the evidence in docs/search.md favours."""
+    chosen = AUTO if name == "auto" else name
+    if chosen not in METHODS:
+        raise UserError(
+            f"Optimizer {shown(name)} is unknown{nearest(name, METHODS)}; see: acculturate list optimizers."
+        )
+    return chosen
+
+
+def make_optimizer(
+    name: str, options: Mapping[str, Any], *, survey: Survey, budget: int, parts: Parts | None = None
+) -> Optimizer[Any]:
+    """The optimizer of that name with the user's options; a wrong option is a ``UserError`` naming the right ones."""
+    name, population = method_name(name), options.get("population")
+    if isinstance(population, int) and population > budget:
+        raise UserError(
+            f"Optimizer '{name}' has population = {shown(population)}, more than the budget of {budget:,} candidates; "
+            "give a smaller one or a larger budget."
+        )
+    return configured(name, METHODS[name], options, {"survey": survey, "budget": budget, "parts": parts})
+
+
+def configured(name: str, method: Method, options: Mapping[str, Any], supplied: Mapping[str, Any]) -> Optimizer[Any]:
+    """A method with a user's options; ``supplied``: what follows from the run and is no option."""
+    kinds = {field.name: str(field.type) for field in fields(method.kind)}
+    # A user's option is one value; bounds are a pair, for calls from Python.
+    known = {key for key, kind in kinds.items() if not kind.startswith("tuple")}
+    given: dict[str, Any] = {**method.defaults}
+    given |= {key: value for key, value in supplied.items() if key in kinds}
+    for key, value in options.items():
+        if key not in known or key in supplied:
+            raise UserError(
+                f"Optimizer '{name}' has no option {shown(key)}{nearest(key, sorted(known - set(supplied)))}; "
+                "see docs/search.md for its options."
+            )
+        if expected := _lacking(kinds[key], value):
+            raise UserError(f"Optimizer '{name}' has {key} = {shown(value)}; expected {expected}.")
+        given[key] = value
+    build: Callable[..., Optimizer[Any]] = method.kind
+    try:
+        return build(**given)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"Optimizer '{name}' refuses its options: {str(error).rstrip('.')}.") from error
+
+
+def _lacking(kind: str, value: object) -> str | None:
+    """What an option of this annotated kind should have been; None when the value will do."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if kind.startswith("int"):
+        return None if whole else "a whole number"
+    if kind.startswith("float"):
+        return None if whole or isinstance(value, float) else "a number"
+    return "true or false" if kind == "bool" and not isinstance(value, bool) else None

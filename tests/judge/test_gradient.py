@@ -1,0 +1,60 @@
+"""The oracle's gradient is the derivative of the loss that the searches minimise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from architectures import RECURRENT, small_questionnaire, tiny_model_dir
+
+from acculturate.errors import UserError
+from acculturate.judge.gradient import Slope
+from acculturate.model.loading import ModelChoice
+from acculturate.model.respondent import Interview, Respondent
+from acculturate.search.objective import Objective
+from acculturate.survey.formats import Format
+from acculturate.survey.scoring import Survey
+
+
+def _survey(interview: Interview, anchor: float) -> Survey:
+    asked = interview.asked
+    items, options = asked.instrument.values().shape
+    rng = np.random.default_rng(0)
+    weights = rng.normal(0, 35, (3, items))
+    reference = np.log(rng.dirichlet(np.ones(options), size=(len(asked.formats), items)))
+    target = np.array([80.0, np.nan, 20.0])
+    values = asked.instrument.values()
+    return Survey(values, weights, np.full(3, 50.0), target, asked.views, anchor, reference)
+
+
+@pytest.mark.parametrize("slot", ["before_bos", "user_end", "response_start"])
+@pytest.mark.parametrize("anchor", [0.0, 5.0])
+def test_the_gradient_is_what_small_steps_show(slot, anchor, tmp_path_factory) -> None:
+    respondent = Respondent(ModelChoice(str(tiny_model_dir(tmp_path_factory)), dtype="float32"))
+    respondent.model.double()  # differences of a float32 loss would be rounding
+    asked = small_questionnaire(Format("letters", "options-first"), Format("digits", "question-first", 1))
+    interview = Interview(respondent, asked, slot=slot, n_tokens=2)
+    survey = _survey(interview, anchor)
+    slope, objective = Slope(interview, survey), Objective(interview, survey)
+    rng = np.random.default_rng(1)
+    prompt = rng.standard_normal((2, respondent.hidden)) * respondent.unit
+    loss, gradient = slope(prompt.astype(np.float32))
+    assert loss == pytest.approx(objective(prompt[None].astype(np.float32))[0].loss, abs=1e-3)
+    shown, expected = [], []
+    for _ in range(4):
+        way = rng.standard_normal(prompt.shape) * respondent.unit
+        ends = (objective((prompt + sign * 1e-2 * way)[None].astype(np.float32))[0].loss for sign in (1, -1))
+        shown.append(float(np.subtract(*ends) / 2e-2))
+        expected.append(float((gradient * way).sum()))
+    largest = np.abs(shown).max()
+    assert largest > 0.01
+    np.testing.assert_allclose(expected, shown, atol=0.02 * largest)
+
+
+def test_an_architecture_without_packing_is_refused(tmp_path_factory) -> None:
+    folder = tiny_model_dir(tmp_path_factory, sorted(RECURRENT)[0])
+    with pytest.warns(UserWarning, match="cannot be packed"):
+        interview = Interview(Respondent(ModelChoice(str(folder))), small_questionnaire(), n_tokens=1)
+    with pytest.raises(UserError, match="cannot be packed, so there is no gradient"):
+        Slope(interview, replace(_survey(interview, 0.0)))
