@@ -22,20 +22,20 @@ from acculturate.model.soft_prompt import SoftPrompt
 from acculturate.runs import align as alignment
 from acculturate.runs import multitask
 from acculturate.runs.multitask import MultitaskSpec, multitask_spec, prepare_all
-from acculturate.runs.task import Task, interview
+from acculturate.runs.resolve import Prepared
 from acculturate.search.loop import Progress
 
 ROLES = ("train", "heldout")
 Losses = dict[str, dict[str, float]]
 
 
-def together(spec: MultitaskSpec, tasks: Mapping[str, Task], respondent: Respondent) -> dict[str, SoftPrompt]:
+def together(spec: MultitaskSpec, tasks: Mapping[str, Prepared], respondent: Respondent) -> dict[str, SoftPrompt]:
     """The prompts that one joint search finds."""
     ready = multitask.Ready(spec, tasks, respondent)
     return ready.prompts(_run(ready, spec.settings.seed))
 
 
-def apart(tasks: Mapping[str, Task], respondent: Respondent) -> dict[str, SoftPrompt]:
+def apart(tasks: Mapping[str, Prepared], respondent: Respondent) -> dict[str, SoftPrompt]:
     """The prompts that a search for each country finds, each with its share of the budget."""
     found = {}
     for code, task in tasks.items():
@@ -49,18 +49,19 @@ def _run(ready: alignment.Ready | multitask.Ready, seed: int) -> Progress:
         return ready.search.run(ready.start, seed, RunDirectory(Path(folder)))
 
 
-def losses(tasks: Mapping[str, Task], prompts: Mapping[str, SoftPrompt] | None, respondent: Respondent) -> Losses:
+def losses(tasks: Mapping[str, Prepared], prompts: Mapping[str, SoftPrompt] | None, respondent: Respondent) -> Losses:
     """Loss by country and role; without prompts that of the untuned model."""
     found: Losses = {}
     for code, task in tasks.items():
-        asked, spec = task.everything, task.spec
+        problem = task.problem
+        asked = problem.everything
         if prompts is None:
             response = Interview(respondent, asked).ask()
         else:
-            response = interview(respondent, asked, spec)(prompts[code].vectors[None])[0]
-        survey = task.survey(asked)
+            response = problem.interview(respondent, asked)(prompts[code].vectors[None])[0]
+        survey = problem.survey(asked)
         each = survey.losses(survey.scores(response.logprobs))
-        found[code] = {role: float(each[[r == role for r in task.roles]].mean()) for role in ROLES}
+        found[code] = {role: float(each[[r == role for r in problem.roles]].mean()) for role in ROLES}
     return found
 
 

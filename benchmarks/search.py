@@ -40,11 +40,13 @@ from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory, plain
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.runs.align import Ready
+from acculturate.runs.resolve import Prepared, prepare
 from acculturate.runs.spec import RunSpec, make_spec
-from acculturate.runs.task import Task, prepare
 from acculturate.search.loop import Progress, Search
 from acculturate.search.methods import method_name
 from acculturate.search.objective import Objective
+from acculturate.search.problem import Problem
+from acculturate.survey.formats import ROLES
 from acculturate.version import VERSION
 
 # What matters most first: the table is filled from the top.
@@ -132,10 +134,10 @@ class Bench:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._settings = settings
-        task = prepare(spec_of(settings, "random", None, seed=0))
-        self._respondent = Respondent(task.spec.choice)
-        self.task = described(task, self._respondent.identity)
-        self._untuned = {role: self._untuned_loss(task, role) for role in ("train", "heldout")}
+        prepared = prepare(spec_of(settings, "random", None, seed=0))
+        self._respondent = Respondent(prepared.spec.choice)
+        self.task = described(prepared, self._respondent.identity)
+        self._untuned = {role: self._untuned_loss(prepared.problem, role) for role in ("train", "heldout")}
 
     def start(self, given: str | None) -> str:
         """The start by its name: the default of the protocol and slot where none is given."""
@@ -144,13 +146,13 @@ class Bench:
     def cell(self, method: str, start: str, seed: int) -> Cell:
         """Run one search; what is found beside its key."""
         begun = time.perf_counter()
-        task = prepare(spec_of(self._settings, method, start, seed))
-        ready = Ready(task, self._respondent)
+        prepared = prepare(spec_of(self._settings, method, start, seed))
+        ready = Ready(prepared, self._respondent)
         tenths = searched(ready, method, seed)
         end = tenths[-1]
         # The winners on the way, held out: whether a search should have stopped earlier. Most tenths share a winner.
         winners = {progress.winner_at: ready.prompt(progress).vectors for progress in tenths}
-        heldout = dict(zip(winners, self._heldout(task, np.stack(list(winners.values()))), strict=True))
+        heldout = dict(zip(winners, self._heldout(prepared.problem, np.stack(list(winners.values()))), strict=True))
         return {
             "evaluations": end.evaluations,
             "loss": end.best_loss,
@@ -163,18 +165,18 @@ class Bench:
             "acculturate": VERSION,
         }
 
-    def _untuned_loss(self, task: Task, role: str) -> float | None:
+    def _untuned_loss(self, problem: Problem, role: str) -> float | None:
         """Loss of the untuned model on the formats of a role; None where it has none."""
-        asked = task.questionnaires[role]
-        return None if asked is None else task.survey(asked).evaluate(Interview(self._respondent, asked).ask()).loss
+        asked = problem.questionnaire(role)
+        return None if asked is None else problem.survey(asked).evaluate(Interview(self._respondent, asked).ask()).loss
 
-    def _heldout(self, task: Task, prompts: np.ndarray) -> list[float | None]:
+    def _heldout(self, problem: Problem, prompts: np.ndarray) -> list[float | None]:
         """Loss of every prompt on the held-out formats; None where there are none."""
-        asked, spec = task.questionnaires["heldout"], task.spec
+        asked = problem.heldout
         if asked is None:
             return [None] * len(prompts)
-        interview = Interview(self._respondent, asked, slot=spec.slot, n_tokens=spec.tokens)
-        return [seen.loss for seen in Objective(interview, task.survey(asked))(prompts)]
+        interview = problem.interview(self._respondent, asked)
+        return [seen.loss for seen in Objective(interview, problem.survey(asked))(prompts)]
 
 
 def spec_of(settings: Mapping[str, Any], method: str, start: str | None, seed: int) -> RunSpec:
@@ -184,16 +186,17 @@ def spec_of(settings: Mapping[str, Any], method: str, start: str | None, seed: i
     return make_spec(values | ({"space": "projection"} if method == "cma-es" else {}))
 
 
-def described(task: Task, identity: Mapping[str, str]) -> dict[str, Any]:
+def described(prepared: Prepared, identity: Mapping[str, str]) -> dict[str, Any]:
     """What two cells must share to stand in one table. No path of this machine is in it."""
-    name, spec = identity["model"], task.spec
+    name, spec, problem = identity["model"], prepared.spec, prepared.problem
     known = ("sha256", "revision", "config_sha256", "files_sha256")
-    views = {role: list(asked.view_names) if asked else [] for role, asked in task.questionnaires.items()}
+    by_role = [(role, problem.questionnaire(role)) for role in ROLES]
+    views = {str(role): list(asked.view_names) if asked else [] for role, asked in by_role}
     return {
         "model": Path(name).name if Path(name).expanduser().exists() else name,
         **{key: identity[key] for key in known if key in identity},
-        "country": task.target.code,
-        "targets": task.target.target_set,
+        "country": problem.target.code,
+        "targets": problem.target.target_set,
         "protocol": spec.protocol,
         "mass_penalty": spec.lost_mass_penalty,
         **views,

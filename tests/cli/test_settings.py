@@ -11,8 +11,8 @@ from acculturate.errors import LONGEST, UserError
 from acculturate.files.datafile import TABLE_MIB, csv_rows, read_data_file
 from acculturate.legible import shown
 from acculturate.runs.multitask import multitask_spec
+from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import RunSpec, expected, make_spec, to_json
-from acculturate.runs.task import prepare
 
 GIVEN = {"country": "SAU", "targets": "country-tool-estimate"}
 WRONG: list[Any] = [

@@ -15,9 +15,9 @@ from transformers import AutoModelForCausalLM
 from acculturate.errors import UserError
 from acculturate.model.loading import ModelChoice
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt, write_prompt
+from acculturate.runs.provenance import named_files
 from acculturate.runs.score import Asking, score_model
 from acculturate.runs.spec import make_spec
-from acculturate.runs.task import named_files
 from acculturate.survey.instruments import load_instrument
 
 

@@ -25,9 +25,10 @@ from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt
 from acculturate.report.run_page import render
 from acculturate.runs.align import align
+from acculturate.runs.resolve import prepare, space_of
 from acculturate.runs.score import ANSWERS, Asking, asking_by, score_respondent
 from acculturate.runs.spec import RunSpec, make_spec, to_json
-from acculturate.runs.task import objective, prepare, space_of
+from acculturate.search.objective import objective
 from acculturate.search.starts import random_prompts, starting_prompts
 from acculturate.survey.formats import Questionnaire, parse_format, questionnaire
 from acculturate.survey.instruments import load_instrument
@@ -123,8 +124,8 @@ class TestRecord:
         assert any("20 random prompts" in sentence for sentence in result["verdict"]["sentences"])
 
     def test_random_prompts_are_none_of_the_searchs_own(self, run, tiny):
-        task = prepare(make_spec(settings(tiny)))
-        respondent, start, target = Respondent(task.spec.choice), task.start, task.target
+        prepared = prepare(make_spec(settings(tiny)))
+        respondent, start, target = Respondent(prepared.spec.choice), prepared.start, prepared.target
         drawn = random_prompts(respondent, start, target, 5)
         assert np.array_equal(drawn, random_prompts(respondent, start, target, 5))
         assert not any(np.array_equal(a, b) for a in drawn for b in starting_prompts(respondent, start, target))
@@ -189,15 +190,15 @@ class TestTransfer:
 
     def test_the_search_never_asks_a_held_out_item(self, rich, tiny):
         out, result = rich
-        task = prepare(make_spec({**settings(tiny), "heldout_items": ["m04", "m12"]}))
-        respondent, survey = Respondent(task.spec.choice), task.survey(task.questionnaires["train"])
-        evaluate = objective(task, respondent, "train", survey)
+        prepared = prepare(make_spec({**settings(tiny), "heldout_items": ["m04", "m12"]}))
+        problem, respondent = prepared.problem, Respondent(prepared.spec.choice)
+        evaluate = objective(problem, respondent, "train", problem.survey(problem.train))
         assert [*evaluate.interview.asked.instrument.item_ids] == [
             f"m{i:02d}" for i in range(1, 25) if i not in (4, 12)
         ]
         (seen,) = evaluate(read_prompt(out).vectors[None])
-        untuned = Interview(respondent, task.questionnaires["train"]).ask()
-        whole = Interview(respondent, task.questionnaires["train"], n_tokens=2)(read_prompt(out).vectors[None])[0]
+        untuned = Interview(respondent, problem.train).ask()
+        whole = Interview(respondent, problem.train, n_tokens=2)(read_prompt(out).vectors[None])[0]
         held = [3, 11]
         assert np.array_equal(seen.response.logprobs[:, held], untuned.logprobs[:, held])
         others = np.delete(np.arange(24), held)
@@ -276,9 +277,9 @@ class TestStarts:
         assert spec.begins == to_json(spec)["start"] == begins
 
     def test_blank_is_line_breaks_and_offsets_of_the_spread(self, tiny):
-        task = prepare(make_spec(settings(tiny, start="blank", spread=0.5, population=50, budget=50)))
-        spec, target, respondent = task.spec, task.target, Respondent(task.spec.choice)
-        population = starting_prompts(respondent, task.start, target)
+        prepared = prepare(make_spec(settings(tiny, start="blank", spread=0.5, population=50, budget=50)))
+        spec, target, respondent = prepared.spec, prepared.target, Respondent(prepared.spec.choice)
+        population = starting_prompts(respondent, prepared.start, target)
         (line_break,) = respondent.chat.plain("\n")
         assert np.array_equal(population[0], respondent.rows([line_break, line_break]))
         offsets = (population[1:] - population[0]) / respondent.unit
@@ -420,17 +421,17 @@ def test_in_context_never_shows_the_probed_item():
 
 
 def test_demonstrated_answers_fit_the_target():
-    task = prepare(make_spec({"country": "USA"}))
-    instrument = task.instrument
+    prepared = prepare(make_spec({"country": "USA"}))
+    instrument = prepared.problem.instrument
     weights, constants = instrument.weights(), instrument.constants(50.0)
-    answers = target_answers(instrument, weights, constants, task.target)
+    answers = target_answers(instrument, weights, constants, prepared.target)
     assert np.all((answers >= 1) & (answers <= 5))
     assert weights @ answers + constants == pytest.approx([40, 91, 62, 46, 26, 68])
 
 
 def test_slots_all_run(tiny, tmp_path):
     respondent = Respondent(make_spec(settings(tiny)).choice)
-    asked = prepare(make_spec(settings(tiny))).everything
+    asked = prepare(make_spec(settings(tiny))).problem.everything
     prompts = np.random.default_rng(0).normal(size=(2, 2, respondent.hidden)).astype(np.float32)
     means = {
         slot: Interview(respondent, asked, slot=slot, n_tokens=2)(prompts)[0].logprobs

@@ -20,8 +20,8 @@ from acculturate.report.charts import Axis, Mark, scatter
 from acculturate.report.front_page import render_front
 from acculturate.runs.front import pick
 from acculturate.runs.pareto import TwoObjectives, pareto
+from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import make_spec
-from acculturate.runs.task import prepare
 from acculturate.survey.formats import parse_format, questionnaire
 from acculturate.survey.scoring import Response
 
@@ -78,12 +78,12 @@ def test_the_front_is_what_the_journal_says_nothing_beat(run):
 
 def test_figures_are_those_of_the_prompts(run, tiny):
     out, front = run
-    task = prepare(spec_of(tiny))
-    respondent = Respondent(task.spec.choice)
+    prepared = prepare(spec_of(tiny))
+    respondent = Respondent(prepared.spec.choice)
     prompts = np.stack([prompt.vectors for prompt in read_prompts(out / "front.safetensors")])
     untuned, flat = front["references"]
     for role in ("train", "heldout"):
-        judge = TwoObjectives(respondent, task, role, None)
+        judge = TwoObjectives(respondent, prepared.problem, role, None)
         reference = whole(judge.untuned().response)
         for point, seen in zip(front["points"], judge(prompts), strict=True):
             by_hand = (reference * np.log(reference / whole(seen.response))).sum(axis=-1).mean()

@@ -22,7 +22,7 @@ from acculturate.model.soft_prompt import read_prompt
 from acculturate.runs.align import align
 from acculturate.runs.score import Asking, score_model
 from acculturate.runs.spec import make_spec
-from acculturate.runs.steer import Steering, read_run, steer, steering_moves, steering_task
+from acculturate.runs.steer import Steering, read_run, steer, steering_moves, steering_problem
 from acculturate.search.optimizers.dfgn import DFGN, DFGNState, corrected, structured
 from acculturate.survey.instruments import load_instrument
 from acculturate.survey.scoring import Evaluation, Response, Survey
@@ -153,7 +153,7 @@ class TestDirections:
 
     def test_measured_effects_agree_with_predicted_ones_over_a_small_step(self, run, tiny):
         found = read_run(run)
-        steering = Steering(found, steering_task(found, {"pdi": 50.0}, free=False), Respondent(ModelChoice(tiny)))
+        steering = Steering(found, steering_problem(found, {"pdi": 50.0}, free=False), Respondent(ModelChoice(tiny)))
         directions = steering.directions(steering.state, step=0.2)
         assert np.allclose(directions.predicted, np.eye(6), atol=1e-6)
         assert np.allclose(directions.measured, directions.predicted, atol=0.1)

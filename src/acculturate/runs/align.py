@@ -9,26 +9,20 @@ import numpy as np
 
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import short_audit
+from acculturate.judge.result import result_of
 from acculturate.judge.verdict import search_record
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.runs.finished import RESULT, Result, finish, finished
-from acculturate.runs.record import EVALUATIONS, result_of, write_evaluations
+from acculturate.runs.provenance import in_float32, made_with, named_files
+from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.spec import RunSpec, to_json
-from acculturate.runs.task import (
-    Task,
-    check_window,
-    in_float32,
-    made_with,
-    named_files,
-    prepare,
-    searched,
-    space_of,
-    validation,
-)
+from acculturate.search.history import EVALUATIONS, write_evaluations
 from acculturate.search.loop import Progress, Search, Watch, silent
 from acculturate.search.methods import method_name
+from acculturate.search.objective import search_objective, validation_loss
 from acculturate.search.starts import starting_prompts
+from acculturate.survey.formats import Role
 
 BESIDE = (FILE, EVALUATIONS)
 """What a finished run has beside its result."""
@@ -40,7 +34,7 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
     A finished run is returned as it is, and nothing is written. Raises ``UserError`` for every mistake in the spec or
     the directory.
     """
-    task = prepare(spec)
+    prepared = prepare(spec)
     record = to_json(spec)
     directory = RunDirectory(out)
     files = {"files": named_files(spec)}
@@ -49,11 +43,11 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
     # Everything that can go wrong with the model goes wrong here, before the directory is made.
     watch("loading the model", None)
     respondent = Respondent(spec.choice)
-    check_window(task, respondent)
+    prepared.check_window(respondent)
     watch("laying out the questionnaire", None)
-    ready = Ready(task, respondent)
+    ready = Ready(prepared, respondent)
     watch("auditing the model", None)
-    found = short_audit(respondent, task.instrument)
+    found = short_audit(respondent, prepared.problem.instrument)
     watch(f"audit: {found.verdict}", None)
     with directory.claimed(record | made_with(spec, respondent)):
         watch("searching", None)
@@ -64,27 +58,27 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
         watch("measuring in float32", None)
         before, respondent = respondent.model.dtype, in_float32(respondent)
         if respondent.model.dtype != before:  # what is reported is measured in float32, the audit included
-            found = short_audit(respondent, task.instrument)
+            found = short_audit(respondent, prepared.problem.instrument)
         search = search_record(directory.lines(), optimizer=method_name(spec.optimizer), dtype=dtype, rows=rows)
-        result = result_of(task, respondent, prompt, search=search, found=found, watch=watch)
+        result = result_of(delivered(prepared, prompt, search, found), respondent, watch)
         write_evaluations(directory)
         write_prompt(out / FILE, prompt)
         return finish(directory, RESULT, result, beside=BESIDE)
 
 
 class Ready:
-    """A task with its model: ``search`` and the population to ``start`` it from, as points of its space."""
+    """A problem with its model: ``search`` and the population to ``start`` it from, as points of its space."""
 
-    def __init__(self, task: Task, respondent: Respondent) -> None:
-        spec = task.spec
+    def __init__(self, prepared: Prepared, respondent: Respondent) -> None:
+        spec, problem = prepared.spec, prepared.problem
         self._slot, self._identity = spec.slot, respondent.identity
-        evaluate = searched(task, respondent, "train")
-        optimizer = task.optimizer(evaluate.survey)
-        population = starting_prompts(respondent, task.start, task.target)
+        evaluate = search_objective(problem, respondent, Role.TRAIN)
+        optimizer = prepared.optimizer(evaluate.survey)
+        population = starting_prompts(respondent, prepared.start, problem.target)
         self.space = space_of(respondent, spec, population)
         self.start = self.space.encode(population)
         self._interview = evaluate.interview
-        self.search = Search(evaluate, self.space, optimizer, spec.budget, validation(task, respondent))
+        self.search = Search(evaluate, self.space, optimizer, spec.budget, validation_loss(problem, respondent))
         # A method that refuses this space (full CMA-ES) says so now.
         optimizer.init(self.start, spec.seed)
 

@@ -20,29 +20,22 @@ from jaxtyping import Float
 from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import short_audit
+from acculturate.judge.result import result_of
 from acculturate.judge.verdict import search_record
 from acculturate.legible import shown
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.runs.finished import RESULT, Multitask, finish, finished, write_last
-from acculturate.runs.record import EVALUATIONS, result_of, write_evaluations
+from acculturate.runs.provenance import in_float32, made_with, named_files
+from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.spec import MOST_TOKENS, RunSpec, make_spec, to_json
-from acculturate.runs.task import (
-    Task,
-    check_window,
-    in_float32,
-    interview,
-    made_with,
-    named_files,
-    prepare,
-    searched_survey,
-    space_of,
-)
+from acculturate.search.history import EVALUATIONS, write_evaluations
 from acculturate.search.loop import Progress, Search, Watch, silent
 from acculturate.search.methods import make_optimizer, method_name
+from acculturate.search.objective import search_survey
 from acculturate.search.optimizers.dfgn import Parts
 from acculturate.search.starts import starting_prompts
-from acculturate.survey.formats import ROLES
+from acculturate.survey.formats import ROLES, Role
 from acculturate.survey.scoring import Evaluation, Response, Survey, stacked
 from acculturate.version import VERSION
 
@@ -122,20 +115,20 @@ def _check_population(spec: MultitaskSpec) -> None:
         )
 
 
-def prepare_all(spec: MultitaskSpec) -> dict[str, Task]:
-    """Every country's task by its code; raises ``UserError`` before anything is loaded or written."""
-    tasks: dict[str, Task] = {}
+def prepare_all(spec: MultitaskSpec) -> dict[str, Prepared]:
+    """Every country's prepared settings by its code; raises ``UserError`` before anything is loaded or written."""
+    tasks: dict[str, Prepared] = {}
     for name, run in zip(spec.countries, spec.runs, strict=True):
-        task = prepare(run)
-        code = task.target.code
+        one = prepare(run)
+        code = one.target.code
         if code in tasks:
             raise UserError(f"The country {code} is named twice ('{name}' the second time); name each country once.")
         if not re.fullmatch(r"\w[\w-]{,59}", code):
             raise UserError(
-                f"The code '{code[:60]}' of {task.target.country} cannot name a directory; "
+                f"The code '{code[:60]}' of {one.target.country} cannot name a directory; "
                 "use at most 60 letters, digits, - and _."
             )
-        tasks[code] = task
+        tasks[code] = one
     return tasks
 
 
@@ -187,14 +180,14 @@ class JointObjective:
 class Ready:
     """The tasks with their model: everything the search loop needs."""
 
-    def __init__(self, spec: MultitaskSpec, tasks: Mapping[str, Task], respondent: Respondent) -> None:
+    def __init__(self, spec: MultitaskSpec, tasks: Mapping[str, Prepared], respondent: Respondent) -> None:
         self._shared, self._tasks, self._respondent = spec.shared_tokens, tasks, respondent
-        evaluate = self._objective("train")
+        evaluate = self._objective(Role.TRAIN)
         assert evaluate is not None
         self._interview = evaluate.interview
-        validate = self._objective("validation")
+        validate = self._objective(Role.VALIDATION)
         first, budget = spec.runs[0], spec.candidates
-        populations = [starting_prompts(respondent, task.start, task.target) for task in tasks.values()]
+        populations = [starting_prompts(respondent, one.start, one.target) for one in tasks.values()]
         population = joint_start(populations, self._shared)
         self.space = space_of(respondent, first, population)
         self.start = self.space.encode(population)
@@ -211,12 +204,12 @@ class Ready:
     def _objective(self, role: str) -> JointObjective | None:
         """The joint objective on the formats of a role; every country is asked the same ones."""
         first = next(iter(self._tasks.values()))
-        asked = first.questionnaires[role]
+        asked = first.problem.questionnaire(role)
         if asked is None:
             return None
         untuned = cache(lambda: Interview(self._respondent, asked).ask())
-        surveys = {code: searched_survey(task, role, untuned) for code, task in self._tasks.items()}
-        return JointObjective(interview(self._respondent, asked, first.spec), surveys, self._shared)
+        surveys = {code: search_survey(one.problem, role, untuned) for code, one in self._tasks.items()}
+        return JointObjective(first.problem.interview(self._respondent, asked), surveys, self._shared)
 
     @property
     def rows(self) -> int:
@@ -240,7 +233,7 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
     """
     tasks = prepare_all(spec)
     first, n = spec.runs[0], len(tasks)
-    instrument = next(iter(tasks.values())).instrument
+    instrument = next(iter(tasks.values())).problem.instrument
     record = spec.to_json()
     directory = RunDirectory(out)
     files = {"files": named_files(first)}
@@ -249,7 +242,7 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
         return done
     watch("loading the model", None)
     respondent = Respondent(first.choice)
-    check_window(next(iter(tasks.values())), respondent)
+    next(iter(tasks.values())).check_window(respondent)
     watch("laying out the questionnaire", None)
     ready = Ready(spec, tasks, respondent)
     watch("auditing the model", None)
@@ -271,15 +264,12 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
             found = short_audit(respondent, instrument)
         dtype = str(searched).removeprefix("torch.")
         results = {}
-        for code, task in tasks.items():
+        for code, one in tasks.items():
             search = _country_search(directory.lines(), code, spec, tuple(tasks), dtype=dtype, rows=rows)
             results[code] = result_of(
-                task,
+                delivered(one, prompts[code], search, found),
                 respondent,
-                prompts[code],
-                search=search,
-                found=found,
-                watch=lambda stage, progress, code=code: watch(f"{code}, {stage}", progress),
+                lambda stage, progress, code=code: watch(f"{code}, {stage}", progress),
             )
             directory.check_held()
             (out / code).mkdir(exist_ok=True)

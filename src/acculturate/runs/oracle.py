@@ -21,10 +21,12 @@ from acculturate.judge.gradient import Slope
 from acculturate.legible import shown
 from acculturate.model.respondent import Respondent
 from acculturate.runs.finished import RESULT, MadeWith, Result, read_record
+from acculturate.runs.provenance import named_files
+from acculturate.runs.resolve import Prepared, prepare
 from acculturate.runs.spec import make_spec
-from acculturate.runs.task import Task, interview, named_files, prepare, searched
-from acculturate.search.objective import Objective
+from acculturate.search.objective import Objective, search_objective
 from acculturate.search.starts import starting_prompts
+from acculturate.survey.formats import Role
 
 
 @dataclass(frozen=True)
@@ -90,12 +92,12 @@ def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None
     if spec.heldout_items:
         raise UserError("This run held items out of its search; the oracle would see them, so it cannot be asked.")
     made_with = read_record(run / "spec.json", MadeWith)
-    task = prepare(spec)
+    prepared = prepare(spec)
     watch("loading the model")
     respondent = Respondent(replace(spec.choice, dtype="float32"))
     if respondent.identity != result["model"] or named_files(spec) != made_with.get("files"):
         raise UserError(f"The model or a file of the run in '{run}' has changed since; restore it, or make a new run.")
-    curve = _descend(task, respondent, descent, watch)
+    curve = _descend(prepared, respondent, descent, watch)
     search = result["search"]
     return OracleRecord(str(run), search["optimizer"], search["evaluations"], untuned, tuned, tuple(curve))
 
@@ -111,17 +113,16 @@ def _losses(row: Mapping[str, Any]) -> tuple[float, float | None]:
     return losses[0], losses[1]
 
 
-def _descend(task: Task, respondent: Respondent, how: Descent, watch: Callable[[str], None]) -> list[Point]:
-    spec = task.spec
-    asked, held = task.questionnaires["train"], task.questionnaires["heldout"]
-    assert asked is not None
-    search = searched(task, respondent, "train")
+def _descend(prepared: Prepared, respondent: Respondent, how: Descent, watch: Callable[[str], None]) -> list[Point]:
+    problem = prepared.problem
+    held = problem.heldout
+    search = search_objective(problem, respondent, Role.TRAIN)
     slope = Slope(search.interview, search.survey)
-    judges = [Objective(search.interview, task.survey(asked))]
+    judges = [Objective(search.interview, problem.survey(problem.train))]
     if held is not None:
-        judges.append(Objective(interview(respondent, held, spec), task.survey(held)))
+        judges.append(Objective(problem.interview(respondent, held), problem.survey(held)))
     watch("choosing the search's own start")
-    population = starting_prompts(respondent, task.start, task.target)
+    population = starting_prompts(respondent, prepared.start, problem.target)
     first = population[int(np.argmin([one.loss for one in judges[0](population)]))]
     curve = []
     for step, prompt in descent(first, respondent.unit, [slope], how):

@@ -28,15 +28,17 @@ from acculturate.model.respondent import Interview, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, write_prompts
 from acculturate.runs.finished import Front, finish, finished
 from acculturate.runs.front import FRONT, PROMPTS
+from acculturate.runs.provenance import in_float32, made_with, named_files
+from acculturate.runs.resolve import Prepared, prepare, space_of
 from acculturate.runs.spec import RunSpec, to_json
-from acculturate.runs.task import Task, check_window, in_float32, interview, made_with, named_files, prepare, space_of
 from acculturate.search.loop import Search, Watch, silent, unpack_search
 from acculturate.search.methods import Method, configured
 from acculturate.search.optimizers import Optimizer
 from acculturate.search.optimizers.gde3 import GDE3, GDE3State, first_front
+from acculturate.search.problem import Problem
 from acculturate.search.spaces import Space
 from acculturate.search.starts import starting_prompts
-from acculturate.survey.formats import ROLES, parse_format, questionnaire
+from acculturate.survey.formats import ROLES, Role, parse_format, questionnaire
 from acculturate.survey.instruments import Instrument
 from acculturate.survey.scoring import Evaluation, Response, Survey, departure
 from acculturate.version import VERSION
@@ -98,11 +100,11 @@ class TwoObjectives:
     An evaluation's loss is the survey's alone; its terms are ``survey``, in points, and ``second``.
     """
 
-    def __init__(self, respondent: Respondent, task: Task, role: str, questions: Instrument | None) -> None:
-        asked = task.questionnaires[role]
+    def __init__(self, respondent: Respondent, problem: Problem, role: str, questions: Instrument | None) -> None:
+        asked = problem.questionnaire(role)
         assert asked is not None
         self._dims = asked.instrument.dimension_ids
-        self._survey = task.survey(asked)
+        self._survey = problem.survey(asked)
         self._asked = [asked]
         self._untuned = [Interview(respondent, asked).ask()]
         if questions is None:
@@ -112,7 +114,7 @@ class TwoObjectives:
             self._asked.append(others)
             self._untuned.append(Interview(respondent, others).ask())
             self._second = partial(_wrong, _accuracy(questions, others.views))
-        self._interviews = [interview(respondent, one, task.spec) for one in self._asked]
+        self._interviews = [problem.interview(respondent, one) for one in self._asked]
 
     def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]:
         answers = [put(prompts) for put in self._interviews]
@@ -153,7 +155,8 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dic
     """
     second = second_objective(against)
     budget, optimizer = _checked(spec), configured(NAME, METHOD, spec.optimizer_options, SUPPLIED)
-    task = prepare(spec, check_method=False)
+    prepared = prepare(spec, check_method=False)
+    problem = prepared.problem
     files = named_files(spec) | ({"against": sha256_of(second.file)} if second.file is not None else {})
     record = _settings(spec) | {"against": against, "files": files}
     directory = RunDirectory(out)
@@ -161,11 +164,11 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dic
         return done
     watch("loading the model", None)
     respondent = Respondent(spec.choice)
-    check_window(task, respondent)
+    prepared.check_window(respondent)
     watch("laying out the questionnaire", None)
-    search, start = _ready(task, respondent, second, optimizer, budget)
+    search, start = _ready(prepared, respondent, second, optimizer, budget)
     watch("auditing the model", None)
-    found = short_audit(respondent, task.instrument)
+    found = short_audit(respondent, problem.instrument)
     watch(f"audit: {found.verdict}", None)
     made = made_with(spec, respondent, NAME)
     with directory.claimed(made | record):
@@ -182,9 +185,9 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dic
         watch("measuring in float32", None)
         respondent = in_float32(respondent)
         if searched["dtype"] != str(torch.float32).removeprefix("torch."):
-            found = short_audit(respondent, task.instrument)
-        measured, kept = _measured(task, respondent, second, prompts)
-        front = _described(task, respondent, second) | measured | {"search": searched, "audit": found.to_json()}
+            found = short_audit(respondent, problem.instrument)
+        measured, kept = _measured(problem, respondent, second, prompts)
+        front = _described(prepared, respondent, second) | measured | {"search": searched, "audit": found.to_json()}
         directory.check_held()
         write_prompts(out / PROMPTS, [SoftPrompt(prompts[i], spec.slot, respondent.identity) for i in kept])
         return finish(directory, FRONT, front, beside=[PROMPTS])
@@ -208,14 +211,15 @@ def _checked(spec: RunSpec) -> int:
 
 
 def _ready(
-    task: Task, respondent: Respondent, second: Second, optimizer: Optimizer[Any], budget: int
+    prepared: Prepared, respondent: Respondent, second: Second, optimizer: Optimizer[Any], budget: int
 ) -> tuple[Search, Float[np.ndarray, "pop dim"]]:
-    spec = task.spec
-    population = starting_prompts(respondent, task.start, task.target)
+    spec = prepared.spec
+    population = starting_prompts(respondent, prepared.start, prepared.target)
     space = space_of(respondent, spec, population)
     start = space.encode(population)
     optimizer.init(start, spec.seed)  # a population that is too small is refused now
-    return Search(TwoObjectives(respondent, task, "train", second.questions), space, optimizer, budget), start
+    objectives = TwoObjectives(respondent, prepared.problem, Role.TRAIN, second.questions)
+    return Search(objectives, space, optimizer, budget), start
 
 
 def _prompts(directory: RunDirectory, space: Space) -> Float[np.ndarray, "n tokens hidden"]:
@@ -229,19 +233,19 @@ def _prompts(directory: RunDirectory, space: Space) -> Float[np.ndarray, "n toke
 
 
 def _measured(
-    task: Task, respondent: Respondent, second: Second, prompts: Float[np.ndarray, "n tokens hidden"]
+    problem: Problem, respondent: Respondent, second: Second, prompts: Float[np.ndarray, "n tokens hidden"]
 ) -> tuple[dict[str, Any], list[int]]:
     """The points of the front by role, with what they are compared to, and which prompts they are, in order."""
-    roles = [role for role in ROLES if task.questionnaires[role] is not None]
-    judges = {role: TwoObjectives(respondent, task, role, second.questions) for role in roles}
+    roles = [role for role in ROLES if problem.questionnaire(role) is not None]
+    judges = {role: TwoObjectives(respondent, problem, role, second.questions) for role in roles}
     seen = {role: judge(prompts) for role, judge in judges.items()}
-    f = np.array([[one.terms["survey"], one.terms["second"]] for one in seen["train"]])
+    f = np.array([[one.terms["survey"], one.terms["second"]] for one in seen[Role.TRAIN]])
     # Rounding in the search's precision can have kept a point that another one dominates.
     kept = sorted(first_front(f), key=lambda i: tuple(f[i]))
-    untuned = judges["train"].untuned()
+    untuned = judges[Role.TRAIN].untuned()
     nothing = np.array([untuned.terms["survey"], untuned.terms["second"]])
 
-    def by_role(evaluation: Callable[[str], Evaluation]) -> dict[str, Any]:
+    def by_role(evaluation: Callable[[Role], Evaluation]) -> dict[str, Any]:
         return {role: judges[role].figures(evaluation(role)) if role in judges else None for role in ROLES}
 
     points = [
@@ -259,22 +263,22 @@ def _measured(
     return {"references": references, "points": points}, [int(i) for i in kept]
 
 
-def _described(task: Task, respondent: Respondent, second: Second) -> dict[str, Any]:
-    target = task.target
+def _described(prepared: Prepared, respondent: Respondent, second: Second) -> dict[str, Any]:
+    problem, target = prepared.problem, prepared.target
     return {
         "schema": 1,
         "acculturate": VERSION,
-        "spec": _settings(task.spec),
+        "spec": _settings(prepared.spec),
         "model": respondent.identity,
         "target": {
             "country": target.country,
             "code": target.code,
             "target_set": target.target_set,
-            "scores": {d: target.scores.get(d) for d in task.instrument.dimension_ids},
+            "scores": {d: target.scores.get(d) for d in problem.instrument.dimension_ids},
         },
         "second": second.to_json(),
         "views": {
-            role: None if asked is None else list(asked.view_names) for role, asked in task.questionnaires.items()
+            role: None if (asked := problem.questionnaire(role)) is None else list(asked.view_names) for role in ROLES
         },
         "limits": list(LIMITS),
     }

@@ -25,20 +25,15 @@ from acculturate.model.loading import sha256_of
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, write_prompt
 from acculturate.runs.finished import RESULT, MadeWith, Result, Steered, finish, finished, read_record
+from acculturate.runs.provenance import made_with, named_files
+from acculturate.runs.resolve import prepare, space_with_origin
 from acculturate.runs.spec import RunSpec, make_spec
-from acculturate.runs.task import (
-    Task,
-    interview,
-    made_with,
-    named_files,
-    prepare,
-    searched,
-    space_around,
-    validation,
-)
 from acculturate.search.loop import Progress, Search, Watch, fitted_and_validated, silent, unpack_search
 from acculturate.search.methods import make_optimizer
+from acculturate.search.objective import search_objective, validation_loss
 from acculturate.search.optimizers.dfgn import DFGN, DFGNState, corrected, score_slopes, structured
+from acculturate.search.problem import Problem
+from acculturate.survey.formats import Role
 from acculturate.survey.scoring import Evaluation, Survey
 from acculturate.survey.targets import Target
 from acculturate.version import VERSION
@@ -114,8 +109,8 @@ def read_run(path: Path) -> FinishedRun:
     return FinishedRun(spec, record, sha256_of(path / RESULT), read_prompt(path), state, scores, warning)
 
 
-def steering_task(run: FinishedRun, wanted: Mapping[str, float], free: bool) -> Task:
-    """The run's task with other scores to reach: those named, and the run's own on the rest unless they are free.
+def steering_problem(run: FinishedRun, wanted: Mapping[str, float], free: bool) -> Problem:
+    """The run's problem with other scores to reach: those named, and the run's own on the rest unless they are free.
 
     ``wanted``: dimension id (in any case) to points. Raises ``UserError`` for a dimension that the instrument lacks
     and for a score that no answers give.
@@ -126,13 +121,13 @@ def steering_task(run: FinishedRun, wanted: Mapping[str, float], free: bool) -> 
     kept = dict.fromkeys(run.scores) if free else run.scores
     target = Target("the wanted scores", "steered", "steering", {**kept, **named}, "named by the user")
     # What the run was started from is not asked for again: it may be gone.
-    task = prepare(run.spec.model_copy(update={"warm_start": None}), target)
-    for ident, low, high in zip(task.instrument.dimension_ids, *_attainable(task), strict=True):
+    problem = prepare(run.spec.model_copy(update={"warm_start": None}), target).problem
+    for ident, low, high in zip(problem.instrument.dimension_ids, *_attainable(problem), strict=True):
         if ident in named and not low <= named[ident] <= high:
             raise UserError(
                 f"No answers give {ident.upper()} = {named[ident]:g}; name a score from {low:g} to {high:g} points."
             )
-    return task
+    return problem
 
 
 def _named(run: FinishedRun, wanted: Mapping[str, float]) -> dict[str, float]:
@@ -147,9 +142,9 @@ def _named(run: FinishedRun, wanted: Mapping[str, float]) -> dict[str, float]:
     return {ids[name.casefold()]: float(value) for name, value in wanted.items()}
 
 
-def _attainable(task: Task) -> tuple[Float[np.ndarray, " dims"], Float[np.ndarray, " dims"]]:
+def _attainable(problem: Problem) -> tuple[Float[np.ndarray, " dims"], Float[np.ndarray, " dims"]]:
     """The lowest and highest score of every dimension that answers can give, in points."""
-    survey, there = task.survey(task.everything), task.instrument.option_mask()
+    survey, there = problem.survey(problem.everything), problem.instrument.option_mask()
     least = np.where(there, survey.values, np.inf).min(axis=1)
     most = np.where(there, survey.values, -np.inf).max(axis=1)
     up, down = np.maximum(survey.weights, 0), np.minimum(survey.weights, 0)
@@ -178,15 +173,14 @@ def steering_moves(
 class Steering:
     """A run's model with its language model in memory: all that is measured while steering, in float32."""
 
-    def __init__(self, run: FinishedRun, task: Task, respondent: Respondent) -> None:
-        self.run, self.task = run, task
-        spec = run.spec
-        self.judge = Judge(task.everything, task.survey(task.everything), task.roles)
-        self.ask = interview(respondent, task.everything, spec)
-        self.evaluate = searched(task, respondent, "train")
+    def __init__(self, run: FinishedRun, problem: Problem, respondent: Respondent) -> None:
+        self.run, self.problem = run, problem
+        self.judge = Judge(problem.everything, problem.survey(problem.everything), problem.roles)
+        self.ask = problem.interview(respondent, problem.everything)
+        self.evaluate = search_objective(problem, respondent, Role.TRAIN)
         self.survey = self.evaluate.survey
-        self.validate = validation(task, respondent)
-        self.space = space_around(respondent, spec, run.prompt.vectors)
+        self.validate = validation_loss(problem, respondent)
+        self.space = space_with_origin(respondent, run.spec, run.prompt.vectors)
 
     @cached_property
     def own(self) -> Evaluation:
@@ -227,7 +221,7 @@ class Steering:
         effects = {
             role: (scores[1:, those] - scores[0, those]).mean(axis=1) / step
             for role in ("train", "heldout")
-            if (those := [v for v, r in enumerate(self.task.roles) if r == role])
+            if (those := [v for v, r in enumerate(self.problem.roles) if r == role])
         }
         return Directions(vectors, predicted, effects["train"], effects.get("heldout"))
 
@@ -275,7 +269,7 @@ def steer(
     if budget < 0:
         raise UserError(f"The budget is {budget}; expected 0 or more candidate evaluations.")
     found = read_run(run)
-    task = steering_task(found, wanted, free)
+    problem = steering_problem(found, wanted, free)
     request = {"steered_from": found.digest, "set": _named(found, wanted), "free": free, "budget": budget}
     directory = RunDirectory(out)
     if (done := finished(directory, request, RECORD, Steered, beside=(FILE, DIRECTIONS))) is not None:
@@ -285,7 +279,7 @@ def steer(
     respondent = Respondent(choice if choice.quantize != "none" else replace(choice, dtype="float32"))
     _check_same(found, respondent, run)
     watch("laying out the questionnaire", None)
-    steering = Steering(found, task, respondent)
+    steering = Steering(found, problem, respondent)
     with directory.claimed(request | made_with(found.spec, respondent)):
         watch("measuring the steering directions", None)
         state = steering.refined(steering.state)
@@ -312,7 +306,7 @@ def _check_same(run: FinishedRun, respondent: Respondent, path: Path) -> None:
 
 def _record(steering: Steering, directions: Directions, prompt: SoftPrompt, progress: Progress) -> dict[str, Any]:
     """Put the run's prompt and the steered one to all formats and say what was reached."""
-    task, run, judge = steering.task, steering.run, steering.judge
+    problem, run, judge = steering.problem, steering.run, steering.judge
     before, after = steering.ask(np.stack([run.prompt.vectors, prompt.vectors]))
     rows = [
         judge.row("run", "Run's prompt", "tuned", before),
@@ -323,11 +317,11 @@ def _record(steering: Steering, directions: Directions, prompt: SoftPrompt, prog
         "schema": 1,
         "acculturate": VERSION,
         "model": run.prompt.identity,
-        "dimensions": _dimensions(task, rows),
+        "dimensions": _dimensions(problem, rows),
         "sentences": _sentences(rows, moved, run.warning),
         "effects": {
             "step": STEP,
-            "dimensions": list(task.instrument.dimension_ids),
+            "dimensions": list(problem.instrument.dimension_ids),
             "predicted": directions.predicted,
             "measured": directions.measured,
             "heldout": directions.heldout,
@@ -338,17 +332,17 @@ def _record(steering: Steering, directions: Directions, prompt: SoftPrompt, prog
             "winner": progress.winner_judged,
             "winner_at": progress.winner_at,
         },
-        "views": [{"name": n, "role": r} for n, r in zip(task.everything.view_names, task.roles, strict=True)],
+        "views": [{"name": n, "role": r} for n, r in zip(problem.everything.view_names, problem.roles, strict=True)],
         "rows": rows,
     }
 
 
-def _dimensions(task: Task, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _dimensions(problem: Problem, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Per dimension: what was wanted, what the run's prompt scores, and what the steered one reaches and misses."""
     run, steered = rows
     table = []
-    for ident in task.instrument.dimension_ids:
-        wanted = task.target.scores[ident]
+    for ident in problem.instrument.dimension_ids:
+        wanted = problem.target.scores[ident]
         line: dict[str, Any] = {"id": ident, "wanted": wanted, "run": run["train"]["scores"][ident]}
         for key, role in (("trained", "train"), ("heldout", "heldout")):
             reached = None if steered[role] is None else steered[role]["scores"][ident]
@@ -381,7 +375,7 @@ def _write_directions(path: Path, directions: Directions, steering: Steering) ->
     """directions.safetensors: the moves in embedding units and their effects, in points per direction."""
     about = {
         "format": 1,
-        "dimensions": list(steering.task.instrument.dimension_ids),
+        "dimensions": list(steering.problem.instrument.dimension_ids),
         "slot": steering.run.prompt.slot,
         "step": STEP,
         "model": steering.run.prompt.identity,

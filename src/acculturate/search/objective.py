@@ -1,28 +1,18 @@
-"""From soft prompts to evaluations: the in-process evaluator of a search."""
+"""Objectives of a search: from soft prompts to evaluations, in this process."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.model.respondent import Interview
-from acculturate.survey.formats import Questionnaire
+from acculturate.model.respondent import Interview, Respondent
+from acculturate.search.problem import Problem
+from acculturate.survey.formats import Role, without
 from acculturate.survey.scoring import Evaluation, Response, Survey
-from acculturate.survey.targets import Target
-
-
-def survey_of(asked: Questionnaire, target: Target, *, constant: float = 50.0, mas25: bool = False) -> Survey:
-    """The arithmetic that scores this questionnaire against this target."""
-    instrument = asked.instrument
-    return Survey(
-        instrument.values(),
-        instrument.weights(mas25=mas25),
-        instrument.constants(constant),
-        target.vector(instrument.dimension_ids),
-        asked.views,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,3 +46,59 @@ class Objective:
         if self._unasked is not None:
             responses = [self._unasked.complete(response) for response in responses]
         return [self.survey.evaluate(response) for response in responses]
+
+
+def search_survey(problem: Problem, role: str, untuned: Callable[[], Response]) -> Survey:
+    """Build the loss of one role: training loss with all penalties, validation loss without the anchor.
+
+    The anchor is no distance but a help on the way. ``untuned``: the answers without a prompt, asked for where a term
+    needs them.
+    """
+    asked = problem.questionnaire(role)
+    assert asked is not None
+    survey = problem.survey(asked)
+    anchor = problem.anchor if role == Role.TRAIN else 0.0
+    if not (anchor or problem.mass_penalty):
+        return survey
+    answers = untuned()
+    return replace(
+        survey,
+        anchor=anchor,
+        reference=answers.logprobs,
+        mass_penalty=problem.mass_penalty,
+        reference_mass=answers.mass,
+    )
+
+
+def search_objective(problem: Problem, respondent: Respondent, role: str) -> Objective:
+    """Build what a search minimises on the formats of a role; the untuned model is asked once, where it is needed."""
+    asked = problem.questionnaire(role)
+    assert asked is not None
+    untuned = cache(lambda: Interview(respondent, asked).ask())
+    return objective(problem, respondent, role, search_survey(problem, role, untuned), untuned)
+
+
+def validation_loss(problem: Problem, respondent: Respondent) -> Callable[[np.ndarray], float] | None:
+    """Build the loss that has a half in choosing the winner; None where there are no validation formats."""
+    if problem.validation is None:
+        return None
+    evaluate = search_objective(problem, respondent, Role.VALIDATION)
+    return lambda prompts: evaluate(prompts)[0].loss
+
+
+def objective(
+    problem: Problem, respondent: Respondent, role: str, survey: Survey, untuned: Callable[[], Response] | None = None
+) -> Objective:
+    """Build an objective on one role's formats; the untuned model answers the items that are held out.
+
+    ``untuned``: its answers on these formats, where they are at hand.
+    """
+    asked = problem.questionnaire(role)
+    assert asked is not None
+    if not problem.heldout_items:
+        return Objective(problem.interview(respondent, asked), survey)
+    ids = asked.instrument.item_ids
+    places = tuple(place for place, item in enumerate(ids) if item not in problem.heldout_items)
+    answers = untuned() if untuned is not None else Interview(respondent, asked).ask()
+    interview = problem.interview(respondent, without(asked, problem.heldout_items))
+    return Objective(interview, survey, Unasked(answers, places))

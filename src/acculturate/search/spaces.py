@@ -29,6 +29,16 @@ class Space(Protocol):
         ...
 
 
+def space_around(
+    origin: Float[np.ndarray, "tokens hidden"], unit: float, projection: int | None = None, seed: int = 0
+) -> Space:
+    """Build the space around an origin; what a direction in it means does not depend on the origin.
+
+    ``unit``: one embedding standard deviation. ``projection``: dimensions of a random plane (None: all coordinates).
+    """
+    return Full(origin, unit) if projection is None else Projection(origin, unit, projection, seed)
+
+
 @dataclass(frozen=True, eq=False)
 class Full:
     """Every coordinate of every virtual token: ``prompt = anchor + unit * x``."""

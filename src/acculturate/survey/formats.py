@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 from jaxtyping import Float
@@ -29,8 +30,22 @@ LABELS: dict[str, tuple[str, ...]] = {
 _ASKED_AS = {"digits": "digits", "roman": "marks", "symbols": "marks"}
 LAYOUTS = ("options-first", "question-first", "one-line")
 ORDERS = ("ascending", "descending")
-ROLES = ("train", "validation", "heldout")
-"""What a run uses a format for: to search, to have a say in the winner, to judge."""
+
+
+class Role(StrEnum):
+    """What a run uses a format for: to search, to have a say in the winner, to judge."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    HELDOUT = "heldout"
+
+    @property
+    def heading(self) -> str:
+        """The role as a heading."""
+        return {Role.TRAIN: "Trained", Role.VALIDATION: "Validation", Role.HELDOUT: "Held out"}[self]
+
+
+ROLES = tuple(Role)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,49 @@
+"""What besides the settings decides a run's numbers: files, versions, the model and its precision."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+import transformers
+
+from acculturate.files.datafile import user_path
+from acculturate.model.loading import sha256_of
+from acculturate.model.respondent import Respondent
+from acculturate.model.soft_prompt import prompt_file
+from acculturate.runs.spec import RunSpec
+from acculturate.search.methods import method_name
+from acculturate.version import VERSION
+
+
+def named_files(spec: RunSpec) -> dict[str, str]:
+    """The sha256 of every file that the spec names, by the setting that names it."""
+    names = {"instrument": spec.instrument, "wording": spec.wording, "targets": spec.targets}
+    paths = {key: user_path(name) for key, name in names.items() if name is not None}
+    if spec.warm_start is not None:
+        paths["warm_start"] = prompt_file(user_path(spec.warm_start))
+    return {key: sha256_of(path) for key, path in paths.items() if path.is_file()}
+
+
+def made_with(spec: RunSpec, respondent: Respondent, method: str | None = None) -> dict[str, Any]:
+    """Everything besides the settings that decides the numbers: a run may only go on with the same."""
+    return {
+        "acculturate": VERSION,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "method": method or method_name(spec.optimizer),
+        "model_identity": respondent.identity,
+        "files": named_files(spec),
+    }
+
+
+def in_float32(respondent: Respondent) -> Respondent:
+    """The same model in float32, in which everything reported is measured (a quantised one stays as it is)."""
+    if respondent.model.dtype == torch.float32 or respondent.choice.quantize != "none":
+        return respondent
+    # Whoever still holds the old one holds no memory with it: both together may not fit.
+    cast(Any, respondent.model).to("meta")
+    gc.collect()
+    return Respondent(replace(respondent.choice, dtype="float32"))

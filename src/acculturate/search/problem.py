@@ -1,0 +1,87 @@
+"""What a search is to solve: whose scores a soft prompt in one slot should reach, and by which questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.survey.formats import ROLES, Questionnaire, Role
+from acculturate.survey.instruments import Instrument
+from acculturate.survey.scoring import Survey
+from acculturate.survey.targets import Target
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Describe a search for a soft prompt; knows no file and no flag.
+
+    Parameters
+    ----------
+    instrument, target
+        What is asked, and the dimension scores to reach, in points.
+    train, validation, heldout
+        The questionnaires to search with, to have a half in choosing the winner, and to judge by.
+    everything
+        The formats of all three, for the final measurement.
+    slot, tokens
+        Where the soft prompt stands, and its virtual tokens.
+    batch
+        Candidates per forward pass.
+    constant, mas25
+        The constant added to every dimension, in points; the legacy weight 25 in the second MAS term.
+    heldout_items
+        Items that the search does not ask: the untuned model's answers stand in for them.
+    anchor, mass_penalty
+        Points of training loss per nat of Kullback-Leibler divergence from the untuned answers, and per nat of answer
+        mass lost.
+    """
+
+    instrument: Instrument
+    target: Target
+    train: Questionnaire
+    validation: Questionnaire | None
+    heldout: Questionnaire | None
+    everything: Questionnaire
+    slot: str
+    tokens: int
+    batch: int = 1
+    constant: float = 50.0
+    mas25: bool = False
+    heldout_items: tuple[str, ...] = ()
+    anchor: float = 0.0
+    mass_penalty: float = 0.0
+
+    def questionnaire(self, role: str) -> Questionnaire | None:
+        """Return the questionnaire of one role; None where a run has none."""
+        return {Role.TRAIN: self.train, Role.VALIDATION: self.validation, Role.HELDOUT: self.heldout}[Role(role)]
+
+    @property
+    def roles(self) -> list[str]:
+        """The role of every view of ``everything``."""
+        by_role = [(role, self.questionnaire(role)) for role in ROLES]
+        return [str(role) for role, asked in by_role if asked is not None for _ in asked.views]
+
+    def survey(self, asked: Questionnaire) -> Survey:
+        """Build the arithmetic that scores a questionnaire against the target."""
+        instrument = asked.instrument
+        return Survey(
+            instrument.values(),
+            instrument.weights(mas25=self.mas25),
+            instrument.constants(self.constant),
+            self.target.vector(instrument.dimension_ids),
+            asked.views,
+        )
+
+    def interview(self, respondent: Respondent, asked: Questionnaire) -> Interview:
+        """Put a questionnaire to a model, with soft prompts of this problem's size in its slot."""
+        return Interview(respondent, asked, slot=self.slot, n_tokens=self.tokens, rows=self.batch)
+
+    def check_window(self, respondent: Respondent, reply: int = 0) -> None:
+        """Refuse, before a search, formats whose questions the model cannot read whole in the final measurement.
+
+        ``reply``: tokens of a generated reply. Raises ``UserError``.
+        """
+        sequences = respondent.sequences(self.everything, self.slot, Context())
+        respondent.check_window(sequences, self.tokens)
+        if reply:
+            respondent.check_window(sequences, self.tokens + reply, "its soft prompt and a reply")
