@@ -46,7 +46,7 @@ def apart(tasks: Mapping[str, Prepared], respondent: Respondent) -> dict[str, So
 
 def _run(ready: alignment.Ready | multitask.Ready, seed: int) -> Progress:
     with tempfile.TemporaryDirectory() as folder:
-        return ready.search.run(ready.start, seed, RunDirectory(Path(folder)))
+        return ready.loop.run(ready.start, seed, RunDirectory(Path(folder)))
 
 
 def losses(tasks: Mapping[str, Prepared], prompts: Mapping[str, SoftPrompt] | None, respondent: Respondent) -> Losses:

@@ -118,7 +118,7 @@ class Counted:
 
 def searched(ready: Ready, method: str, seed: int) -> list[Progress]:
     """How far one search is after every tenth of its budget; the last is its end."""
-    search = ready.search
+    search = ready.loop
     seen = [Progress.before(ready.start, seed)]
     if method in PEERS:
         PEERS[method](Counted(search, seen[0], seen.append), ready.start, seed, search.budget)

@@ -20,7 +20,8 @@ from acculturate.files.checksums import SUMS, check_sum, read_sums, write_sums
 from acculturate.files.run_directory import RunDirectory
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt, write_prompt
 from acculturate.runs.align import BESIDE, align
-from acculturate.runs.finished import RESULT, Result, finished, read_record
+from acculturate.runs.finished import RESULT, finished, read_record
+from acculturate.runs.records import Result
 from acculturate.runs.spec import make_spec
 
 NAMES = ["evaluations.parquet", "journal.jsonl", "prompt.safetensors", "result.json", "spec.json"]

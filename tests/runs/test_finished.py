@@ -26,9 +26,10 @@ from acculturate.files.run_directory import RunDirectory
 from acculturate.report.front_page import render_front
 from acculturate.report.run_page import render
 from acculturate.runs.align import align
-from acculturate.runs.finished import Compared, Front, Result, finished, read_record
+from acculturate.runs.finished import finished, read_record
 from acculturate.runs.oracle import Descent, compare_with_oracle
 from acculturate.runs.pareto import pareto
+from acculturate.runs.records import Compared, Front, Result
 from acculturate.runs.spec import make_spec
 
 WRONG: tuple[object, ...] = (None, 5, "x", True, [], {}, [1], {"a": 1}, float("inf"), 10**400)

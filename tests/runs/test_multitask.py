@@ -230,10 +230,10 @@ def test_an_anchored_joint_loss_has_the_untuned_answers_for_every_country(tiny):
     spec = multitask_spec(settings(tiny, anchor=3.0))
     tasks = prepare_all(spec)
     ready = multitask.Ready(spec, tasks, Respondent(spec.settings.choice))
-    evaluate = ready.search.evaluate
+    evaluate = ready.loop.evaluate
     seen = evaluate(ready.space.decode(ready.start[:1]).astype(np.float32))[0]
-    assert isinstance(ready.search.optimizer, DFGN)
-    survey = ready.search.optimizer.survey
+    assert isinstance(ready.loop.optimizer, DFGN)
+    survey = ready.loop.optimizer.survey
     assert survey.reference is not None
     assert survey.reference.shape == seen.response.logprobs.shape
     assert survey.evaluate(seen.response).loss == pytest.approx(seen.loss)

@@ -69,7 +69,8 @@ def multitask(
     warn_if_slow(spec.settings.dtype, spec.settings.device)
     from acculturate.cli.progress import watching
     from acculturate.report.run_page import write_report
-    from acculturate.runs.finished import RESULT, Result, read_record
+    from acculturate.runs.finished import RESULT, read_record
+    from acculturate.runs.records import Result
 
     with watching(spec.candidates * len(spec.countries)) as watch:
         record = run(spec, folder, watch)

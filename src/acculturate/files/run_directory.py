@@ -102,6 +102,10 @@ class _Checkpoint:
         return all(isinstance(line, dict) and line.get("generation") == n for n, line in enumerate(lines, start=1))
 
 
+# Settings that directories of earlier versions do not name yet.
+_LATER = ("kind",)
+
+
 class RunDirectory:
     """The files of one run. Open it with ``claimed``; only one process may hold it at a time."""
 
@@ -193,6 +197,8 @@ class RunDirectory:
         check_sum(self.path / SPEC)
         earlier = read_json(self.path / SPEC)
         for key in sorted(spec):
+            if key not in earlier and key in _LATER:
+                continue
             if earlier.get(key) != plain(spec[key]):
                 place, before, now = _difference(key, earlier.get(key), plain(spec[key]))
                 raise UserError(

@@ -10,7 +10,8 @@ from acculturate.errors import UserError
 from acculturate.files.run_directory import dump_json
 from acculturate.files.whole_file import write_whole
 from acculturate.model.soft_prompt import FILE, read_prompts, write_prompt
-from acculturate.runs.finished import Front, read_record
+from acculturate.runs.finished import read_record
+from acculturate.runs.records import Front
 
 FRONT, PROMPTS, PICK = "front.json", "front.safetensors", "pick.json"
 

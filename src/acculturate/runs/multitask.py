@@ -19,15 +19,18 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory
-from acculturate.judge.audit import short_audit
+from acculturate.judge.audit import Audit
 from acculturate.judge.result import result_of
 from acculturate.judge.verdict import search_record
 from acculturate.legible import shown
+from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
-from acculturate.runs.finished import RESULT, Multitask, finish, finished, write_last
-from acculturate.runs.provenance import in_float32, made_with, named_files
+from acculturate.runs.finished import RESULT, write_last
+from acculturate.runs.provenance import made_with, named_files
+from acculturate.runs.records import Multitask, RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
+from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import MOST_TOKENS, RunSpec, make_spec, to_json
 from acculturate.search.history import EVALUATIONS, write_evaluations
 from acculturate.search.loop import Progress, Search, Watch, silent
@@ -36,6 +39,7 @@ from acculturate.search.objective import search_survey
 from acculturate.search.optimizers.dfgn import Parts
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import ROLES, Role
+from acculturate.survey.instruments import Instrument
 from acculturate.survey.scoring import Evaluation, Response, Survey, stacked
 from acculturate.version import VERSION
 
@@ -178,7 +182,7 @@ class JointObjective:
 
 
 class Ready:
-    """The tasks with their model: everything the search loop needs."""
+    """The countries' problems with their model: the joint search loop and where it starts."""
 
     def __init__(self, spec: MultitaskSpec, tasks: Mapping[str, Prepared], respondent: Respondent) -> None:
         self._shared, self._tasks, self._respondent = spec.shared_tokens, tasks, respondent
@@ -197,7 +201,8 @@ class Ready:
             first.optimizer, first.optimizer_options, survey=evaluate.survey, budget=budget, parts=parts
         )
         judge = None if validate is None else lambda prompts: validate(prompts)[0].loss
-        self.search = Search(evaluate, self.space, optimizer, budget, judge)
+        self._seed, self._countries = first.seed, len(tasks)
+        self.loop = Search(evaluate, self.space, optimizer, budget, judge)
         # A method that refuses this space (full CMA-ES) says so now.
         optimizer.init(self.start, first.seed)
 
@@ -211,10 +216,16 @@ class Ready:
         surveys = {code: search_survey(one.problem, role, untuned) for code, one in self._tasks.items()}
         return JointObjective(first.problem.interview(self._respondent, asked), surveys, self._shared)
 
-    @property
-    def rows(self) -> int:
-        """Candidates per forward pass, as many as memory turned out to hold."""
-        return self._interview.rows
+    def search(self, directory: RunDirectory, watch: Watch) -> Found:
+        watch("searching", None)
+        progress = self.loop.run(
+            self.start,
+            self._seed,
+            directory,
+            lambda p: watch("searching", replace(p, evaluations=self._countries * p.evaluations)),
+        )
+        dtype = str(self._respondent.model.dtype).removeprefix("torch.")
+        return Found(self.prompts(progress), dtype, self._interview.rows)
 
     def prompts(self, progress: Progress) -> dict[str, SoftPrompt]:
         """The winner's prompt for each country."""
@@ -231,53 +242,75 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
     Every country gets a directory by its code with its prompt and a result like that of ``align``. A finished run is
     returned as it is. Raises ``UserError`` for every mistake in the spec or the directory.
     """
-    tasks = prepare_all(spec)
-    first, n = spec.runs[0], len(tasks)
-    instrument = next(iter(tasks.values())).problem.instrument
-    record = spec.to_json()
-    directory = RunDirectory(out)
-    files = {"files": named_files(first)}
-    beside = [EVALUATIONS, *(f"{code}/{name}" for code in tasks for name in (FILE, RESULT))]
-    if (done := finished(directory, record | files, RECORD, Multitask, beside=beside)) is not None:
-        return done
-    watch("loading the model", None)
-    respondent = Respondent(first.choice)
-    next(iter(tasks.values())).check_window(respondent)
-    watch("laying out the questionnaire", None)
-    ready = Ready(spec, tasks, respondent)
-    watch("auditing the model", None)
-    found = short_audit(respondent, instrument)
-    watch(f"audit: {found.verdict}", None)
-    with directory.claimed(record | made_with(first, respondent)):
-        watch("searching", None)
-        progress = ready.search.run(
-            ready.start,
-            first.seed,
-            directory,
-            lambda p: watch("searching", replace(p, evaluations=n * p.evaluations)),
-        )
-        prompts, rows = ready.prompts(progress), ready.rows
-        del ready
-        watch("measuring in float32", None)
-        searched, respondent = respondent.model.dtype, in_float32(respondent)
-        if respondent.model.dtype != searched:
-            found = short_audit(respondent, instrument)
-        dtype = str(searched).removeprefix("torch.")
+    return carry_out(MultitaskRun(spec), out, watch)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Every country's prompt, with the search's precision and candidates per forward pass."""
+
+    prompts: Mapping[str, SoftPrompt]
+    dtype: str
+    rows: int
+
+
+class MultitaskRun:
+    """Several countries, a prompt for each."""
+
+    name, record, shape = RunKind.MULTITASK, RECORD, Multitask
+
+    def __init__(self, spec: MultitaskSpec) -> None:
+        self._spec, self._tasks, self._first = spec, prepare_all(spec), spec.runs[0]
+
+    @property
+    def _any(self) -> Prepared:
+        """The first country's settings: questionnaires and model are the same for all."""
+        return next(iter(self._tasks.values()))
+
+    @property
+    def beside(self) -> list[str]:
+        return [EVALUATIONS, *(f"{code}/{name}" for code in self._tasks for name in (FILE, RESULT))]
+
+    @property
+    def instrument(self) -> Instrument:
+        return self._any.problem.instrument
+
+    @property
+    def choice(self) -> ModelChoice:
+        return self._first.choice
+
+    def settings(self) -> dict[str, Any]:
+        return self._spec.to_json() | {"files": named_files(self._first)}
+
+    def made_with(self, respondent: Respondent) -> dict[str, Any]:
+        return made_with(self._first, respondent)
+
+    def lay_out(self, respondent: Respondent, watch: Watch) -> Ready:
+        self._any.check_window(respondent)
+        return Ready(self._spec, self._tasks, respondent)
+
+    def measure(
+        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
+    ) -> dict[str, Any]:
+        assert audit is not None
         results = {}
-        for code, one in tasks.items():
-            search = _country_search(directory.lines(), code, spec, tuple(tasks), dtype=dtype, rows=rows)
-            results[code] = result_of(
-                delivered(one, prompts[code], search, found),
+        told = {"dtype": found.dtype, "rows": found.rows}
+        for code, one in self._tasks.items():
+            search = _country_search(directory.lines(), code, self._spec, tuple(self._tasks), **told)
+            result = result_of(
+                delivered(one, found.prompts[code], search, audit),
                 respondent,
                 lambda stage, progress, code=code: watch(f"{code}, {stage}", progress),
             )
+            results[code] = {"kind": RunKind.COUNTRY, **result}
             directory.check_held()
-            (out / code).mkdir(exist_ok=True)
-            write_prompt(out / code / FILE, prompts[code])
+            folder = directory.path / code
+            folder.mkdir(exist_ok=True)
+            write_prompt(folder / FILE, found.prompts[code])
             # A country's directory may be given away alone, so it has checksums of its own.
-            write_last(out / code, RESULT, results[code], beside=[FILE])
+            write_last(folder, RESULT, results[code], beside=[FILE])
         write_evaluations(directory)
-        return finish(directory, RECORD, _record(spec, results, directory.lines()), beside=beside)
+        return _record(self._spec, results, directory.lines())
 
 
 def _country_search(

@@ -20,8 +20,9 @@ from acculturate.errors import UserError
 from acculturate.judge.gradient import Slope
 from acculturate.legible import shown
 from acculturate.model.respondent import Respondent
-from acculturate.runs.finished import RESULT, MadeWith, Result, read_record
+from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.provenance import named_files
+from acculturate.runs.records import MadeWith, Result, RunKind, kind_of
 from acculturate.runs.resolve import Prepared, prepare
 from acculturate.runs.spec import make_spec
 from acculturate.search.objective import Objective, search_objective
@@ -84,7 +85,7 @@ def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None
     result = read_record(run / RESULT, Result)
     rows = {row["id"]: row for row in result["rows"]}
     untuned, tuned = _losses(rows["naive"]), _losses(rows["tuned"])
-    if "together_with" in result["search"]:
+    if kind_of(result) is RunKind.COUNTRY:
         raise UserError("This prompt was found in a run for several countries; the oracle follows runs of align only.")
     spec = make_spec(result["spec"], f"'{run / RESULT}'")
     if spec.quantize != "none":

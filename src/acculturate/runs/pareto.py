@@ -13,23 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.files.datafile import user_path
 from acculturate.files.run_directory import RunDirectory
-from acculturate.judge.audit import short_audit
+from acculturate.judge.audit import Audit
 from acculturate.judge.baselines import flat_response
 from acculturate.judge.verdict import LIMITS
 from acculturate.knowledge.questions import read_questions
-from acculturate.model.loading import sha256_of
+from acculturate.model.loading import ModelChoice, sha256_of
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, write_prompts
-from acculturate.runs.finished import Front, finish, finished
 from acculturate.runs.front import FRONT, PROMPTS
-from acculturate.runs.provenance import in_float32, made_with, named_files
+from acculturate.runs.provenance import made_with, named_files
+from acculturate.runs.records import Front, RunKind
 from acculturate.runs.resolve import Prepared, prepare, space_of
+from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, to_json
 from acculturate.search.loop import Search, Watch, silent, unpack_search
 from acculturate.search.methods import Method, configured
@@ -153,44 +153,82 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dic
     Only whole generations are run: the budget is spent down to less than one. A finished run is returned as it is.
     Raises ``UserError`` for every mistake in the spec, the second objective or the directory.
     """
-    second = second_objective(against)
-    budget, optimizer = _checked(spec), configured(NAME, METHOD, spec.optimizer_options, SUPPLIED)
-    prepared = prepare(spec, check_method=False)
-    problem = prepared.problem
-    files = named_files(spec) | ({"against": sha256_of(second.file)} if second.file is not None else {})
-    record = _settings(spec) | {"against": against, "files": files}
-    directory = RunDirectory(out)
-    if (done := finished(directory, record, FRONT, Front, beside=[PROMPTS])) is not None:
-        return done
-    watch("loading the model", None)
-    respondent = Respondent(spec.choice)
-    prepared.check_window(respondent)
-    watch("laying out the questionnaire", None)
-    search, start = _ready(prepared, respondent, second, optimizer, budget)
-    watch("auditing the model", None)
-    found = short_audit(respondent, problem.instrument)
-    watch(f"audit: {found.verdict}", None)
-    made = made_with(spec, respondent, NAME)
-    with directory.claimed(made | record):
-        watch("searching", None)
-        progress = search.run(start, spec.seed, directory, lambda p: watch("searching", p))
-        prompts = _prompts(directory, search.space)
-        searched = {
-            "evaluations": progress.evaluations,
-            "generations": progress.generation,
-            "found": len(prompts),
-            "dtype": str(respondent.model.dtype).removeprefix("torch."),
-        }
-        del search
-        watch("measuring in float32", None)
-        respondent = in_float32(respondent)
-        if searched["dtype"] != str(torch.float32).removeprefix("torch."):
-            found = short_audit(respondent, problem.instrument)
-        measured, kept = _measured(problem, respondent, second, prompts)
-        front = _described(prepared, respondent, second) | measured | {"search": searched, "audit": found.to_json()}
+    return carry_out(Pareto(spec, second_objective(against)), out, watch)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What nothing dominates of all that a search has seen, and how it was found."""
+
+    prompts: Float[np.ndarray, "n tokens hidden"]
+    search: dict[str, Any]
+
+
+class Pareto:
+    """One country and a second objective, a front of prompts."""
+
+    name, record, shape, beside = RunKind.PARETO, FRONT, Front, (PROMPTS,)
+
+    def __init__(self, spec: RunSpec, second: Second) -> None:
+        self._spec, self._second, self._budget = spec, second, _checked(spec)
+        self._optimizer = configured(NAME, METHOD, spec.optimizer_options, SUPPLIED)
+        self._prepared = prepare(spec, check_method=False)
+
+    @property
+    def instrument(self) -> Instrument:
+        return self._prepared.problem.instrument
+
+    @property
+    def choice(self) -> ModelChoice:
+        return self._spec.choice
+
+    def settings(self) -> dict[str, Any]:
+        questions = {} if self._second.file is None else {"against": sha256_of(self._second.file)}
+        return _settings(self._spec) | {"against": self._second.given, "files": named_files(self._spec) | questions}
+
+    def made_with(self, respondent: Respondent) -> dict[str, Any]:
+        return made_with(self._spec, respondent, NAME) | {"files": self.settings()["files"]}
+
+    def lay_out(self, respondent: Respondent, watch: Watch) -> Ready:
+        self._prepared.check_window(respondent)
+        return Ready(self._prepared, respondent, self._second, self._optimizer, self._budget)
+
+    def measure(
+        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
+    ) -> dict[str, Any]:
+        assert audit is not None
+        measured, kept = _measured(self._prepared.problem, respondent, self._second, found.prompts)
         directory.check_held()
-        write_prompts(out / PROMPTS, [SoftPrompt(prompts[i], spec.slot, respondent.identity) for i in kept])
-        return finish(directory, FRONT, front, beside=[PROMPTS])
+        prompts = [SoftPrompt(found.prompts[i], self._spec.slot, respondent.identity) for i in kept]
+        write_prompts(directory.path / PROMPTS, prompts)
+        return (
+            _described(self._prepared, respondent, self._second)
+            | measured
+            | {"search": found.search, "audit": audit.to_json()}
+        )
+
+
+class Ready:
+    """A problem with its model: the loop over both objectives, and where it starts."""
+
+    def __init__(
+        self, prepared: Prepared, respondent: Respondent, second: Second, optimizer: Optimizer[Any], budget: int
+    ) -> None:
+        spec = prepared.spec
+        population = starting_prompts(respondent, prepared.start, prepared.target)
+        space = space_of(respondent, spec, population)
+        self._seed, self._start = spec.seed, space.encode(population)
+        self._dtype = str(respondent.model.dtype).removeprefix("torch.")
+        optimizer.init(self._start, spec.seed)  # a population that is too small is refused now
+        objectives = TwoObjectives(respondent, prepared.problem, Role.TRAIN, second.questions)
+        self._loop = Search(objectives, space, optimizer, budget)
+
+    def search(self, directory: RunDirectory, watch: Watch) -> Found:
+        watch("searching", None)
+        progress = self._loop.run(self._start, self._seed, directory, lambda p: watch("searching", p))
+        prompts = _prompts(directory, self._loop.space)
+        counts = {"evaluations": progress.evaluations, "generations": progress.generation, "found": len(prompts)}
+        return Found(prompts, counts | {"dtype": self._dtype})
 
 
 def _settings(spec: RunSpec) -> dict[str, object]:
@@ -208,18 +246,6 @@ def _checked(spec: RunSpec) -> int:
         if getattr(spec, setting):
             raise UserError(f"'{setting}' is a setting of acculturate align that a front does not know; leave it out.")
     return spec.budget - spec.budget % spec.population
-
-
-def _ready(
-    prepared: Prepared, respondent: Respondent, second: Second, optimizer: Optimizer[Any], budget: int
-) -> tuple[Search, Float[np.ndarray, "pop dim"]]:
-    spec = prepared.spec
-    population = starting_prompts(respondent, prepared.start, prepared.target)
-    space = space_of(respondent, spec, population)
-    start = space.encode(population)
-    optimizer.init(start, spec.seed)  # a population that is too small is refused now
-    objectives = TwoObjectives(respondent, prepared.problem, Role.TRAIN, second.questions)
-    return Search(objectives, space, optimizer, budget), start
 
 
 def _prompts(directory: RunDirectory, space: Space) -> Float[np.ndarray, "n tokens hidden"]:

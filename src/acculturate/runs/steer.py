@@ -20,13 +20,16 @@ from acculturate.errors import UserError
 from acculturate.files.datafile import nearest
 from acculturate.files.run_directory import RunDirectory
 from acculturate.files.tensor_file import write_tensors
+from acculturate.judge.audit import Audit
 from acculturate.judge.verdict import Judge
-from acculturate.model.loading import sha256_of
+from acculturate.model.loading import ModelChoice, sha256_of
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, write_prompt
-from acculturate.runs.finished import RESULT, MadeWith, Result, Steered, finish, finished, read_record
+from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.provenance import made_with, named_files
+from acculturate.runs.records import MadeWith, Result, RunKind, Steered, kind_of
 from acculturate.runs.resolve import prepare, space_with_origin
+from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, make_spec
 from acculturate.search.loop import Progress, Search, Watch, fitted_and_validated, silent, unpack_search
 from acculturate.search.methods import make_optimizer
@@ -80,12 +83,13 @@ def read_run(path: Path) -> FinishedRun:
     if not (path / "spec.json").is_file():
         raise UserError(f"There is no run at '{path}'; give the directory of a finished acculturate align.")
     record = read_record(path / "spec.json", MadeWith)
-    if "steered_from" in record:
+    kind = kind_of(record)
+    if kind is RunKind.STEER:
         raise UserError(f"'{path}' holds a steered prompt; give the run of acculturate align that it came from.")
     if record.get("method") != "dfgn":
         used = record.get("method", "another search")
         raise UserError(f"The run at '{path}' was made with {used}; steering needs the model of a run with dfgn.")
-    if isinstance(record.get("country"), list):
+    if kind is RunKind.MULTITASK:
         raise UserError(f"'{path}' holds a run for several countries; steering takes runs of acculturate align.")
     if not (path / RESULT).is_file():
         raise UserError(f"The run at '{path}' is not finished; give its acculturate align command again to finish it.")
@@ -268,30 +272,70 @@ def steer(
     """
     if budget < 0:
         raise UserError(f"The budget is {budget}; expected 0 or more candidate evaluations.")
-    found = read_run(run)
-    problem = steering_problem(found, wanted, free)
-    request = {"steered_from": found.digest, "set": _named(found, wanted), "free": free, "budget": budget}
-    directory = RunDirectory(out)
-    if (done := finished(directory, request, RECORD, Steered, beside=(FILE, DIRECTIONS))) is not None:
-        return done
-    watch("loading the model", None)
-    choice = found.spec.choice
-    respondent = Respondent(choice if choice.quantize != "none" else replace(choice, dtype="float32"))
-    _check_same(found, respondent, run)
-    watch("laying out the questionnaire", None)
-    steering = Steering(found, problem, respondent)
-    with directory.claimed(request | made_with(found.spec, respondent)):
-        watch("measuring the steering directions", None)
-        state = steering.refined(steering.state)
-        directions = steering.directions(state)
-        watch("searching", None)
-        prompt, progress = steering.search(state, budget, directory, watch)
-        watch("measuring in float32", None)
-        record = request | _record(steering, directions, prompt, progress)
+    return carry_out(Steer(run, wanted, free=free, budget=budget), out, watch)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The steered prompt, how far its search came, and what was measured on the way."""
+
+    steering: Steering
+    directions: Directions
+    prompt: SoftPrompt
+    progress: Progress
+
+
+class Steer:
+    """A finished run and other scores, a prompt without another search from the start."""
+
+    name, record, shape, beside = RunKind.STEER, RECORD, Steered, (FILE, DIRECTIONS)
+    instrument = None  # the run that is steered from was audited
+
+    def __init__(self, path: Path, wanted: Mapping[str, float], *, free: bool, budget: int) -> None:
+        self._path, self._run = path, read_run(path)
+        self._problem = steering_problem(self._run, wanted, free)
+        self._request = {"steered_from": self._run.digest, "set": _named(self._run, wanted)}
+        self._request |= {"free": free, "budget": budget}
+        self._budget = budget
+
+    @property
+    def choice(self) -> ModelChoice:
+        choice = self._run.spec.choice
+        return choice if choice.quantize != "none" else replace(choice, dtype="float32")
+
+    def settings(self) -> dict[str, Any]:
+        return self._request
+
+    def made_with(self, respondent: Respondent) -> dict[str, Any]:
+        return made_with(self._run.spec, respondent)
+
+    def lay_out(self, respondent: Respondent, watch: Watch) -> _Laid:
+        _check_same(self._run, respondent, self._path)
+        return _Laid(Steering(self._run, self._problem, respondent), self._budget)
+
+    def measure(
+        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
+    ) -> dict[str, Any]:
+        record = self._request | _record(found.steering, found.directions, found.prompt, found.progress)
         directory.check_held()
-        write_prompt(out / FILE, prompt)
-        _write_directions(out / DIRECTIONS, directions, steering)
-        return finish(directory, RECORD, record, beside=(FILE, DIRECTIONS))
+        write_prompt(directory.path / FILE, found.prompt)
+        _write_directions(directory.path / DIRECTIONS, found.directions, found.steering)
+        return record
+
+
+class _Laid:
+    """Steering, ready to begin. It is in float32 from the start, so it may keep its model for the measurement."""
+
+    def __init__(self, steering: Steering, budget: int) -> None:
+        self._steering, self._budget = steering, budget
+
+    def search(self, directory: RunDirectory, watch: Watch) -> Found:
+        watch("measuring the steering directions", None)
+        state = self._steering.refined(self._steering.state)
+        directions = self._steering.directions(state)
+        watch("searching", None)
+        prompt, progress = self._steering.search(state, self._budget, directory, watch)
+        return Found(self._steering, directions, prompt, progress)
 
 
 def _check_same(run: FinishedRun, respondent: Respondent, path: Path) -> None:

@@ -1,0 +1,121 @@
+"""One run from its settings to a finished directory, whatever its kind.
+
+What a kind adds is how it is laid out, searched and measured; that it resumes, refuses another run's directory, is
+audited, measured in float32 and finished with checksums stands here once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from acculturate.files.run_directory import RunDirectory
+from acculturate.judge.audit import Audit, short_audit
+from acculturate.model.loading import ModelChoice
+from acculturate.model.respondent import Respondent
+from acculturate.runs.finished import finish, finished
+from acculturate.runs.provenance import in_float32
+from acculturate.runs.records import RunKind, Shape
+from acculturate.search.loop import Watch, silent
+from acculturate.survey.instruments import Instrument
+
+F = TypeVar("F")
+F_co = TypeVar("F_co", covariant=True)
+
+
+class LaidOut(Protocol[F_co]):
+    """A search with its model, ready to begin or to go on."""
+
+    def search(self, directory: RunDirectory, watch: Watch) -> F_co:
+        """Search until the budget is spent and return what is found, without the model."""
+        ...
+
+
+class Kind(Protocol[F]):
+    """Describe what one kind of run adds to the skeleton.
+
+    Attributes
+    ----------
+    name
+        Stands in spec.json and in the record.
+    record, shape
+        The file that is written last, and what it holds.
+    beside
+        Files that a finished run has besides its record, journal and checkpoints.
+    instrument
+        What the model is audited with; None for a kind that trusts an earlier audit.
+    choice
+        The model, and the precision of the search.
+    """
+
+    @property
+    def name(self) -> RunKind: ...
+
+    @property
+    def record(self) -> str: ...
+
+    @property
+    def shape(self) -> type[Shape]: ...
+
+    @property
+    def beside(self) -> Sequence[str]: ...
+
+    @property
+    def instrument(self) -> Instrument | None: ...
+
+    @property
+    def choice(self) -> ModelChoice: ...
+
+    def settings(self) -> Mapping[str, Any]:
+        """What has to be equal for a directory to be gone on with, known before the model is loaded."""
+        ...
+
+    def made_with(self, respondent: Respondent) -> Mapping[str, Any]:
+        """What else decides the numbers, known once the model is loaded."""
+        ...
+
+    def lay_out(self, respondent: Respondent, watch: Watch) -> LaidOut[F]:
+        """Prepare the search. All that can go wrong with this model goes wrong here, before a directory is made."""
+        ...
+
+    def measure(
+        self, found: F, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
+    ) -> Mapping[str, Any]:
+        """Measure what was found, in float32, write the files beside the record and return the record."""
+        ...
+
+
+def carry_out(kind: Kind[F], out: Path, watch: Watch = silent) -> dict[str, Any]:
+    """Run, or go on with, a search in a directory and return its record.
+
+    A finished run is returned as it is, and nothing is written. Raises ``UserError`` for every mistake in the settings
+    or the directory.
+    """
+    directory = RunDirectory(out)
+    settings = {"kind": kind.name, **kind.settings()}
+    if (done := finished(directory, settings, kind.record, kind.shape, beside=kind.beside)) is not None:
+        return done
+    watch("loading the model", None)
+    respondent = Respondent(kind.choice)
+    watch("laying out the questionnaire", None)
+    laid_out = kind.lay_out(respondent, watch)
+    audit = _audited(kind, respondent, watch)
+    with directory.claimed({**settings, **kind.made_with(respondent)}):
+        found = laid_out.search(directory, watch)
+        del laid_out  # it holds the model, of which there may be room for one only
+        watch("measuring in float32", None)
+        searched, respondent = respondent.model.dtype, in_float32(respondent)
+        if audit is not None and kind.instrument is not None and respondent.model.dtype != searched:
+            audit = short_audit(respondent, kind.instrument)
+        record = kind.measure(found, respondent, audit, directory, watch)
+        return finish(directory, kind.record, {"kind": kind.name, **record}, beside=kind.beside)
+
+
+def _audited(kind: Kind[F], respondent: Respondent, watch: Watch) -> Audit | None:
+    if kind.instrument is None:
+        return None
+    watch("auditing the model", None)
+    audit = short_audit(respondent, kind.instrument)
+    watch(f"audit: {audit.verdict}", None)
+    return audit
