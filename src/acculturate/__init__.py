@@ -18,7 +18,7 @@ __all__ = ["__version__", "align", "score"]
 
 
 def align(*, out: str | Path, **settings: Any) -> dict[str, Any]:
-    """Search for a soft prompt; what ``acculturate align`` does, with the same settings (``spec.RunSpec``).
+    """Search for a soft prompt; what ``acculturate align`` does, with the same settings (``runs.spec.RunSpec``).
 
     Returns the content of ``result.json`` and leaves the run directory ``out``, report included. Raises
     ``errors.UserError`` for every mistake in the settings.
@@ -43,7 +43,7 @@ def score(
 ) -> dict[str, Any]:
     """Put the questionnaire to a model; ``scores`` (points), ``item_means`` (option values), ``answer_mass`` (0..1).
 
-    ``prompt``: a run directory or a ``.safetensors`` file. ``asking``: formats and scoring (``measure.Asking``).
+    ``prompt``: a run directory or a ``.safetensors`` file. ``asking``: formats and scoring (``runs.score.Asking``).
     """
     from acculturate.model.loading import ModelChoice
     from acculturate.runs.score import Asking, score_model

@@ -11,15 +11,14 @@ import warnings
 from pathlib import Path
 
 import pytest
-from test_align import failing, settings
-from test_finished import arguments, call
-from test_run_directory import contents
+from commands import arguments, call, failing, settings
+from folders import contents
 
 from acculturate.errors import UserError
 from acculturate.files.checksums import SUMS, check_sum, read_sums, write_sums
 from acculturate.files.run_directory import RunDirectory
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt, write_prompt
-from acculturate.runs.align import BESIDE, align
+from acculturate.runs.align import Align, align
 from acculturate.runs.finished import RESULT, finished, read_record
 from acculturate.runs.records import Result
 from acculturate.runs.spec import make_spec
@@ -50,7 +49,7 @@ def bytes_of(folder: Path) -> dict[str, str]:
 
 def to_be_made_anew(folder: Path, name: str) -> None:
     with pytest.warns(UserWarning, match=rf"{name} is cut off or damaged; it goes on from its last checkpoint"):
-        assert finished(RunDirectory(folder), {}, RESULT, Result, beside=BESIDE) is None
+        assert finished(RunDirectory(folder), {}, RESULT, Result, beside=Align.beside) is None
 
 
 def cut(path: Path) -> None:
@@ -124,7 +123,7 @@ class TestChanged:
 
     def test_what_is_said_to_help_helps(self, own):
         (own / "result.json").unlink()
-        assert finished(RunDirectory(own), {}, RESULT, Result, beside=BESIDE) is None
+        assert finished(RunDirectory(own), {}, RESULT, Result, beside=Align.beside) is None
 
     def test_changed_settings_are_no_other_settings_of_the_user(self, fails, own, tiny):
         another_digit(own / "spec.json", "seed")

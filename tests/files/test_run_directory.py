@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import contents
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -26,15 +26,6 @@ from acculturate.report.run_page import write_page
 from acculturate.survey.fitting import FittedInstrument
 
 SPEC = {"seed": 1}
-
-
-def contents(folder: Path) -> dict[str, tuple[str, int]]:
-    """Every file's digest and inode: a file that was written anew with the same content differs too."""
-    return {
-        str(p.relative_to(folder)): (hashlib.sha256(p.read_bytes()).hexdigest(), p.stat().st_ino)
-        for p in sorted(folder.rglob("*"))
-        if p.is_file()
-    }
 
 
 def spend(directory: RunDirectory, *generations: int) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from processes import acculturate, kill_in_search
+from commands import failing, settings
+from processes import acculturate
 
 from acculturate.cli import main as cli
 from acculturate.errors import UserError
@@ -35,42 +36,12 @@ from acculturate.survey.instruments import load_instrument
 
 FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json", "SHA256SUMS")
 ROLES = (("train", "letters"), ("validation", "digits"))
-STAGES = ("loading the model", "laying out the questionnaire")
-
-
-def settings(tiny: str, **changes: object) -> dict[str, object]:
-    return {
-        "model": tiny,
-        "country": "SAU",
-        "targets": "country-tool-estimate",
-        "protocol": "paper",
-        "optimizer": "de",
-        "tokens": 2,
-        "population": 5,
-        "budget": 20,
-        **changes,
-    }
 
 
 @pytest.fixture(scope="module")
 def run(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("run") / "sau"
     return out, align(make_spec(settings(tiny)), out)
-
-
-def failing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
-    """Run the command line in this process; it must exit with 2 and say one sentence, without a traceback."""
-    monkeypatch.setattr(sys, "argv", ["acculturate", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_:
-        cli.main()
-    shown = capsys.readouterr()
-    assert exit_.value.code == 2
-    assert shown.out == ""
-    lines = [line for line in shown.err.splitlines() if line not in STAGES]
-    assert len(lines) == 1, shown.err
-    assert lines[0].startswith("acculturate: ")
-    assert lines[0].endswith((".", "?"))
-    return lines[0]
 
 
 class TestRecord:
@@ -293,24 +264,6 @@ class TestStarts:
     def test_a_text_needs_its_start(self, tiny):
         with pytest.raises(UserError, match="there is a text but start is 'blank'"):
             make_spec(settings(tiny, protocol="balanced", text="Be kind."))
-
-
-@pytest.mark.parametrize("optimizer, after", [("de", "append"), ("dfgn", "checkpoint")])
-def test_killed_run_ends_byte_for_byte_like_an_uninterrupted_one(tiny, tmp_path, optimizer, after):
-    arguments = [
-        *("align", "--model", tiny, "--country", "USA", "--protocol", "paper", "--optimizer", optimizer),
-        *("--tokens", 2, "--population", 4, "--budget", 120, "--seed", 3, "--option"),
-        "F=0.6" if optimizer == "de" else "h=3",
-    ]
-    whole = acculturate(*arguments, "--out", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-    cut = tmp_path / "cut"
-    kill_in_search(*arguments, out=cut, after=after)
-    assert not (cut / "result.json").exists()
-    again = acculturate(*arguments, "--out", cut)
-    assert again.returncode == 0, again.stderr
-    for name in FILES:
-        assert (cut / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
 def test_journal_longer_than_its_checkpoint_is_cut_back(tmp_path):

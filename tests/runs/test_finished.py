@@ -6,17 +6,16 @@ import copy
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import arguments, call, failing, settings
+from folders import contents
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from test_align import failing, settings
-from test_run_directory import contents
 
 from acculturate.cli import main as cli
 from acculturate.cli import pareto as cli_front
@@ -59,17 +58,6 @@ def earlier(own) -> Path:
     """A run of a version that wrote no checksums: its record is judged by its content alone."""
     (own / SUMS).unlink()
     return own
-
-
-def arguments(tiny: str, out: Path) -> list[str]:
-    return ["align", *(f"--{key}={value}" for key, value in settings(tiny).items()), f"--out={out}"]
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *words: object) -> object:
-    monkeypatch.setattr(sys, "argv", ["acculturate", *map(str, words)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code
 
 
 def test_where_nothing_can_be_written_a_finished_run_is_returned_all_the_same(own, tiny, monkeypatch, capsys):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_align import failing, settings
+from commands import failing, settings
 
 from acculturate.cli import main as cli
 from acculturate.errors import UserError

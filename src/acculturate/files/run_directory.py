@@ -178,7 +178,7 @@ class RunDirectory:
     def check(self, spec: Mapping[str, object]) -> None:
         """Refuse a directory that holds something else than a run with these settings; writes nothing.
 
-        ``spec`` may be the settings alone, or with what the run is made with (``task.made_with``).
+        ``spec`` may be the settings alone, or with what the run is made with (``provenance.made_with``).
         """
         there = self._nearest()
         if not there.is_dir():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit, short_audit
@@ -24,6 +24,7 @@ F = TypeVar("F")
 F_co = TypeVar("F_co", covariant=True)
 
 
+@runtime_checkable
 class LaidOut(Protocol[F_co]):
     """A search with its model, ready to begin or to go on."""
 
@@ -32,6 +33,7 @@ class LaidOut(Protocol[F_co]):
         ...
 
 
+@runtime_checkable
 class Kind(Protocol[F]):
     """Describe what one kind of run adds to the skeleton.
 

@@ -1,0 +1,109 @@
+"""Every kind of run: killed and gone on with, repeated, refused another's directory, and named in its records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from folders import contents
+from processes import acculturate, kill_in_search
+
+from acculturate.files.checksums import SUMS
+from acculturate.runs.records import RunKind
+
+_COMMON = ("--country", "USA", "--protocol", "paper", "--seed", 3)
+_SEARCH = {
+    "align": ("align", *_COMMON, "--tokens", 2, "--optimizer", "de", "--population", 4, "--budget", 40),
+    "align-dfgn": ("align", *_COMMON, "--tokens", 2, "--optimizer", "dfgn", "--population", 4, "--budget", 90),
+    "multitask": ("multitask", *_COMMON, "--country", "CHN", "--shared-tokens", 1, "--tokens", 1, "--budget", 90),
+    "pareto": ("pareto", *_COMMON, "--tokens", 2, "--population", 4, "--budget", 24),
+}
+RECORD = {
+    "align": "result.json",
+    "align-dfgn": "result.json",
+    "multitask": "multitask.json",
+    "pareto": "front.json",
+    "steer": "steer.json",
+}
+KINDS = tuple(RECORD)
+
+
+@pytest.fixture(scope="module")
+def commands(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[object, ...]]:
+    """The command of every kind without its directory; steering goes from a finished run of its own."""
+    more = {
+        "align-dfgn": ("--option", "h=3"),
+        "multitask": ("--optimizer", "dfgn", "--option", "h=3", "--population", 4),
+    }
+    given = {kind: (*words, "--model", tiny, *more.get(kind, ())) for kind, words in _SEARCH.items()}
+    run = tmp_path_factory.mktemp("steered") / "run"
+    done = acculturate(*given["align-dfgn"], "--out", run)
+    assert done.returncode == 0, done.stderr
+    return given | {"steer": ("steer", run, "--set", "PDI=48", "--set", "IDV=52", "--budget", 12)}
+
+
+@pytest.fixture(scope="module")
+def whole(commands, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """One finished directory of every kind."""
+    folder = tmp_path_factory.mktemp("whole")
+    for kind, command in commands.items():
+        done = acculturate(*command, "--out", folder / kind)
+        assert done.returncode == 0, done.stderr
+    return {kind: folder / kind for kind in commands}
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "after"),
+    [
+        *((kind, "append") for kind in KINDS),
+        *((kind, "checkpoint") for kind in KINDS),
+    ],
+)
+def test_a_killed_run_ends_byte_for_byte_like_an_uninterrupted_one(kind, after, commands, whole, tmp_path) -> None:
+    cut = tmp_path / "cut"
+    kill_in_search(*commands[kind], out=cut, generations=1 if kind in ("steer", "multitask") else 2, after=after)
+    assert not (cut / RECORD[kind]).exists()
+    again = acculturate(*commands[kind], "--out", cut)
+    assert again.returncode == 0, again.stderr
+    assert _bytes(cut) == _bytes(whole[kind])
+    assert (cut / SUMS).is_file()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_finished_run_is_said_again_and_left_alone(kind, commands, whole) -> None:
+    before = contents(whole[kind])
+    again = acculturate(*commands[kind], "--out", whole[kind], "--format", "json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout) == json.loads((whole[kind] / RECORD[kind]).read_text())
+    assert {name: file for name, file in contents(whole[kind]).items() if not name.endswith(".html")} == {
+        name: file for name, file in before.items() if not name.endswith(".html")
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_setting_or_kind_is_refused_by_name(kind, commands, whole) -> None:
+    before = contents(whole[kind])
+    other = ("--budget", 33) if kind == "steer" else ("--seed", 4)
+    changed = acculturate(*commands[kind], *other, "--out", whole[kind])
+    assert changed.returncode == 2
+    assert f"'{other[0].removeprefix('--')}'" in changed.stderr
+    stranger = "pareto" if kind.startswith("align") else "align"
+    refused = acculturate(*commands[stranger], "--out", whole[kind])
+    assert refused.returncode == 2
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert contents(whole[kind]) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kind_stands_in_the_settings_and_in_the_record(kind, whole) -> None:
+    for file in ("spec.json", RECORD[kind]):
+        assert json.loads((whole[kind] / file).read_text())["kind"] == RunKind(kind.partition("-")[0])
+    if kind == "multitask":
+        for code in ("USA", "CHN"):
+            assert json.loads((whole[kind] / code / "result.json").read_text())["kind"] == RunKind.COUNTRY
