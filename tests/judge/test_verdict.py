@@ -9,7 +9,8 @@ import pytest
 
 from acculturate.cli import main as cli
 from acculturate.judge import audit
-from acculturate.judge.verdict import choice_sentences, search_record, verdict
+from acculturate.judge.verdict import choice_sentences, verdict
+from acculturate.search.history import search_record
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
@@ -47,13 +48,13 @@ def rows(
     ],
 )
 def test_kind(train: float, held: float | None, rival: float, kind: str):
-    found = verdict(rows(train, held, rival=rival), "Ruritania")
+    found = verdict(rows(train, held, rival=rival), "Ruritania").to_json()
     assert found["kind"] == kind
     assert f"{train:.1f}" in found["sentences"][0]
 
 
 def test_a_model_that_does_not_read_the_options_is_never_called_aligned():
-    found = verdict(rows(5.0, 20.0), "Ruritania", "This model answers by position.")
+    found = verdict(rows(5.0, 20.0), "Ruritania", "This model answers by position.").to_json()
     assert found["kind"] == "fitted-to-format"
     assert "This model answers by position." in found["sentences"]
     assert "do not read" in found["headline"]
@@ -61,14 +62,14 @@ def test_a_model_that_does_not_read_the_options_is_never_called_aligned():
 
 def test_the_best_random_prompt_is_a_rival_and_remarks_decide_nothing():
     random = {"id": "best-random", "label": "Best random prompt", "train": {"loss": 90.0}, "heldout": {"loss": 41.0}}
-    found = verdict([*rows(5.0, 40.0), random], "Ruritania", None, ["A remark."])
+    found = verdict([*rows(5.0, 40.0), random], "Ruritania", None, ["A remark."]).to_json()
     assert found["kind"] == "partly" and "best random prompt" in found["headline"]
     assert "A remark." in found["sentences"]
-    assert verdict(rows(5.0, 40.0), "Ruritania", None, ["A remark."])["kind"] == "aligned"
+    assert verdict(rows(5.0, 40.0), "Ruritania", None, ["A remark."]).kind == "aligned"
 
 
 def test_nothing_held_out_is_said():
-    assert "held out" in verdict(rows(5.0, None), "Ruritania")["headline"]
+    assert "held out" in verdict(rows(5.0, None), "Ruritania").headline
 
 
 @pytest.mark.parametrize("extra", [0, 9])
@@ -110,7 +111,7 @@ def test_a_label_is_no_markup(monkeypatch, capsys):
     ],
 )
 def test_a_prompt_under_which_the_model_hardly_answers_is_said(held, mass, said):
-    judged = verdict(rows(5.0, held, mass=mass), "Ruritania")
+    judged = verdict(rows(5.0, held, mass=mass), "Ruritania").to_json()
     found = [sentence for sentence in judged["sentences"] if "hardly ever answer with an option" in sentence]
     assert len(found) == (0 if said is None else 1)
     assert judged["kind"] == ("aligned" if said is None else "fitted-to-format")

@@ -131,7 +131,7 @@ def policy(page: str) -> str:
 def test_a_prompt_under_which_the_model_hardly_answers_is_said_on_the_page(saudi: dict) -> None:
     assert "hardly ever answer" not in Outline(render(saudi)).said
     saudi["rows"][-1]["heldout"]["mass"] = 0.003
-    saudi["verdict"] = verdict(saudi["rows"], "Saudi Arabia")
+    saudi["verdict"] = verdict(saudi["rows"], "Saudi Arabia").to_json()
     assert "held-out formats they hold 0.3 % of the next token's probability" in Outline(render(saudi)).said
 
 

@@ -13,9 +13,9 @@ import torch
 import transformers
 
 from acculturate.cli import steer as cli_steer
+from acculturate.cli.tables import plain_tables
 from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory, read_json
-from acculturate.judge.verdict import plain_tables, search_record
 from acculturate.model.soft_prompt import read_prompt
 from acculturate.report.run_page import render
 from acculturate.runs.align import align
@@ -23,6 +23,7 @@ from acculturate.runs.multitask import multitask, multitask_spec
 from acculturate.runs.pareto import pareto
 from acculturate.runs.spec import make_spec
 from acculturate.runs.steer import steer
+from acculturate.search.history import search_record
 from acculturate.search.loop import Search
 from acculturate.search.optimizers.de import DE
 from acculturate.search.spaces import Full

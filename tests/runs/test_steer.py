@@ -129,7 +129,7 @@ class TestRecord:
         assert rows["steered"]["train"]["loss"] < rows["run"]["train"]["loss"]
 
 
-@pytest.mark.parametrize("after, at", [("append", 0), ("checkpoint", 8)])
+@pytest.mark.parametrize("after, at", [("checkpoint", 8)])
 def test_a_killed_steering_ends_byte_for_byte_like_an_uninterrupted_one(steered, run, wanted, tmp_path, after, at):
     scores = (f"--set={name}={value!r}" for name, value in wanted.items())
     arguments, cut = ("steer", run, *scores, "--budget", 24), tmp_path / "cut"

@@ -222,7 +222,7 @@ def _dry_run(spec: Any, as_json: bool) -> None:
 
 
 def _show_result(result: dict[str, Any], page: Path) -> None:
-    from acculturate.judge.verdict import plain_tables
+    from acculturate.cli.tables import plain_tables
 
     console = Console()
     search = result["search"]

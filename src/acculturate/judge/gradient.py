@@ -27,11 +27,7 @@ class Slope:
             raise UserError("This architecture cannot be packed, so there is no gradient to compare a search with.")
         self._engine, asked = engine, interview.asked
         device = engine.model.device
-        questions = asked.questions()
-        # Place k of a question shows option shown[k]: its inverse brings answers back into the scale's own order.
-        places = np.zeros((len(questions), asked.instrument.values().shape[1]), dtype=np.int64)
-        for row, question in zip(places, questions, strict=True):
-            row[list(question.shown)] = np.arange(len(question.shown))
+        places = np.maximum(asked.places, 0)
         self._places = torch.as_tensor(places, device=device)
         self._shape = (len(asked.formats), len(asked.instrument.items), places.shape[1])
         present = ~np.isnan(survey.target)

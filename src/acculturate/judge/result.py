@@ -13,8 +13,9 @@ from acculturate.errors import UserError
 from acculturate.judge.audit import Audit
 from acculturate.judge.baselines import LeftOut, baseline_responses
 from acculturate.judge.random_floor import Chance, chance, sample_size
+from acculturate.judge.table import Judge
 from acculturate.judge.transfer import columns, item_record, item_sentences, transfer_matrix
-from acculturate.judge.verdict import LIMITS, MATERIAL, Judge, search_sentences, verdict
+from acculturate.judge.verdict import LIMITS, MATERIAL, search_sentences, verdict
 from acculturate.model.answers.sampled import Sampling, sampled_responses
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt
@@ -114,7 +115,7 @@ def result_of(delivered: Delivered, respondent: Respondent, watch: Watch = silen
         "items": {"heldout": list(problem.heldout_items), "by_role": items},
         "random_prompts": None if rivals is None else rivals.chance.to_json(),
         "search": delivered.search,
-        "verdict": verdict(rows, problem.target.country, found.warning, remarks),
+        "verdict": verdict(rows, problem.target.country, found.warning, remarks).to_json(),
         "audit": found.to_json(),
         "limits": list(LIMITS),
     }

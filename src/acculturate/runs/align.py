@@ -12,7 +12,6 @@ import numpy as np
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit
 from acculturate.judge.result import result_of
-from acculturate.judge.verdict import search_record
 from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
@@ -22,7 +21,7 @@ from acculturate.runs.records import Result, RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, to_json
-from acculturate.search.history import EVALUATIONS, write_evaluations
+from acculturate.search.history import EVALUATIONS, search_record, write_evaluations
 from acculturate.search.loop import Progress, Search, Watch, silent
 from acculturate.search.methods import method_name
 from acculturate.search.objective import search_objective, validation_loss

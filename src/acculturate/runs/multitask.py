@@ -21,7 +21,6 @@ from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit
 from acculturate.judge.result import result_of
-from acculturate.judge.verdict import search_record
 from acculturate.legible import shown
 from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Interview, Respondent
@@ -32,7 +31,7 @@ from acculturate.runs.records import Multitask, RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import MOST_TOKENS, RunSpec, make_spec, to_json
-from acculturate.search.history import EVALUATIONS, write_evaluations
+from acculturate.search.history import EVALUATIONS, search_record, write_evaluations
 from acculturate.search.loop import Progress, Search, Watch, silent
 from acculturate.search.methods import make_optimizer, method_name
 from acculturate.search.objective import search_survey

@@ -21,7 +21,7 @@ from acculturate.files.datafile import nearest
 from acculturate.files.run_directory import RunDirectory
 from acculturate.files.tensor_file import write_tensors
 from acculturate.judge.audit import Audit
-from acculturate.judge.verdict import Judge
+from acculturate.judge.table import Judge
 from acculturate.model.loading import ModelChoice, sha256_of
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, write_prompt

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from acculturate.errors import UserError
 from acculturate.survey.instruments import Instrument
@@ -101,11 +102,19 @@ class Questionnaire:
     def canonical(
         self, shown: Float[np.ndarray, "candidates sequences options"]
     ) -> Float[np.ndarray, "candidates formats items options"]:
-        """Values in shown order, one row per question, back in each scale's own order."""
-        out = np.full_like(shown, -np.inf)
-        for row, question in enumerate(self.questions()):
-            out[:, row, list(question.shown)] = shown[:, row, : len(question.shown)]
+        """Bring values in shown order, one row per question, back into each scale's own order; -inf: no such option."""
+        out = np.take_along_axis(shown, np.maximum(self.places, 0)[None], axis=-1)
+        out = np.where(self.places < 0, -np.inf, out)
         return out.reshape(len(shown), len(self.formats), len(self.instrument.items), shown.shape[-1])
+
+    @cached_property
+    def places(self) -> Int[np.ndarray, "sequences options"]:
+        """Place at which each option of a question is shown, in the scale's own order; -1 where there is no option."""
+        questions = self.questions()
+        table = np.full((len(questions), max(len(question.shown) for question in questions)), -1)
+        for row, question in zip(table, questions, strict=True):
+            row[list(question.shown)] = np.arange(len(question.shown))
+        return table
 
 
 def parse_format(text: str) -> Format:
