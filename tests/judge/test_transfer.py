@@ -7,7 +7,7 @@ import pytest
 
 from acculturate.judge.transfer import columns, item_record, item_sentences, novelty, towards
 from acculturate.survey.formats import parse_format
-from acculturate.survey.validity import Scoring
+from acculturate.survey.scoring import Scoring
 
 IDS = ("a", "b", "c", "d", "e")
 # Two dimensions of two items each; the target has only the first; item e is in neither.

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.files.run_directory import plain
+from acculturate.judge import bootstrap
 from acculturate.judge.persona_audit import (
     PERSONA_P,
     PERSONA_SMALL,
@@ -28,12 +29,12 @@ from acculturate.judge.persona_audit import (
     signed,
 )
 from acculturate.model.respondent import Context, Interview, Respondent
-from acculturate.survey import validity
+from acculturate.survey import reliability
 from acculturate.survey.formats import LABELS, Format, Questionnaire, parse_format, questionnaire
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.scoring import Response
 from acculturate.survey.targets import Target, load_target_set
-from acculturate.survey.validity import mean_of_known, shares_of_scale
 
 NO_ANSWER = "does not answer"
 FLAT = "gives flat answers"
@@ -103,7 +104,7 @@ class Audit:
 
     ``order_correlation``: mean over presentations, with a 95 % bootstrap interval over items.
     ``correlations``: mean correlation of order-balanced item means between presentations that differ in the
-    named factor only. ``consistency``: alpha of item means over presentations (validity.cronbach_alpha).
+    named factor only. ``consistency``: alpha of item means over presentations (reliability.cronbach_alpha).
     ``usable``: presentations in which the options are read. ``noise``: tuning would fit noise; ``warning``
     says so in a sentence. ``answers``: how they were read (measure.ANSWERS); what cannot judge that way is NaN: mass
     and order where options are scored by their words, ``wording_correlation`` where they are labelled.
@@ -220,9 +221,9 @@ def audit(
     response = ask(asked, Context())
     means = shares_of_scale(instrument, response)
     rows = tuple(_presentation(asked, response, means, view) for view in asked.views)
-    orders = validity.order_agreement(means, asked.formats)
+    orders = reliability.order_agreement(means, asked.formats)
     pairs = [(means[a], means[b]) for a, b in asked.views]
-    _, table = validity.balanced_means(means, asked.formats)
+    _, table = reliability.balanced_means(means, asked.formats)
     figures = Audit(
         verdict="",
         sentences=(),
@@ -231,9 +232,9 @@ def audit(
         spread=mean_of_known(row.spread for row in rows),
         position_share=mean_of_known(row.position_share for row in rows),
         order_correlation=orders.mean,
-        order_interval=validity.correlation_interval(pairs),
-        correlations={name: found.mean for name, found in validity.factor_agreements(means, asked.formats).items()},
-        consistency=validity.cronbach_alpha(table.T),
+        order_interval=bootstrap.correlation_interval(pairs),
+        correlations={name: found.mean for name, found in reliability.factor_agreements(means, asked.formats).items()},
+        consistency=reliability.cronbach_alpha(table.T),
         presentations=rows,
         short=short,
         scores=named_scores(instrument, response),
@@ -287,7 +288,7 @@ def _presentation(
     mass, missing = mean_of_known(response.mass[list(view)].ravel()), float(np.isnan(both).mean())
     spread = float((up.std() + down.std()) / 2) if some else math.nan
     shift = float(np.abs(up - down).mean()) if some else math.nan
-    r = validity.pearson(up, down)
+    r = reliability.pearson(up, down)
     return PresentationAudit(
         name=asked.formats[view[0]].presentation,
         mass=mass,
@@ -296,7 +297,7 @@ def _presentation(
         spread=spread,
         balanced_spread=float(((up + down) / 2).std()) if some else math.nan,
         shift=shift,
-        position_share=validity.position_share(up, down) if some else math.nan,
+        position_share=reliability.position_share(up, down) if some else math.nan,
         verdict=_verdict(mass, missing, spread, shift, r),
     )
 

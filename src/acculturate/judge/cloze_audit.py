@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.judge import bootstrap
 from acculturate.judge.audit import (
     CLEAR,
     FLAT,
@@ -35,11 +36,11 @@ from acculturate.judge.audit import (
     with_personas,
 )
 from acculturate.model.respondent import Context
-from acculturate.survey import validity
+from acculturate.survey import reliability
 from acculturate.survey.formats import Format, questionnaire
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.targets import Target
-from acculturate.survey.validity import mean_of_known, shares_of_scale
 
 SHORT, FULL = 2, 4
 """Wordings that are asked."""
@@ -73,7 +74,7 @@ def cloze_audit(
     means = shares_of_scale(instrument, response)
     within = within_scales(instrument, means)
     pairs = list(itertools.combinations(range(len(forms)), 2))
-    agreement = {pair: validity.pearson(within[pair[0]], within[pair[1]]) for pair in pairs}
+    agreement = {pair: reliability.pearson(within[pair[0]], within[pair[1]]) for pair in pairs}
     rows = tuple(_wording(form, f, means, within, agreement) for f, form in enumerate(forms))
     found = Audit(
         verdict="",
@@ -84,17 +85,17 @@ def cloze_audit(
         position_share=math.nan,
         order_correlation=math.nan,
         order_interval=(math.nan, math.nan),
-        correlations={name: one.mean for name, one in validity.factor_agreements(within, forms).items()},
-        consistency=validity.cronbach_alpha(within.T),
+        correlations={name: one.mean for name, one in reliability.factor_agreements(within, forms).items()},
+        consistency=reliability.cronbach_alpha(within.T),
         presentations=rows,
         short=short,
         scores=named_scores(instrument, response),
         answers="cloze",
         wording_correlation=mean_of_known(agreement.values()),
-        wording_interval=validity.correlation_interval([(within[a], within[b]) for a, b in pairs]),
+        wording_interval=bootstrap.correlation_interval([(within[a], within[b]) for a, b in pairs]),
     )
     found = replace(found, verdict=_verdict(found.missing, found.spread, found.wording_correlation))
-    raw = mean_of_known(validity.pearson(means[a], means[b]) for a, b in pairs)
+    raw = mean_of_known(reliability.pearson(means[a], means[b]) for a, b in pairs)
     found = replace(found, sentences=tuple(_reasons(found, raw)))
     if targets and found.verdict != NO_ANSWER:
         found = with_personas(found, ask, asked, response, targets, persona)

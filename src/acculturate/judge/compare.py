@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from acculturate.errors import UserError
+from acculturate.judge.ranks import kendall_tau, misranked_share
 from acculturate.survey.targets import TargetSet
-from acculturate.survey.validity import kendall_tau, misranked_share
 
 ROLES = ("train", "heldout")
 

@@ -10,14 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import UserError
-from acculturate.judge import baselines
+from acculturate.judge import baselines, ranks
 from acculturate.model.respondent import Context
-from acculturate.survey import validity
 from acculturate.survey.formats import Questionnaire, questionnaire
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.scoring import Response, dimension_scores
 from acculturate.survey.targets import Target
-from acculturate.survey.validity import mean_of_known, shares_of_scale
 
 Ask = Callable[[Questionnaire, Context], Response]
 
@@ -91,7 +90,7 @@ def persona_test(
     shift = mean_of_known(mean_of_known(np.abs(shares_of_scale(instrument, one) - untold).ravel()) for one in told)
     nearer = np.abs(scores - published) < np.abs(base - published)
     known = ~np.isnan(scores - published)
-    test = validity.permutation_test(scores, published, instrument.dimension_ids)
+    test = ranks.permutation_test(scores, published, instrument.dimension_ids)
     found = PersonaAudit(
         countries=tuple(target.country for target in targets),
         formats=tuple(form.presentation for form in best),

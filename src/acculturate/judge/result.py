@@ -24,8 +24,8 @@ from acculturate.search.objective import search_objective
 from acculturate.search.problem import Problem
 from acculturate.search.starts import Start, random_prompts
 from acculturate.survey.formats import Role
+from acculturate.survey.scoring import Scoring
 from acculturate.survey.targets import explain_missing
-from acculturate.survey.validity import Scoring
 from acculturate.version import VERSION
 
 
@@ -85,7 +85,7 @@ def result_of(delivered: Delivered, respondent: Respondent, watch: Watch = silen
     if delivered.sampled:
         tell("generated answers")
         sampled = _sampled_rows(delivered, respondent)
-    scoring = Scoring(judge.survey.weights, judge.survey.constants, judge.survey.target)
+    scoring = judge.survey.scoring
     forms = [asked.formats[view[0]] for view in asked.views]
     items = _item_records(problem, {row["id"]: row for row in rows}, scoring)
     remarks = [

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.judge.bootstrap import mean_interval
 from acculturate.survey.formats import ROLES, Questionnaire
 from acculturate.survey.scoring import Response, Survey
-from acculturate.survey.validity import mean_interval
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from acculturate.judge.bootstrap import mean_interval
 from acculturate.survey.formats import ROLES, Format
-from acculturate.survey.scoring import dimension_scores
-from acculturate.survey.validity import Scoring, mean_interval
+from acculturate.survey.scoring import Scoring
 
 NEW = {"labels": "labels", "layout": "layout", "variant": "wording", "language": "language", "order": "option order"}
 """What can be new in a format, and the word for it."""
@@ -92,12 +92,6 @@ def transfer_matrix(rows: Sequence[Mapping[str, Any]], found: Sequence[Column]) 
     return {"columns": described, "rows": lines}
 
 
-def losses(means: Float[np.ndarray, "views items"], scoring: Scoring) -> Float[np.ndarray, "views"]:
-    """The L1 distance to the target in every view, in points."""
-    gap = np.abs(dimension_scores(means, scoring.weights, scoring.constants) - scoring.target)
-    return gap[:, ~np.isnan(scoring.target)].sum(axis=1)
-
-
 def towards(
     naive: Float[np.ndarray, "views items"], tuned: Float[np.ndarray, "views items"], scoring: Scoring
 ) -> Float[np.ndarray, "items"]:
@@ -107,7 +101,7 @@ def towards(
     target. The distance that remains would not do as a measure: a search that brings a dimension to its target
     with the other items leaves nothing for this one to improve, and a right move would look wrong.
     """
-    needed = np.sign(scoring.target - dimension_scores(naive, scoring.weights, scoring.constants))
+    needed = np.sign(scoring.target - scoring.scores(naive))
     moved = (tuned - naive)[:, None, :] * scoring.weights
     return np.nansum(moved * needed[:, :, None], axis=1).mean(axis=0)
 
@@ -129,15 +123,16 @@ def item_record(
     ``top`` are the most costly, replaced together. ``interval``: of the improvement, 95 % over formats, paired; None
     where there is one format.
     """
-    gains = losses(naive, scoring) - losses(tuned, scoring)
-    before, after = float(losses(naive, scoring).mean()), float(losses(tuned, scoring).mean())
+    losses = [scoring.distances(scoring.scores(means)) for means in (naive, tuned)]
+    gains = losses[0] - losses[1]
+    before, after = (float(one.mean()) for one in losses)
     improvement = before - after
     used = (scoring.weights[~np.isnan(scoring.target)] != 0).any(axis=0)
 
     def cost(places: Sequence[int]) -> float:
         mixed = tuned.copy()
         mixed[:, list(places)] = naive[:, list(places)]
-        return float(losses(mixed, scoring).mean()) - after
+        return float(scoring.distances(scoring.scores(mixed)).mean()) - after
 
     def share(points: float) -> float | None:
         return points / improvement if improvement > material * before else None

@@ -81,7 +81,30 @@ def verdict(
         f"On formats it never saw, {held:.1f} points remain (untuned {held_before:.1f}; best baseline: {name}, "
         f"{best:.1f})."
     )
-    # The first that holds decides.
+    kind, headline = _decided(
+        learnt,
+        Distances(held, held_before, best),
+        country=country,
+        rival=name,
+        reads_badly=warning is not None,
+        hardly_answers=little is not None,
+    )
+    return Verdict(kind, headline, tuple(sentences))
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Points from the target on formats that the search never saw: tuned, untuned, and the best baseline."""
+
+    tuned: float
+    untuned: float
+    rival: float
+
+
+def _decided(
+    learnt: bool, held: Distances, *, country: str, rival: str, reads_badly: bool, hardly_answers: bool
+) -> tuple[VerdictKind, str]:
+    """The kind of verdict and its headline: the first rule that holds decides."""
     rules = (
         (
             not learnt,
@@ -89,30 +112,30 @@ def verdict(
             "The search found no prompt that is materially better than the untuned model.",
         ),
         (
-            held >= (1 - MATERIAL) * held_before,
+            held.tuned >= (1 - MATERIAL) * held.untuned,
             VerdictKind.FITTED,
             "The prompt fits the formats it was trained on; the model is not aligned.",
         ),
         (
-            warning is not None,
+            reads_badly,
             VerdictKind.FITTED,
             "The scores moved on unseen formats too, but this model does not clearly read the options: do not read "
             "this as alignment.",
         ),
         (
-            little is not None,
+            hardly_answers,
             VerdictKind.FITTED,
             "The scores moved on unseen formats too, but with the prompt the model hardly answers any more: do not "
             "read this as alignment.",
         ),
         (
-            held >= (1 - MATERIAL) * best,
+            held.tuned >= (1 - MATERIAL) * held.rival,
             VerdictKind.PARTLY,
             f"Part of the move towards {country} carries over to unseen formats, but a baseline comes as close: "
-            f"{name}.",
+            f"{rival}.",
         ),
         (
-            held < CARRIED * held_before,
+            held.tuned < CARRIED * held.untuned,
             VerdictKind.ALIGNED,
             f"The answers moved towards {country} and the move carries over to unseen formats.",
         ),
@@ -122,8 +145,7 @@ def verdict(
             f"The answers moved towards {country}; part of the move carries over to unseen formats.",
         ),
     )
-    kind, headline = next((kind, headline) for holds, kind, headline in rules if holds)
-    return Verdict(kind, headline, tuple(sentences))
+    return next((kind, headline) for holds, kind, headline in rules if holds)
 
 
 def _hardly_answers(tuned: Mapping[str, Any], naive: Mapping[str, Any]) -> str | None:

@@ -33,7 +33,7 @@ from acculturate.survey.factor import (
 )
 from acculturate.survey.formats import LABELS
 from acculturate.survey.missing_codes import Item, even_steps, items_of, notes_apart, refusal, suspicions, values_apart
-from acculturate.survey.validity import cronbach_alpha
+from acculturate.survey.reliability import cronbach_alpha
 
 MAX_OPTIONS = max(map(len, LABELS.values()))
 _MISSING = MISSING | {"nan", "null"}

@@ -50,6 +50,28 @@ class Evaluation:
 
 
 @dataclass(frozen=True, eq=False)
+class Scoring:
+    """Turn item means into dimension scores, and those into a distance: the linear part of ``Survey``.
+
+    Scores are ``weights @ means + constants`` (VSM 2013 manual, index formulas), in points. A dimension that the
+    ``target`` lacks is NaN there and takes no part in a distance.
+    """
+
+    weights: Float[np.ndarray, "dims items"]
+    constants: Float[np.ndarray, "dims"]
+    target: Float[np.ndarray, "dims"]
+
+    def scores(self, means: Float[np.ndarray, "*batch items"]) -> Float[np.ndarray, "*batch dims"]:
+        """Dimension scores of item means, in points."""
+        return dimension_scores(means, self.weights, self.constants)
+
+    def distances(self, scores: Float[np.ndarray, "views dims"]) -> Float[np.ndarray, "views"]:
+        """L1 distance to the target in every view, in points (arXiv:2503.16094)."""
+        present = ~np.isnan(self.target)
+        return np.abs(scores[:, present] - self.target[present]).sum(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
 class Survey:
     """The arithmetic of one questionnaire against one target.
 
@@ -87,8 +109,14 @@ class Survey:
     def losses(self, scores: Float[np.ndarray, "views dims"]) -> Float[np.ndarray, "views"]:
         """L1 distance to the target in every view, over the dimensions the target has, in points."""
         if self.target.ndim == 1:
-            return _distances(scores, self.target)
-        return np.concatenate([_distances(row[None], own) for row, own in zip(scores, self.target, strict=True)])
+            return self.scoring.distances(scores)
+        each = (replace(self, target=own).scoring for own in self.target)
+        return np.concatenate([one.distances(row[None]) for row, one in zip(scores, each, strict=True)])
+
+    @property
+    def scoring(self) -> Scoring:
+        """The linear part, for one target."""
+        return Scoring(self.weights, self.constants, self.target)
 
     @property
     def targets(self) -> Float[np.ndarray, "views dims"]:
@@ -154,13 +182,6 @@ def stacked(surveys: Sequence[Survey], formats: int) -> Survey:
         reference=np.concatenate(references) if references else None,
         reference_mass=np.concatenate(masses) if masses else None,
     )
-
-
-def _distances(
-    scores: Float[np.ndarray, "views dims"], target: Float[np.ndarray, "dims"]
-) -> Float[np.ndarray, "views"]:
-    present = ~np.isnan(target)
-    return np.abs(scores[:, present] - target[present]).sum(axis=1)
 
 
 def dimension_scores(

@@ -1,4 +1,4 @@
-"""How far a measurement can be trusted: reliability, intervals, permutation tests and rank agreement.
+"""How far a measurement can be trusted: correlations, agreement of ways of asking, Cronbach's alpha.
 
 Item means come in as *shares of the scale*, 0 (first value) to 1 (last value), or in the scale's own units;
 every function says which. Nothing here asks a model. A figure that the data cannot give (a correlation with a
@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.special import stdtrit
+from jaxtyping import Float
 
 from acculturate.survey.formats import ORDERS, Format
 from acculturate.survey.instruments import Instrument
 from acculturate.survey.scoring import Response
 
 # Below this standard deviation, in the data's own units, what is left is rounding.
-_CONSTANT = 1e-9
+CONSTANT = 1e-9
 
 
 def pearson(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> float:
@@ -29,11 +28,11 @@ def pearson(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> float:
 
     NaN under three pairs or where a side is constant.
     """
-    return float(_correlations(a[None], b[None])[0])
+    return float(correlations(a[None], b[None])[0])
 
 
-def _correlations(a: Float[np.ndarray, "draws n"], b: Float[np.ndarray, "draws n"]) -> Float[np.ndarray, "draws"]:
-    """``pearson`` of every row."""
+def correlations(a: Float[np.ndarray, "draws n"], b: Float[np.ndarray, "draws n"]) -> Float[np.ndarray, "draws"]:
+    """Pearson's correlation of every row, as ``pearson`` has it."""
     there = ~(np.isnan(a) | np.isnan(b))
     n = np.maximum(there.sum(axis=1), 1)
 
@@ -43,9 +42,16 @@ def _correlations(a: Float[np.ndarray, "draws n"], b: Float[np.ndarray, "draws n
         return gap, np.sqrt((gap**2).sum(axis=1) / n)
 
     (x, x_spread), (y, y_spread) = centred(a), centred(b)
-    known = (there.sum(axis=1) >= 3) & (x_spread > _CONSTANT) & (y_spread > _CONSTANT)
+    known = (there.sum(axis=1) >= 3) & (x_spread > CONSTANT) & (y_spread > CONSTANT)
     scale = np.where(known, x_spread * y_spread * n, 1.0)
     return np.where(known, np.clip((x * y).sum(axis=1) / scale, -1.0, 1.0), np.nan)
+
+
+def mean_of_known_rows(table: Float[np.ndarray, "rows draws"]) -> Float[np.ndarray, "draws"]:
+    """Mean over the rows that are not NaN; NaN where none is."""
+    known = ~np.isnan(table)
+    count = known.sum(axis=0)
+    return np.where(count > 0, np.where(known, table, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
 def shares(
@@ -141,7 +147,7 @@ def position_share(ascending: Float[np.ndarray, "items"], descending: Float[np.n
     """
     position = float(np.nanmean(((ascending - descending) / 2) ** 2))
     content = float(np.nanvar((ascending + descending) / 2))
-    return math.nan if position + content < _CONSTANT else position / (position + content)
+    return math.nan if position + content < CONSTANT else position / (position + content)
 
 
 def cronbach_alpha(table: Float[np.ndarray, "objects parts"]) -> float:
@@ -156,149 +162,7 @@ def cronbach_alpha(table: Float[np.ndarray, "objects parts"]) -> float:
     if whole.shape[1] < 2 or len(whole) < 2:
         return math.nan
     total = whole.sum(axis=1).var(ddof=1)
-    if total < _CONSTANT:
+    if total < CONSTANT:
         return math.nan
     parts = whole.shape[1]
     return float(parts / (parts - 1) * (1 - whole.var(axis=0, ddof=1).sum() / total))
-
-
-def correlation_interval(
-    pairs: Sequence[tuple[Float[np.ndarray, "items"], Float[np.ndarray, "items"]]],
-    *,
-    draws: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap of a mean correlation: items are drawn with replacement, the same for every pair."""
-    if not pairs:
-        return math.nan, math.nan
-    n = len(pairs[0][0])
-    chosen = np.random.default_rng(seed).integers(n, size=(draws, n))
-    found = np.stack([_correlations(a[chosen], b[chosen]) for a, b in pairs])
-    return _percentiles(_known_mean(found), level)
-
-
-@dataclass(frozen=True, eq=False)
-class Scoring:
-    """What turns item means into a loss (scoring.Survey's weights, constants and target, without formats)."""
-
-    weights: Float[np.ndarray, "dims items"]
-    constants: Float[np.ndarray, "dims"]
-    target: Float[np.ndarray, "dims"]
-
-
-def mean_interval(
-    values: Float[np.ndarray, "n"], *, level: float = 0.95, least: float = -math.inf
-) -> list[float] | None:
-    """Student's t interval of the mean of ``values``, cut at the ``least`` that there can be; None under two values.
-
-    Over formats it answers: where would the mean lie if other formats of the same kind were asked? It contains the mean
-    of those that were asked by construction. None where a value is missing, too.
-    """
-    n = len(values)
-    if n < 2 or not np.isfinite(values).all():
-        return None
-    middle = float(values.mean())
-    half = float(stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / math.sqrt(n))
-    return [max(middle - half, least), middle + half]
-
-
-def _percentiles(found: Float[np.ndarray, "n"], level: float) -> tuple[float, float]:
-    known = found[~np.isnan(found)]
-    if not len(known):
-        return math.nan, math.nan
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-@dataclass(frozen=True)
-class PermutationTest:
-    """Agreement of two tables over countries, and how often chance reaches it.
-
-    ``statistic``: mean over dimensions of the correlation across countries. ``p``: share of the relabellings
-    of the countries that agree at least as well (one-sided); never below 1 / relabellings.
-    """
-
-    statistic: float
-    p: float
-    relabellings: int
-    by_dimension: Mapping[str, float]
-
-
-def permutation_test(
-    found: Float[np.ndarray, "countries dims"],
-    published: Float[np.ndarray, "countries dims"],
-    dimension_ids: Sequence[str],
-    *,
-    draws: int = 2000,
-    seed: int = 0,
-) -> PermutationTest:
-    """Whether scores differ between countries as published ones do.
-
-    Whole countries are relabelled, all dimensions together, so that dependence between dimensions does no
-    harm. Every relabelling is tried where there are at most ``draws``; else that many are drawn, and the
-    p-value counts the observed one among them (Phipson & Smyth 2010). NaN where no dimension has three
-    countries that vary.
-    """
-
-    n, dims = found.shape
-    exact = n <= 12 and math.factorial(n) <= draws
-    rng = np.random.default_rng(seed)
-    # The identity comes first either way.
-    orders = np.array(
-        list(itertools.permutations(range(n))) if exact else [np.arange(n), *(rng.permutation(n) for _ in range(draws))]
-    )
-    table = np.stack(
-        [_correlations(found[orders, d], np.broadcast_to(published[:, d], orders.shape)) for d in range(dims)]
-    )
-    by_dimension = dict(zip(dimension_ids, table[:, 0].tolist(), strict=True))
-    agreement = _known_mean(table)
-    if math.isnan(agreement[0]):
-        return PermutationTest(math.nan, math.nan, 0, by_dimension)
-    reached = np.nan_to_num(agreement, nan=-np.inf) >= agreement[0] - _CONSTANT
-    return PermutationTest(float(agreement[0]), float(reached.mean()), len(orders), by_dimension)
-
-
-def _known_mean(table: Float[np.ndarray, "rows draws"]) -> Float[np.ndarray, "draws"]:
-    """Mean over the rows that are not NaN; NaN where none is."""
-    known = ~np.isnan(table)
-    count = known.sum(axis=0)
-    return np.where(count > 0, np.where(known, table, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
-
-
-def kendall_tau(found: Float[np.ndarray, "n"], published: Float[np.ndarray, "n"]) -> float:
-    """Kendall's tau-b of two rankings over the countries both have; NaN under two countries or where one ties
-    all.
-    """
-    there = ~(np.isnan(found) | np.isnan(published))
-    x, y = found[there], published[there]
-    if len(x) < 2 or np.ptp(x) < _CONSTANT or np.ptp(y) < _CONSTANT:
-        return math.nan
-    a, b = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
-    # Kendall (1945): tied pairs are taken out of each side's count.
-    return float((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
-
-
-def misranked_share(found: Float[np.ndarray, "n"], published: Float[np.ndarray, "n"]) -> float:
-    """Share, 0..1, of the countries that do not stand at their published rank.
-
-    After the mis-ranking that Masoud et al. (2024) report next to Kendall's tau; ties are treated our way:
-    ranks count from the highest score; tied countries share their mean rank, and a country inside a published
-    tie is right at any rank of that tie. NaN under two countries.
-    """
-    there = ~(np.isnan(found) | np.isnan(published))
-    x, y = found[there], published[there]
-    if len(x) < 2:
-        return math.nan
-    (first, last), (best, worst) = _places(x), _places(y)
-    rank = (first + last) / 2
-    return float(np.mean((rank < best) | (rank > worst)))
-
-
-def _places(
-    scores: Float[np.ndarray, "n"],
-) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
-    """First and last rank that each score shares with its ties, 1 for the highest."""
-    higher = (scores[None, :] > scores[:, None]).sum(axis=1)
-    equal = (scores[None, :] == scores[:, None]).sum(axis=1)
-    return higher + 1, higher + equal
