@@ -412,7 +412,7 @@ def test_congo_with_a_code_is_no_longer_ambiguous(write: Write) -> None:
 def test_neither_a_set_nor_a_file(tmp_path: Path) -> None:
     assert "did you mean hofstede-2015" in problem("hofstede-2014")
     assert "an existing file" in problem(tmp_path / "absent.csv")
-    assert "an existing file" in problem(tmp_path)
+    assert "is a directory; give a CSV file in it" in problem(tmp_path)
 
 
 @given(st.binary(max_size=60))
