@@ -72,8 +72,7 @@ def _outputs(source: Path, work: Path, model: str) -> dict[str, Any]:
     """Run every command with the code in ``source`` and read all figures that it wrote."""
     work.mkdir(exist_ok=True)
     if model == "tiny":
-        sys.path.insert(0, str(ROOT / "tests"))
-        sys.path.insert(0, str(ROOT / "tests" / "support"))
+        sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "support")]
         from tiny import save_tiny_model  # type: ignore[import-not-found]
 
         save_tiny_model(work / "tiny")

@@ -131,7 +131,7 @@ def test_peers_survive_losses_that_are_not_numbers(peer):
 
     search = stub(loss, budget=43)
     start = np.linspace(1, 3, 8)[:, None]
-    tenths = bench.searched(SimpleNamespace(search=search, start=start), peer, 0)
+    tenths = bench.searched(SimpleNamespace(loop=search, start=start), peer, 0)
     end = tenths[-1]
     assert end.evaluations == len(asked) == 43
     assert end.best_loss == min(abs(x) for n, x in enumerate(asked, 1) if n % 4 > 1)
