@@ -33,8 +33,8 @@ COMMANDS = {
     "de": "align --model {model} --country SAU --targets country-tool-estimate --protocol paper --slot response_start"
     " --tokens 2 --optimizer de --population 8 --budget 32 --dtype float32 --out de",
     "dfgn": f"align --model {{model}} --country USA --tokens 2 --optimizer dfgn --budget 80 {_TINY} --out dfgn",
-    "cmaes": f"align --model {{model}} --country IND --tokens 2 --optimizer cmaes --budget 24 --anchor 1 {_TINY}"
-    " --heldout-items m01,m15 --out cmaes",
+    "cma-es": f"align --model {{model}} --country IND --tokens 2 --optimizer cma-es --space projection"
+    f" --projection-dim 20 --budget 24 --anchor 1 {_TINY} --heldout-items m01,m15 --out cma-es",
     "multitask": "multitask --model {model} --country USA --country CHN --protocol paper --shared-tokens 1 --tokens 1"
     " --optimizer dfgn --budget 60 --out many",
     "pareto": "pareto --model {model} --country USA --protocol paper --tokens 2 --population 8 --budget 32"

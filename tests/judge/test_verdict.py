@@ -10,7 +10,7 @@ import pytest
 from acculturate.cli import main as cli
 from acculturate.judge import audit
 from acculturate.judge.verdict import choice_sentences, verdict
-from acculturate.search.history import search_record
+from acculturate.search.history import Generation, search_record
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
@@ -119,20 +119,23 @@ def test_a_prompt_under_which_the_model_hardly_answers_is_said(held, mass, said)
     assert said is None or said in found[0]
 
 
-def curve_line(evaluations: int, best: float | None, validation: float | None, winner_at: int) -> dict:
-    return {
-        "evaluations": evaluations,
-        "best": best,
-        "median": best,
-        "mass": [1.0],
-        "losses": [best],
-        "validation": validation,
-        "winner_at": winner_at,
-    }
+def curve_line(evaluations: int, best: float | None, validation: float | None, winner_at: int) -> Generation:
+    return Generation(
+        generation=1,
+        evaluations=evaluations,
+        best=best,
+        median=best,
+        validation=validation,
+        winner_at=winner_at,
+        losses=[best],
+        terms=[{}],
+        mass=[1.0],
+        scores=[[]],
+    )
 
 
-def recorded(*lines: dict) -> dict:
-    return search_record(lines, optimizer="dfgn", dtype="float32", rows=1)
+def recorded(*course: Generation) -> dict:
+    return search_record(course, optimizer="dfgn", dtype="float32", rows=1)
 
 
 def test_an_early_winner_is_said():

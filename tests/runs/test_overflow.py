@@ -23,7 +23,7 @@ from acculturate.runs.multitask import multitask, multitask_spec
 from acculturate.runs.pareto import pareto
 from acculturate.runs.spec import make_spec
 from acculturate.runs.steer import steer
-from acculturate.search.history import search_record
+from acculturate.search.history import generations, search_record
 from acculturate.search.loop import Search
 from acculturate.search.optimizers.de import DE
 from acculturate.search.spaces import Full
@@ -99,7 +99,7 @@ def test_a_search_in_which_nothing_is_a_number_delivers_nothing(tmp_path, valida
         with pytest.raises(UserError, match=r"None of the 18 candidates gave numbers.*--dtype float32"):
             search.run(start, 0, RunDirectory(tmp_path))
     assert lost(tmp_path) == (18, 18)
-    record = search_record(RunDirectory(tmp_path).lines(), optimizer="de", dtype="float16", rows=1)
+    record = search_record(generations(RunDirectory(tmp_path)), optimizer="de", dtype="float16", rows=1)
     assert (record["without_numbers"], record["chosen"], record["curve"][0]["mass"]) == (18, None, None)
 
 

@@ -21,7 +21,7 @@ from acculturate.runs.records import Result, RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, to_json
-from acculturate.search.history import EVALUATIONS, search_record, write_evaluations
+from acculturate.search.history import EVALUATIONS, generations, search_record, write_evaluations
 from acculturate.search.loop import Progress, Search, Watch, silent
 from acculturate.search.methods import method_name
 from acculturate.search.objective import search_objective, validation_loss
@@ -79,7 +79,7 @@ class Align:
     ) -> Mapping[str, Any]:
         assert audit is not None
         search = search_record(
-            directory.lines(), optimizer=method_name(self._spec.optimizer), dtype=found.dtype, rows=found.rows
+            generations(directory), optimizer=method_name(self._spec.optimizer), dtype=found.dtype, rows=found.rows
         )
         result = result_of(delivered(self._prepared, found.prompt, search, audit), respondent, watch)
         write_evaluations(directory)

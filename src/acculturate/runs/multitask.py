@@ -31,7 +31,7 @@ from acculturate.runs.records import Multitask, RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import MOST_TOKENS, RunSpec, make_spec, to_json
-from acculturate.search.history import EVALUATIONS, search_record, write_evaluations
+from acculturate.search.history import EVALUATIONS, Generation, generations, search_record, write_evaluations
 from acculturate.search.loop import Progress, Search, Watch, silent
 from acculturate.search.methods import make_optimizer, method_name
 from acculturate.search.objective import search_survey
@@ -295,7 +295,7 @@ class MultitaskRun:
         results = {}
         told = {"dtype": found.dtype, "rows": found.rows}
         for code, one in self._tasks.items():
-            search = _country_search(directory.lines(), code, self._spec, tuple(self._tasks), **told)
+            search = _country_search(generations(directory), code, self._spec, tuple(self._tasks), **told)
             result = result_of(
                 delivered(one, found.prompts[code], search, audit),
                 respondent,
@@ -309,14 +309,14 @@ class MultitaskRun:
             # A country's directory may be given away alone, so it has checksums of its own.
             write_last(folder, RESULT, results[code], beside=[FILE])
         write_evaluations(directory)
-        return _record(self._spec, results, directory.lines())
+        return _record(self._spec, results, generations(directory)[-1])
 
 
 def _country_search(
-    lines: Sequence[Mapping[str, Any]], code: str, spec: MultitaskSpec, codes: tuple[str, ...], **told: Any
+    course: Sequence[Generation], code: str, spec: MultitaskSpec, codes: tuple[str, ...], **told: Any
 ) -> dict[str, Any]:
     """The record of the search as one country saw it."""
-    found = search_record(list(_as_seen_by(code, lines)), optimizer=method_name(spec.settings.optimizer), **told)
+    found = search_record(list(_as_seen_by(code, course)), optimizer=method_name(spec.settings.optimizer), **told)
     return found | {
         "together_with": [other for other in codes if other != code],
         "shared_tokens": spec.shared_tokens,
@@ -325,21 +325,19 @@ def _country_search(
     }
 
 
-def _as_seen_by(code: str, lines: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The journal's lines with one country's losses; ``best`` is its loss at the jointly best candidate so far."""
+def _as_seen_by(code: str, course: Sequence[Generation]) -> Iterator[Generation]:
+    """The generations with one country's losses; ``best`` is its loss at the jointly best candidate so far."""
     lowest, own = np.inf, None
-    for line in lines:
-        losses = [np.inf if loss is None else loss for loss in line["losses"]]
-        mine = [np.inf if terms[code] is None else terms[code] for terms in line["terms"]]
+    for one in course:
+        losses = [np.inf if loss is None else loss for loss in one.losses]
+        mine = [np.inf if (loss := terms[code]) is None else loss for terms in one.terms]
         best = int(np.argmin(losses))
         if losses[best] < lowest:
             lowest, own = losses[best], mine[best]
-        yield {**line, "best": own, "median": float(np.median(mine))}
+        yield replace(one, best=own, median=float(np.median(mine)))
 
 
-def _record(
-    spec: MultitaskSpec, results: Mapping[str, Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+def _record(spec: MultitaskSpec, results: Mapping[str, Mapping[str, Any]], last: Generation) -> dict[str, Any]:
     """What multitask.json holds: losses in points, untuned and tuned, for each country and in the mean."""
     countries = []
     for code, result in results.items():
@@ -359,15 +357,14 @@ def _record(
         else {key: float(np.mean([one[role][key] for one in countries])) for key in ("naive", "tuned")}
         for role in ROLES
     }
-    candidates = lines[-1]["evaluations"]
     return {
         "schema": 1,
         "acculturate": VERSION,
         "spec": spec.to_json(),
         "model": next(iter(results.values()))["model"],
-        "candidates": candidates,
-        "evaluations": candidates * len(countries),
-        "search_loss": lines[-1]["best"],
+        "candidates": last.evaluations,
+        "evaluations": last.evaluations * len(countries),
+        "search_loss": last.best,
         "countries": countries,
         "mean": mean,
     }

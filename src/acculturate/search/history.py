@@ -1,8 +1,9 @@
-"""The journal of a search as its course, and as a table of everything that was evaluated."""
+"""The course of a search: its generations as the journal keeps them, summed up and as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -15,34 +16,90 @@ from acculturate.files.whole_file import write_whole
 EVALUATIONS = "evaluations.parquet"
 
 
-def search_record(lines: Sequence[Mapping[str, Any]], *, optimizer: str, dtype: str, rows: int) -> dict[str, Any]:
-    """What the journal says about the search, without the evaluations themselves.
+@dataclass(frozen=True, eq=False)
+class Generation:
+    """Record one generation of a search: a line of journal.jsonl.
+
+    What was no number when it was written is None when it is read.
+
+    Parameters
+    ----------
+    generation, evaluations
+        Its number, from 1, and all candidates that were evaluated up to its end.
+    best, median
+        The lowest training loss of the search so far, and the median of this generation, in points.
+    validation
+        The validation loss of a new best candidate; None where there is none.
+    winner_at
+        The number of evaluations after which the prompt was found that the run would deliver.
+    losses, mass
+        Training loss (points) and mean answer mass (0..1) of every candidate.
+    terms
+        The terms of every candidate's loss by their names.
+    scores
+        Dimension scores of every candidate: one list for each view.
+    """
+
+    generation: int
+    evaluations: int
+    best: float | None
+    median: float | None
+    validation: float | None
+    winner_at: int
+    losses: Sequence[float | None]
+    terms: Sequence[Mapping[str, float | None]]
+    mass: Sequence[float | None]
+    scores: Sequence[Any]
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> Generation:
+        """Read a line of a journal; what a later version may add is left out."""
+        return cls(**{field.name: line[field.name] for field in fields(cls)})
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as the journal keeps it."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def mean_mass(self) -> float | None:
+        """Mean answer mass of the candidates that gave numbers; None where none did."""
+        known = [value for value in self.mass if value is not None]
+        return float(np.mean(known)) if known else None
+
+
+def generations(directory: RunDirectory) -> list[Generation]:
+    """Read the journal of a run."""
+    return [Generation.from_json(line) for line in directory.lines()]
+
+
+def search_record(course: Sequence[Generation], *, optimizer: str, dtype: str, rows: int) -> dict[str, Any]:
+    """Sum up the course of a search for the record, without the evaluations themselves.
 
     ``rows``: candidates per forward pass at the end; fewer than the spec says where memory ran out.
     """
     curve = [
         {
-            "evaluations": line["evaluations"],
-            "best": line["best"],
-            "median": line["median"],
-            "mass": _mean_of_numbers(line["mass"]),
-            "validation": line["validation"],
+            "evaluations": one.evaluations,
+            "best": one.best,
+            "median": one.median,
+            "mass": one.mean_mass,
+            "validation": one.validation,
         }
-        for line in lines
+        for one in course
     ]
     # The point whose prompt the search delivers; none if no candidate had a loss.
     chosen = [
         {key: point[key] for key in ("evaluations", "best", "validation")}
         for point in curve
-        if point["evaluations"] == lines[-1]["winner_at"]
+        if point["evaluations"] == course[-1].winner_at
     ]
     return {
         "optimizer": optimizer,
-        "evaluations": lines[-1]["evaluations"] if lines else 0,
-        "without_numbers": sum(loss is None for line in lines for loss in line["losses"]),
-        "generations": len(lines),
-        "validations": sum(line["validation"] is not None for line in lines),
-        "search_loss": lines[-1]["best"] if lines else None,
+        "evaluations": course[-1].evaluations if course else 0,
+        "without_numbers": sum(loss is None for one in course for loss in one.losses),
+        "generations": len(course),
+        "validations": sum(one.validation is not None for one in course),
+        "search_loss": course[-1].best if course else None,
         "dtype": dtype,
         "rows": rows,
         "chosen": next(iter(chosen), None),
@@ -50,18 +107,12 @@ def search_record(lines: Sequence[Mapping[str, Any]], *, optimizer: str, dtype: 
     }
 
 
-def _mean_of_numbers(values: Sequence[float | None]) -> float | None:
-    """The mean of what is not None, as the journal has what was not finite; None where nothing is left."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
-
-
 def write_evaluations(directory: RunDirectory) -> None:
-    """evaluations.parquet: one row per candidate that was evaluated, in order, from the journal."""
+    """Write evaluations.parquet: one row per candidate that was evaluated, in order, from the journal."""
     columns: dict[str, list[Any]] = {"generation": [], "index": [], "loss": [], "mass": [], "scores": []}
-    for line in directory.lines():
-        for index, (loss, mass, scores) in enumerate(zip(line["losses"], line["mass"], line["scores"], strict=True)):
-            for name, value in zip(columns, (line["generation"], index, loss, mass, scores), strict=True):
+    for one in generations(directory):
+        for index, (loss, mass, scores) in enumerate(zip(one.losses, one.mass, one.scores, strict=True)):
+            for name, value in zip(columns, (one.generation, index, loss, mass, scores), strict=True):
                 columns[name].append(value)
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink)

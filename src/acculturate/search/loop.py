@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory
+from acculturate.search.history import Generation
 from acculturate.search.optimizers import Optimizer
 from acculturate.search.optimizers.state import pack, unpack
 from acculturate.search.spaces import Space
@@ -104,23 +105,23 @@ class Search:
         watch(progress)
         while progress.evaluations < self.budget:
             asked = self.optimizer.ask(state)
-            progress, seen, line = self.spend(progress, asked)
+            progress, seen, generation = self.spend(progress, asked)
             # A last generation cut short by the budget is counted but cannot be told: row order is the contract.
             if len(seen) == len(asked):
                 state = self.optimizer.tell(state, asked, seen)
-            directory.append(line)
+            directory.append(generation.to_json())
             self._save(directory, state, progress)
             watch(progress)
         return state, progress
 
     def spend(
         self, progress: Progress, asked: Float[np.ndarray, "n dim"]
-    ) -> tuple[Progress, list[Evaluation], dict[str, Any]]:
-        """Evaluate as many of the candidates as the budget allows (at least one); the journal line comes with it."""
+    ) -> tuple[Progress, list[Evaluation], Generation]:
+        """Evaluate as many of the candidates as the budget allows (at least one); the generation comes with it."""
         x = asked[: self.budget - progress.evaluations]
         seen = self.evaluate(self._prompts(x))
-        after, line = self._record(progress, x, seen)
-        return after, seen, line
+        after, generation = self._record(progress, x, seen)
+        return after, seen, generation
 
     def _prompts(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
         return self.space.decode(x).astype(np.float32)
@@ -136,7 +137,7 @@ class Search:
 
     def _record(
         self, before: Progress, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]
-    ) -> tuple[Progress, dict[str, Any]]:
+    ) -> tuple[Progress, Generation]:
         losses = [e.loss for e in seen]
         best = int(np.argmin([loss if np.isfinite(loss) else np.inf for loss in losses]))
         after = replace(before, generation=before.generation + 1, evaluations=before.evaluations + len(x))
@@ -149,19 +150,18 @@ class Search:
                 judged = fitted_and_validated(seen[best], validation)
             if judged < before.winner_judged:
                 after = replace(after, winner_x=x[best], winner_judged=judged, winner_at=after.evaluations)
-        line = {
-            "generation": after.generation,
-            "evaluations": after.evaluations,
-            "best": after.best_loss,
-            "median": _median(losses),
-            "validation": validation,
-            "winner_at": after.winner_at,
-            "losses": losses,
-            "terms": [dict(e.terms) for e in seen],
-            "mass": [float(e.response.mass.mean()) for e in seen],
-            "scores": [e.scores for e in seen],
-        }
-        return after, line
+        return after, Generation(
+            generation=after.generation,
+            evaluations=after.evaluations,
+            best=after.best_loss,
+            median=_median(losses),
+            validation=validation,
+            winner_at=after.winner_at,
+            losses=losses,
+            terms=[dict(e.terms) for e in seen],
+            mass=[float(e.response.mass.mean()) for e in seen],
+            scores=[e.scores for e in seen],
+        )
 
 
 def _median(losses: Sequence[float]) -> float:
