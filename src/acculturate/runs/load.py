@@ -1,0 +1,256 @@
+"""Finished runs as objects: verdict, prompt and figures as data frames, read from a directory."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from acculturate.errors import UserError
+from acculturate.files.checksums import check_sum
+from acculturate.judge.verdict import Verdict, VerdictKind
+from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, read_prompts
+from acculturate.runs.finished import RESULT, read_record
+from acculturate.runs.front import FRONT, PROMPTS
+from acculturate.runs.multitask import RECORD as MULTITASK
+from acculturate.runs.records import Front, Multitask, Result, RunKind, Shape, Steered, kind_of
+from acculturate.runs.steer import RECORD as STEERED
+from acculturate.search.history import EVALUATIONS
+from acculturate.survey.formats import ROLES
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedRun(Mapping[str, Any]):
+    """Hold a finished run: its directory, and its record, whose keys can be read as those of a dict.
+
+    Parameters
+    ----------
+    path
+        The run's directory.
+    record
+        The content of its record, like ``result.json``.
+    """
+
+    path: Path
+    record: Mapping[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.record[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.record)
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+    @property
+    def kind(self) -> RunKind:
+        """What this is a run of."""
+        return kind_of(self.record)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as it stands on disk."""
+        return dict(self.record)
+
+    def table(self) -> pd.DataFrame:
+        """Return the figures that sum the run up."""
+        raise NotImplementedError
+
+    def _title(self) -> str:
+        return f"{self.kind} run in {self.path}"
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{html.escape(self._title())}</b></p>{self.table().to_html(float_format='%.3g')}"
+
+
+@dataclass(frozen=True, eq=False)
+class Run(FinishedRun):
+    """Hold a finished run for one country (``align``, or one country of ``multitask``)."""
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether the prompt aligned the model, in plain words."""
+        found = self.record["verdict"]
+        return Verdict(VerdictKind(found["kind"]), found["headline"], tuple(found["sentences"]))
+
+    @cached_property
+    def prompt(self) -> SoftPrompt:
+        """The tuned prompt; raises ``UserError`` where its file is missing or damaged."""
+        return read_prompt(self.path)
+
+    def table(self) -> pd.DataFrame:
+        """Return the table of the run: one row for each way of asking, like ``naive`` and ``tuned``.
+
+        Returns
+        -------
+        DataFrame
+            Columns: ``label``, and for every role that was asked ``loss`` (points), ``mae`` (points per dimension)
+            and ``mass`` (0..1), like ``heldout_loss``.
+        """
+        rows = {}
+        for row in self.record["rows"]:
+            line: dict[str, Any] = {"label": row["label"]}
+            for role in ROLES:
+                figures = row.get(role)
+                if figures is not None:
+                    line |= {f"{role}_{name}": figures[name] for name in ("loss", "mae", "mass")}
+            rows[row["id"]] = line
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("row")
+
+    def scores(self) -> pd.DataFrame:
+        """Return the dimension scores in long form, in points.
+
+        Returns
+        -------
+        DataFrame
+            One line for each row of the table, view and dimension: ``row``, ``role``, ``view``, ``dimension``,
+            ``score``, ``target`` (NaN where the target set has none).
+        """
+        target = self.record["target"]["scores"]
+        lines = [
+            {"row": row["id"], "role": view["role"], "view": view["view"], "dimension": name, "score": score}
+            | {"target": target.get(name)}
+            for row in self.record["rows"]
+            for view in row["by_view"]
+            for name, score in view["scores"].items()
+        ]
+        return pd.DataFrame(lines).astype({"score": float, "target": float})
+
+    def curve(self) -> pd.DataFrame:
+        """Return the course of the search, one line for each generation.
+
+        Returns
+        -------
+        DataFrame
+            ``evaluations``; ``best`` and ``median`` training loss and ``validation`` loss, in points; ``mass`` (0..1).
+        """
+        return pd.DataFrame(self.record["search"]["curve"]).astype(
+            dict.fromkeys(("best", "median", "mass", "validation"), float)
+        )
+
+    def evaluations(self) -> pd.DataFrame:
+        """Return every candidate that the search evaluated; raises ``UserError`` where the file is missing.
+
+        Returns
+        -------
+        DataFrame
+            ``generation``, ``index`` in it, ``loss`` (points), ``mass`` (0..1) and ``scores`` by view.
+        """
+        file = next((p for p in (self.path / EVALUATIONS, self.path.parent / EVALUATIONS) if p.is_file()), None)
+        if file is None:
+            raise UserError(f"The run in '{self.path}' has no {EVALUATIONS}; give its command again to write it anew.")
+        check_sum(file)
+        return pd.read_parquet(file)
+
+    def _title(self) -> str:
+        return self.verdict.headline
+
+
+@dataclass(frozen=True, eq=False)
+class MultitaskRun(FinishedRun):
+    """Hold a finished run for several countries; ``country`` gives the run of one."""
+
+    @property
+    def countries(self) -> tuple[str, ...]:
+        """The codes of the countries."""
+        return tuple(one["code"] for one in self.record["countries"])
+
+    def country(self, code: str) -> Run:
+        """Return the run of one country by its code; raises ``UserError`` for a code that it does not have."""
+        if code not in self.countries:
+            raise UserError(
+                f"The run in '{self.path}' has no country '{code}'; name one of {', '.join(self.countries)}."
+            )
+        return Run(self.path / code, read_record(self.path / code / RESULT, Result))
+
+    def table(self) -> pd.DataFrame:
+        """Return losses in points, untuned (``naive``) and tuned, by country and role."""
+        rows = {}
+        for one in self.record["countries"]:
+            line: dict[str, Any] = {"country": one["country"], "verdict": one["verdict"]}
+            for role in ROLES:
+                line |= {f"{role}_{name}": value for name, value in (one[role] or {}).items()}
+            rows[one["code"]] = line
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("code")
+
+
+@dataclass(frozen=True, eq=False)
+class FrontRun(FinishedRun):
+    """Hold a finished front: prompts between closeness to a country and a second objective."""
+
+    def prompt(self, point: int) -> SoftPrompt:
+        """Return the prompt of one point, by its number from 1; raises ``UserError`` if there is none."""
+        prompts = read_prompts(self.path / PROMPTS)
+        if not 1 <= point <= len(prompts):
+            raise UserError(f"The front in '{self.path}' has no point {point}; name one from 1 to {len(prompts)}.")
+        return prompts[point - 1]
+
+    def table(self) -> pd.DataFrame:
+        """Return the points of the front: ``survey`` (points), ``second`` (see the record) and ``mass`` by role."""
+        rows = {}
+        for point in self.record["points"]:
+            line: dict[str, Any] = {}
+            for role in ROLES:
+                figures = point[role]
+                if figures is not None:
+                    line |= {f"{role}_{name}": figures[name] for name in ("survey", "second", "mass")}
+            rows[point["point"]] = line
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("point")
+
+
+@dataclass(frozen=True, eq=False)
+class SteeredRun(FinishedRun):
+    """Hold a prompt that was steered to scores of one's own."""
+
+    @cached_property
+    def prompt(self) -> SoftPrompt:
+        """The steered prompt; raises ``UserError`` where its file is missing or damaged."""
+        return read_prompt(self.path)
+
+    def table(self) -> pd.DataFrame:
+        """Return what was wanted and what was reached by dimension, in points."""
+        table = pd.DataFrame(self.record["dimensions"]).set_index("id").rename_axis("dimension")
+        return table.astype(float).replace({None: np.nan})
+
+
+_RECORDS: dict[str, tuple[type[Shape], type[FinishedRun]]] = {
+    RESULT: (Result, Run),
+    MULTITASK: (Multitask, MultitaskRun),
+    FRONT: (Front, FrontRun),
+    STEERED: (Steered, SteeredRun),
+}
+
+
+def open_run(path: str | Path) -> Run | MultitaskRun | FrontRun | SteeredRun:
+    """Open the directory of a finished run.
+
+    Parameters
+    ----------
+    path
+        The directory that ``align``, ``multitask``, ``pareto`` or ``steer`` was given.
+
+    Returns
+    -------
+    Run, MultitaskRun, FrontRun or SteeredRun
+        By the kind of run.
+
+    Raises
+    ------
+    UserError
+        Where there is no finished run, or where its record is damaged.
+    """
+    folder = Path(path).expanduser()
+    for record, (shape, kind) in _RECORDS.items():
+        if (folder / record).exists():
+            opened = kind(folder, read_record(folder / record, shape))
+            assert isinstance(opened, Run | MultitaskRun | FrontRun | SteeredRun)
+            return opened
+    if (folder / "spec.json").exists():
+        raise UserError(f"The run in '{folder}' is not finished; give its command again to finish it.")
+    raise UserError(f"There is no run in '{folder}'; give the directory of a finished one, where its {FILE} lies.")
