@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-# The test models are tiny: more threads cost more in switching than they save, and results stay reproducible.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# The test models are tiny: more threads cost more in switching than they save, above all where other work wants the
+# cores and a thread waits for another one by spinning.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # No test may depend on a download.
 os.environ["HF_HUB_OFFLINE"] = "1"
