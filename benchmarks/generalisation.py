@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from acculturate.judge.gradient import Slope
+from acculturate.judge.gradient import LossGradient
 from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.runs.oracle import Descent, descent
@@ -102,7 +102,7 @@ class Bench:
     def row(self, regime: Regime, how: Descent) -> dict[str, Any]:
         """Losses per format, trained and not, of the untuned model and of the prompt at the end."""
         respondent = self._respondent
-        slopes = [Slope(self._interview(form, regime), self._survey(form, regime)) for form in regime.formats]
+        slopes = [LossGradient(self._interview(form, regime), self._survey(form, regime)) for form in regime.formats]
         if regime.start == "blank":
             first = text_rows(respondent, BLANK, regime.tokens)
         else:

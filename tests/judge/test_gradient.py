@@ -9,7 +9,7 @@ import pytest
 from architectures import RECURRENT, small_questionnaire, tiny_model_dir
 
 from acculturate.errors import UserError
-from acculturate.judge.gradient import Slope
+from acculturate.judge.gradient import LossGradient
 from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.search.objective import Objective
@@ -36,7 +36,7 @@ def test_the_gradient_is_what_small_steps_show(slot, anchor, tmp_path_factory) -
     asked = small_questionnaire(Format("letters", "options-first"), Format("digits", "question-first", 1))
     interview = Interview(respondent, asked, slot=slot, n_tokens=2)
     survey = _survey(interview, anchor)
-    slope, objective = Slope(interview, survey), Objective(interview, survey)
+    slope, objective = LossGradient(interview, survey), Objective(interview, survey)
     rng = np.random.default_rng(1)
     prompt = rng.standard_normal((2, respondent.hidden)) * respondent.unit
     loss, gradient = slope(prompt.astype(np.float32))
@@ -57,4 +57,4 @@ def test_an_architecture_without_packing_is_refused(tmp_path_factory) -> None:
     with pytest.warns(UserWarning, match="cannot be packed"):
         interview = Interview(Respondent(ModelChoice(str(folder))), small_questionnaire(), n_tokens=1)
     with pytest.raises(UserError, match="cannot be packed, so there is no gradient"):
-        Slope(interview, replace(_survey(interview, 0.0)))
+        LossGradient(interview, replace(_survey(interview, 0.0)))

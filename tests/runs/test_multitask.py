@@ -19,7 +19,7 @@ from acculturate.model.soft_prompt import read_prompt
 from acculturate.runs import multitask
 from acculturate.runs.multitask import joint_start, multitask_spec, prepare_all, split
 from acculturate.search.loop import Progress, fitted_and_validated
-from acculturate.search.optimizers.dfgn import DFGN, Parts, _linearised, minimise, structured
+from acculturate.search.optimizers.dfgn import DFGN, Parts, linearised, minimise, structured
 from acculturate.survey.scoring import Response, Survey, stacked
 
 COUNTRIES = ["USA", "CHN", "IND"]
@@ -101,13 +101,13 @@ def test_the_model_of_the_search_has_the_same_residuals_and_true_slopes():
     logprobs = np.log(0.9 * np.exp(logprobs) + 0.05)
     answers = structured(Response(logprobs, np.ones((2, 2))))
     slopes = np.random.default_rng(0).normal(size=(3, *answers.shape))
-    found = _linearised(both, answers, slopes, np.zeros(3))
+    found = linearised(both, answers, slopes, np.zeros(3))
     scores = both.scores(logprobs)
     np.testing.assert_allclose(found.residuals, [scores[0, 0] - 20, scores[0, 1] - 40, scores[1, 1] - 70])
     assert found.loss == pytest.approx(both.losses(scores).mean())
     for k in range(3):
         step = 1e-6 * np.eye(3)[k]
-        moved = _linearised(both, answers, slopes, step).residuals
+        moved = linearised(both, answers, slopes, step).residuals
         np.testing.assert_allclose((moved - found.residuals) / 1e-6, found.jacobian[:, k], rtol=1e-3, atol=1e-3)
 
 
@@ -137,7 +137,7 @@ def test_two_countries_that_want_opposite_answers_are_both_served():
     own = np.zeros((2, 2, 1, 3))
     own[0, 0, 0] = own[1, 1, 0] = [-1.0, 1.0, 0.0]
     found = minimise(both, answers, own, 1e-6)
-    assert _linearised(both, answers, own, found).loss < 0.1
+    assert linearised(both, answers, own, found).loss < 0.1
 
 
 def test_the_prompt_of_a_country_is_the_shared_part_and_its_own():

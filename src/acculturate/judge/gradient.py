@@ -17,25 +17,29 @@ from acculturate.model.respondent import Interview
 from acculturate.survey.scoring import TINY, Survey
 
 
-class Slope:
-    """The survey's loss and its gradient with respect to one soft prompt, through the packed engine."""
+class DifferentiableLoss:
+    """Compute the loss of ``scoring.Survey`` in torch, so that it has a gradient.
 
-    def __init__(self, interview: Interview, survey: Survey) -> None:
-        """Raises ``UserError`` for an architecture that cannot be packed."""
-        engine = interview.engine
-        if not isinstance(engine, PackedEngine):
-            raise UserError("This architecture cannot be packed, so there is no gradient to compare a search with.")
-        self._engine, asked = engine, interview.asked
-        device = engine.model.device
-        places = np.maximum(asked.places, 0)
-        self._places = torch.as_tensor(places, device=device)
-        self._shape = (len(asked.formats), len(asked.instrument.items), places.shape[1])
+    The arithmetic stands three times, because each use needs another form: in NumPy (``survey/scoring.py``), here, and
+    linearised for DFGN (``search/optimizers/dfgn.py``). One property-based test holds them equal.
+
+    Parameters
+    ----------
+    survey
+        The arithmetic, for one target.
+    mask
+        Which options an item has, (items, options).
+    device
+        Where the answers are.
+    """
+
+    def __init__(self, survey: Survey, mask: np.ndarray, device: torch.device, dtype: torch.dtype = torch.float32):
         present = ~np.isnan(survey.target)
 
         def tensor(array: np.ndarray) -> Tensor:
-            return torch.as_tensor(array, dtype=torch.float32, device=device)
+            return torch.as_tensor(array, dtype=dtype, device=device)
 
-        self._values = tensor(np.where(asked.instrument.option_mask(), survey.values, 0.0))
+        self._values = tensor(np.where(mask, survey.values, 0.0))
         self._weights = tensor(survey.weights[present])
         self._gaps = tensor(survey.constants[present] - survey.target[present])
         self._views = [list(view) for view in survey.views]
@@ -44,19 +48,10 @@ class Slope:
         self._mass_penalty = survey.mass_penalty
         self._log_mass = None if survey.reference_mass is None else tensor(np.log(survey.reference_mass))
 
-    def __call__(self, prompt: Float[np.ndarray, "tokens hidden"]) -> tuple[float, Float[np.ndarray, "tokens hidden"]]:
-        """Loss in points, and points per unit of every coordinate."""
-        soft = torch.as_tensor(prompt, dtype=torch.float32, device=self._engine.model.device).requires_grad_()
-        with torch.enable_grad():
-            loss = self._loss(soft)
-            loss.backward()
-        assert soft.grad is not None
-        return float(loss.detach()), soft.grad.cpu().numpy()
-
-    def _loss(self, soft: Tensor) -> Tensor:
-        """``scoring.Survey``'s arithmetic in torch."""
-        shown, mass = self._engine.tensors(soft[None].to(self._engine.model.dtype))
-        logprobs = torch.gather(shown[0], 1, self._places).reshape(self._shape)
+    def __call__(
+        self, logprobs: Float[Tensor, "formats items options"], mass: Float[Tensor, "formats items"]
+    ) -> Float[Tensor, ""]:
+        """The loss of one response, in points."""
         means = (logprobs.exp() * self._values).sum(dim=-1)
         views = torch.stack([means[view].mean(dim=0) for view in self._views])
         loss = (views @ self._weights.T + self._gaps).abs().sum(dim=1).mean()
@@ -66,6 +61,32 @@ class Slope:
             told = torch.where(there, self._reference.exp(), 0.0)
             loss = loss + self._anchor * (told * gap).sum(dim=-1).mean()
         if self._mass_penalty and self._log_mass is not None:
-            lost = self._log_mass - torch.log(mass[0].clamp(min=TINY)).reshape(self._log_mass.shape)
+            lost = self._log_mass - torch.log(mass.clamp(min=TINY))
             loss = loss + self._mass_penalty * lost.clamp(min=0.0).mean()
         return loss
+
+
+class LossGradient:
+    """Compute the loss of one soft prompt and its gradient, through the packed engine."""
+
+    def __init__(self, interview: Interview, survey: Survey) -> None:
+        """Raises ``UserError`` for an architecture that cannot be packed."""
+        engine = interview.engine
+        if not isinstance(engine, PackedEngine):
+            raise UserError("This architecture cannot be packed, so there is no gradient to compare a search with.")
+        self._engine, asked = engine, interview.asked
+        device = engine.model.device
+        self._places = torch.as_tensor(np.maximum(asked.places, 0), device=device)
+        self._shape = (len(asked.formats), len(asked.instrument.items), self._places.shape[1])
+        self._loss = DifferentiableLoss(survey, asked.instrument.option_mask(), device)
+
+    def __call__(self, prompt: Float[np.ndarray, "tokens hidden"]) -> tuple[float, Float[np.ndarray, "tokens hidden"]]:
+        """Loss in points, and points per unit of every coordinate."""
+        soft = torch.as_tensor(prompt, dtype=torch.float32, device=self._engine.model.device).requires_grad_()
+        with torch.enable_grad():
+            shown, mass = self._engine.tensors(soft[None].to(self._engine.model.dtype))
+            logprobs = torch.gather(shown[0], 1, self._places).reshape(self._shape)
+            loss = self._loss(logprobs, mass[0].reshape(self._shape[:2]))
+            loss.backward()
+        assert soft.grad is not None
+        return float(loss.detach()), soft.grad.cpu().numpy()

@@ -68,7 +68,7 @@ def columns(forms: Sequence[Format], roles: Sequence[str]) -> tuple[Column, ...]
 def transfer_matrix(rows: Sequence[Mapping[str, Any]], found: Sequence[Column]) -> dict[str, list[dict[str, Any]]]:
     """Every row's loss per column, in points, with its 95 % interval over formats, for ``result.json``.
 
-    ``rows``: as ``results.Judge.row`` gives them, asked in every view. Flat answers have no interval, and no column of
+    ``rows``: as ``table.Judge.row`` gives them, asked in every view. Flat answers have no interval, and no column of
     one format has.
     """
     lines = []

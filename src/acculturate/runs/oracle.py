@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 
 from acculturate.errors import UserError
-from acculturate.judge.gradient import Slope
+from acculturate.judge.gradient import LossGradient
 from acculturate.legible import shown
 from acculturate.model.respondent import Respondent
 from acculturate.runs.finished import RESULT, read_record
@@ -118,7 +118,7 @@ def _descend(prepared: Prepared, respondent: Respondent, how: Descent, watch: Ca
     problem = prepared.problem
     held = problem.heldout
     search = search_objective(problem, respondent, Role.TRAIN)
-    slope = Slope(search.interview, search.survey)
+    slope = LossGradient(search.interview, search.survey)
     judges = [Objective(search.interview, problem.survey(problem.train))]
     if held is not None:
         judges.append(Objective(problem.interview(respondent, held), problem.survey(held)))
@@ -135,7 +135,7 @@ def _descend(prepared: Prepared, respondent: Respondent, how: Descent, watch: Ca
 
 
 def descent(
-    first: Float[np.ndarray, "tokens hidden"], unit: float, slopes: Sequence[Slope], how: Descent
+    first: Float[np.ndarray, "tokens hidden"], unit: float, slopes: Sequence[LossGradient], how: Descent
 ) -> Iterator[tuple[int, Float[np.ndarray, "tokens hidden"]]]:
     """The number of steps taken and the prompt after them, from 0 to ``how.steps``; ``slopes`` are followed in turns.
 

@@ -20,8 +20,8 @@ from acculturate.search.optimizers.dfgn import (
     TRIAL,
     DFGNState,
     Parts,
-    _linearised,
     corrected,
+    linearised,
     structured,
 )
 from acculturate.search.optimizers.state import pack, unpack
@@ -93,7 +93,7 @@ def test_the_models_loss_and_gradient_are_those_of_the_respondent(names) -> None
         (structured(plain.response(center + step * z)) - structured(plain.response(center - step * z))) / (2 * step)
         for z in directions
     ])  # fmt: skip
-    at = _linearised(survey, base, slopes, np.zeros(5))
+    at = linearised(survey, base, slopes, np.zeros(5))
     assert at.loss == pytest.approx(survey.evaluate(plain.response(center)).loss)
     gradient = at.jacobian.T @ np.sign(at.residuals) / len(VIEWS) + at.pull
     for k, z in enumerate(directions):

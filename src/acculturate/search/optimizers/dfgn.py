@@ -232,7 +232,7 @@ class DFGN:
         mass, or for straying from the untuned answers, is no progress."""
         bare = replace(self.survey, anchor=0.0, mass_penalty=0.0)
         move = minimise(self.survey, state.center_answers, state.slopes, state.mu)
-        before, after = (_linearised(bare, state.center_answers, state.slopes, c) for c in (0.0 * move, move))
+        before, after = (linearised(bare, state.center_answers, state.slopes, c) for c in (0.0 * move, move))
         return before.loss - after.loss
 
     def _centered(self, told: DFGNState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> DFGNState:
@@ -371,14 +371,14 @@ def minimise(
     until the penalised loss falls.
     """
     c = np.zeros(len(slopes))
-    now = _linearised(survey, answers, slopes, c)
+    now = linearised(survey, answers, slopes, c)
     for _ in range(rounds):
         hessian = now.jacobian.T @ (now.weights[:, None] * now.jacobian) + now.curvature + 2 * mu * np.eye(len(c))
         gradient = now.jacobian.T @ (now.weights * now.residuals) + now.pull + 2 * mu * c
         move = -np.linalg.solve(hessian, gradient)
         penalised = now.loss + mu * c @ c
         for _ in range(6):
-            trial = _linearised(survey, answers, slopes, c + move)
+            trial = linearised(survey, answers, slopes, c + move)
             if trial.loss + mu * (c + move) @ (c + move) < penalised:
                 break
             move = move / 2
@@ -389,7 +389,7 @@ def minimise(
 
 
 @dataclass(frozen=True, eq=False)
-class _Model:
+class LinearModel:
     """The loss at some coefficients; residuals with Jacobian and weights; gradient and curvature of the other terms."""
 
     loss: float
@@ -400,12 +400,16 @@ class _Model:
     curvature: Float[np.ndarray, "h h"]
 
 
-def _linearised(
+def linearised(
     survey: Survey,
     answers: Float[np.ndarray, "formats items columns"],
     slopes: Float[np.ndarray, "h formats items columns"],
     c: Float[np.ndarray, " h"],
-) -> _Model:
+) -> LinearModel:
+    """Compute the loss of ``scoring.Survey`` and its first-order model at ``answers + c slopes``.
+
+    ``answers`` and ``slopes`` are as ``structured`` has them.
+    """
     moved = answers + np.tensordot(c, slopes, axes=1)
     logprobs, odds = moved[..., :-1], moved[..., -1]
     slopes, odds_slopes = slopes[..., :-1], slopes[..., -1]
@@ -440,7 +444,7 @@ def _linearised(
         curvature += rate * np.einsum(
             "fi,hfi,gfi->hg", none * np.exp(log_mass), odds_slopes, odds_slopes, optimize=True
         )
-    return _Model(loss, residuals, jacobian, share / np.maximum(np.abs(residuals), 0.25), pull, curvature)
+    return LinearModel(loss, residuals, jacobian, share / np.maximum(np.abs(residuals), 0.25), pull, curvature)
 
 
 def score_slopes(
