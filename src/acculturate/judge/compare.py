@@ -254,7 +254,7 @@ def _among_all(
     others = []
     for target in target_set.targets:
         vector = _vector(target.scores, dims)
-        # The own country is told by its scores: the set may lack it, or hold it under another code.
+        # The run's own country is recognised by its scores: the set may lack it, or hold it under another code.
         if not np.isnan(vector).any() and not np.array_equal(vector, own):
             others.append((float(np.abs(scores - vector).mean()), target.country))
     mine = float(np.abs(scores - own).mean())

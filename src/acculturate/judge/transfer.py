@@ -1,4 +1,4 @@
-"""What the move of a tuned prompt rests on, and how far it goes: by item, and by what is new in a format."""
+"""Transfer matrix (loss by what is new in a format) and item attribution (which items carry the improvement)."""
 
 from __future__ import annotations
 

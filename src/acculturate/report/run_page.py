@@ -217,7 +217,7 @@ def _missing(result: Mapping) -> list[str]:
 
 
 def _averaged(result: Mapping) -> bool:
-    """Whether a loss is more than the distance of the scores beside it: a mean of formats that disagree."""
+    """Whether some row's loss exceeds the distance of its mean scores, which the page then explains."""
     goals = {key: number(value) for key, value in result["target"]["scores"].items()}
     for row in result["rows"]:
         for role in ROLES:

@@ -65,7 +65,7 @@ class MultitaskSpec:
 
     @property
     def runs(self) -> tuple[RunSpec, ...]:
-        """What each country's result is the result of: a prompt of all its tokens and its share of the budget."""
+        """The equivalent settings of a run for each country alone: all of its tokens, its share of the budget."""
         tokens = self.shared_tokens + self.settings.tokens
         changes = {"tokens": tokens, "budget": self.candidates}
         return tuple(make_spec(to_json(self.settings) | changes | {"country": country}) for country in self.countries)

@@ -193,9 +193,10 @@ class RunSpec(BaseModel):
 
     @property
     def begins(self) -> str:
-        """What the first population is made of: as given, else line breaks where random tokens would be the last thing
-        before the answer, most of which they take away (docs/search.md). The paper's method begins with random tokens,
-        and its loss has no price on lost answers.
+        """Kind of start: as given, else by protocol and slot.
+
+        The balanced protocol starts from line breaks at ``response_start``, because random tokens there suppress most
+        answers (docs/search.md). The paper's method starts from random tokens.
         """
         if self.start is not None:
             return self.start
@@ -289,7 +290,7 @@ def read_spec_file(path: Path) -> dict[str, object]:
 
 
 def to_json(spec: RunSpec) -> dict[str, object]:
-    """The settings as a record keeps them, with what the protocol gives: a later version may give something else."""
+    """Settings with the protocol's defaults filled in, so that old runs keep their meaning when defaults change."""
     given = json.loads(spec.model_dump_json())
     for role in ROLES:
         forms = spec.formats(role)

@@ -25,7 +25,17 @@ from acculturate.survey.scoring import Survey
 
 @dataclass(frozen=True)
 class Method:
-    """``build`` makes the optimizer from options; ``kind`` is the class whose fields the options are."""
+    """Describe an optimizer by name.
+
+    Parameters
+    ----------
+    kind
+        The class; its fields are the method's options.
+    about
+        One line for ``acculturate list optimizers``.
+    defaults
+        Options that the name stands for.
+    """
 
     kind: type
     about: str

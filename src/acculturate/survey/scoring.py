@@ -149,9 +149,10 @@ class Survey:
 
 
 def departure(untuned: Response, response: Response) -> float:
-    """Mean Kullback-Leibler divergence, in nats, of what comes next from what came untuned: an option, or none at all.
+    """Compute the mean Kullback-Leibler divergence of the next token, untuned to tuned, in nats.
 
-    By the chain rule that of answering or not, and that among the options as often as they were answered untuned.
+    Outcomes are the options and "no option". By the chain rule it is the divergence of answering at all, plus the
+    probability of answering untuned times the divergence among the options.
     """
     m, n = (np.clip(one.mass, TINY, 1.0 - 1e-7) for one in (untuned, response))
     answering = m * np.log(m / n) + (1 - m) * (np.log1p(-m) - np.log1p(-n))

@@ -37,11 +37,11 @@ ROUNDING = 0.1
 """A loss that is higher by this share may be no worse. Bfloat16 moves losses by some hundredths, and the lowest of
 hundreds is then a lucky one: a search that went back to it would stay there."""
 BOLD = 0.01
-"""Of trials that differ by less than this share, the one that moved farthest sets the damping. Among moves that all do
-nothing but rounding the shortest would win, and the next ones be shorter still."""
+"""Trials whose losses differ by less than this share count as ties. Ties go to the longest move, else rounding noise
+would favour ever shorter ones."""
 LIFT = 0.05
-"""By which share of the center's loss the median probe may be above it; if more, slopes are those of the far sides of
-a valley."""
+"""If the median probe lies more than this share of the center's loss above it, probes are too long and become shorter:
+they straddle the valley."""
 GROW, SHRINK = 1.1, 1.5
 """By how much probes become longer every round, or shorter where they are lifted too much. Short ones measure rounding
 and say nothing about the landscape beyond, so they are as long as can be."""
@@ -283,7 +283,10 @@ class DFGN:
         return fresh, np.nan_to_num(change, nan=0.0, posinf=0.0, neginf=0.0) / told.scale
 
     def _kinds(self) -> list[np.ndarray]:
-        """The probes in groups that move the same coordinates; none of central ones, which have their pairs."""
+        """Group the probes whose mean is subtracted: those that move the same coordinates.
+
+        Central probes need no groups; each has its opposite.
+        """
         if self.central:
             return []
         return np.split(np.arange(self.h), [0 if self.parts is None else self.parts.of_all(self.h)])
