@@ -24,7 +24,7 @@ from acculturate.judge.gradient import LossGradient
 from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.runs.oracle import Descent, descent
-from acculturate.search.objective import survey_of
+from acculturate.search.problem import survey_of
 from acculturate.search.starts import BLANK, text_rows, vocabulary_rows
 from acculturate.survey.formats import Questionnaire, parse_format, questionnaire
 from acculturate.survey.instruments import load_instrument

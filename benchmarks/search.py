@@ -11,7 +11,7 @@ A cell is one search: a task, a method, a start and a seed. Each is appended to 
 it is finished, and one that is there is skipped: the table, hours on two cores, can be filled in many sittings, and by
 several processes with the same command. `--table FILE` prints the table of a results file and computes nothing.
 
-Our methods run as `align` runs them (alignment.Ready). Peers get the same population and the same evaluator, and are
+Our methods run as `align` runs them (runs.align.Ready). Peers get the same population and the same evaluator, and are
 otherwise as their packages ship them: scipy's differential_evolution and pymoo's DE (both best/1/bin). They cannot do
 without bounds: a box twice as wide as the start. Black-Box Tuning (Sun et al. 2022, arXiv:2201.03221) needs no peer:
 `cma-es` here is its search, full CMA-ES with a population of 20 in a random projection to 500 dimensions with its

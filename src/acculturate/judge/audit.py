@@ -106,7 +106,7 @@ class Audit:
     ``correlations``: mean correlation of order-balanced item means between presentations that differ in the
     named factor only. ``consistency``: alpha of item means over presentations (reliability.cronbach_alpha).
     ``usable``: presentations in which the options are read. ``noise``: tuning would fit noise; ``warning``
-    says so in a sentence. ``answers``: how they were read (measure.ANSWERS); what cannot judge that way is NaN: mass
+    says so in a sentence. ``answers``: how they were read (runs.score.ANSWERS); what cannot judge that way is NaN: mass
     and order where options are scored by their words, ``wording_correlation`` where they are labelled.
     """
 

@@ -63,14 +63,7 @@ class Problem:
 
     def survey(self, asked: Questionnaire) -> Survey:
         """Build the arithmetic that scores a questionnaire against the target."""
-        instrument = asked.instrument
-        return Survey(
-            instrument.values(),
-            instrument.weights(mas25=self.mas25),
-            instrument.constants(self.constant),
-            self.target.vector(instrument.dimension_ids),
-            asked.views,
-        )
+        return survey_of(asked, self.target, constant=self.constant, mas25=self.mas25)
 
     def interview(self, respondent: Respondent, asked: Questionnaire) -> Interview:
         """Put a questionnaire to a model, with soft prompts of this problem's size in its slot."""
@@ -85,3 +78,15 @@ class Problem:
         respondent.check_window(sequences, self.tokens)
         if reply:
             respondent.check_window(sequences, self.tokens + reply, "its soft prompt and a reply")
+
+
+def survey_of(asked: Questionnaire, target: Target, *, constant: float = 50.0, mas25: bool = False) -> Survey:
+    """Build the arithmetic that scores a questionnaire against a target; ``constant``: added to every dimension."""
+    instrument = asked.instrument
+    return Survey(
+        instrument.values(),
+        instrument.weights(mas25=mas25),
+        instrument.constants(constant),
+        target.vector(instrument.dimension_ids),
+        asked.views,
+    )
