@@ -15,6 +15,7 @@ from processes import acculturate
 from tiny import save_tiny_gguf, save_tiny_model
 
 from acculturate.errors import UserError
+from acculturate.files.checksums import sha256_of
 from acculturate.model import gguf as gguf_file
 from acculturate.model.loading import ModelChoice, load_model
 
@@ -115,7 +116,7 @@ def test_what_lies_beside_a_gguf_is_neither_read_nor_run(folder, whole, cache, t
 
 
 def test_a_folder_of_an_earlier_version_is_made_anew(folder, whole, cache) -> None:
-    old = cache / gguf_file.sha256_of(whole)[:16]
+    old = cache / sha256_of(whole)[:16]
     old.mkdir(parents=True)
     (old / "config.json").write_text("{}")
     _same(folder, str(whole))

@@ -20,11 +20,20 @@ _LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[^\n]+)")
 _MOST = 2**20  # a run has a few files; whatever else stands there is not read into memory
 
 
-def digest(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file; ``UserError`` where it cannot be read."""
-    try:
+def sha256_of(*files: Path) -> str:
+    """Hexadecimal SHA-256 of a file, or of several read one after the other."""
+    total = hashlib.sha256()
+    for path in files:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            while block := file.read(2**20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def digest(path: Path) -> str:
+    """``sha256_of`` one file; ``UserError`` where it cannot be read."""
+    try:
+        return sha256_of(path)
     except OSError as error:
         raise UserError(f"Cannot read '{path}': {error.strerror or error}.") from error
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import io
 import os
 import re
@@ -32,16 +31,6 @@ _FINISHED, _VERSION = "acculturate-gguf.txt", "4"
 def is_gguf(path: Path) -> bool:
     """Whether a path names a GGUF file, in small or capital letters."""
     return path.suffix.lower() == ".gguf"
-
-
-def sha256_of(*files: Path) -> str:
-    """Hexadecimal SHA-256 of a file, or of several read one after the other."""
-    total = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                total.update(block)
-    return total.hexdigest()
 
 
 def cache_folder() -> Path:

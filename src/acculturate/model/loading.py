@@ -21,8 +21,9 @@ from transformers import (
 )
 
 from acculturate.errors import UserError, counted, first_line, some
+from acculturate.files.checksums import sha256_of
 from acculturate.legible import shortened
-from acculturate.model.gguf import dequantised, gguf_parts, is_gguf, sha256_of
+from acculturate.model.gguf import dequantised, gguf_parts, is_gguf
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")

@@ -21,6 +21,7 @@ from acculturate.model.engine.packed import (
     PlainEngine,
     embedding_of,
     out_of_memory,
+    precision_name,
 )
 from acculturate.model.engine.packing import Cost, Plan, Sequence_, plan
 from acculturate.model.generation import Batching, forward_batching, generation_batching
@@ -279,8 +280,7 @@ class Interview:
         """Have this architecture asked in plain batches from now on, and say so."""
         respondent, model = self.respondent, self.respondent.model
         respondent.packs = False
-        pad = not scales_positions(model) and pads(model, self._sequences, self._options, self._specimen())
-        respondent.batch = 8 if pad else 1
+        respondent.batch = 8 if pads(model, self._sequences, self._options, self._specimen()) else 1
         warnings.warn(
             f"This architecture ({model.config.model_type}) cannot be packed ({reason}); "
             "answers are computed in plain batches, with the same numbers but more slowly.",
@@ -344,6 +344,6 @@ class Interview:
         response = self(np.zeros((1, 0, self.respondent.hidden), dtype=np.float32))[0]
         lost = np.isnan(response.mass) | np.isnan(response.logprobs).any(axis=-1)
         if lost.any():
-            dtype = str(self.respondent.model.dtype).removeprefix("torch.")
+            dtype = precision_name(self.respondent.model)
             raise UserError(not_finite(dtype, f"answers to {lost.sum()} of {lost.size} questions are NaN"))
         return response

@@ -26,6 +26,7 @@ from acculturate.model.engine.packed import (
     embedding_of,
     head_of,
     out_of_memory,
+    precision_name,
 )
 from acculturate.model.engine.packing import Plan, Sequence_
 
@@ -47,7 +48,7 @@ def check_model(model: PreTrainedModel, ids: Sequence[int]) -> None:
         if out_of_memory(error):
             raise UserError("This model does not fit into memory with a single question; use a smaller one.") from error
         raise UserError(f"This model's own code ({kind}) fails on a short question: {first_line(error)}.") from error
-    dtype = str(model.dtype).removeprefix("torch.")
+    dtype = precision_name(model)
     # Elsewhere in the question a number may overflow without reaching the answer.
     if not torch.isfinite(logits[-1]).all():
         if any(torch.isnan(p).any() for p in model.parameters()):
@@ -176,6 +177,8 @@ def pads(
     prompt: Float[np.ndarray, "1 tokens hidden"],
 ) -> bool:
     """Whether questions of different lengths may share a padded batch, in float32."""
+    if scales_positions(model):
+        return False
     order = np.argsort([len(s) for s in sequences])
     which = sorted({int(order[0]), int(order[len(order) // 2]), int(order[-1])})
     some = [sequences[i] for i in which]

@@ -17,7 +17,15 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from acculturate.errors import UserError
 from acculturate.legible import shown
-from acculturate.model.engine.packed import Answers, PackedEngine, PlainEngine, among_options, embed, head_of
+from acculturate.model.engine.packed import (
+    Answers,
+    PackedEngine,
+    PlainEngine,
+    among_options,
+    embed,
+    head_of,
+    precision_name,
+)
 from acculturate.model.loading import DTYPES, Loaded, ModelChoice, load_model, resolve_device
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.performance.cost import weight_bytes
@@ -195,7 +203,7 @@ def _populations(respondent: Respondent, asked: Questionnaire, plan: BenchPlan, 
         synchronize()
         taken[n] = (clock() - start) / n
     shown = ", ".join(f"{n}: {seconds:.3g}" for n, seconds in taken.items())
-    dtype = str(respondent.model.dtype).removeprefix("torch.")
+    dtype = precision_name(respondent.model)
     return f"{ENGINE} user_end {dtype}, s/cand by population: {shown}; process at {resident_bytes() / 2**20:,.0f} MiB."
 
 
@@ -253,7 +261,7 @@ def _own_attention(model: PreTrainedModel) -> Iterator[None]:
 def _methods(
     respondent: Respondent, asked: Questionnaire, plan: BenchPlan, prompt: Prompt
 ) -> tuple[list[_Method], list[str]]:
-    dtype = str(respondent.model.dtype).removeprefix("torch.")
+    dtype = precision_name(respondent.model)
     weights = weight_bytes(respondent)
     notes: list[str] = []
     methods = [_full_head(respondent, asked, prompt, dtype)]

@@ -22,10 +22,11 @@ from acculturate.errors import UserError
 from acculturate.files.whole_file import write_whole
 from acculturate.report import charts
 from acculturate.report.charts import Axis, Series, number, words
+from acculturate.survey.formats import Role
 
 FILE_NAME = "report.html"
 SCHEMA = 1
-ROLES = {"train": "Trained", "validation": "Validation", "heldout": "Held out"}
+ROLES = {role.value: role.heading for role in Role}
 VERDICTS = {
     "aligned": "Aligned",
     "partly": "Partly aligned",

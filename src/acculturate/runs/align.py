@@ -12,6 +12,7 @@ import numpy as np
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit
 from acculturate.judge.result import result_of
+from acculturate.model.engine.packed import precision_name
 from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
@@ -106,7 +107,7 @@ class Ready:
     def search(self, directory: RunDirectory, watch: Watch) -> Found:
         watch("searching", None)
         progress = self.loop.run(self.start, self._seed, directory, lambda p: watch("searching", p))
-        dtype = str(self._respondent.model.dtype).removeprefix("torch.")
+        dtype = precision_name(self._respondent.model)
         return Found(self.prompt(progress), dtype, self._interview.rows)
 
     def prompt(self, progress: Progress) -> SoftPrompt:

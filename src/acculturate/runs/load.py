@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from acculturate.errors import UserError
@@ -215,8 +214,7 @@ class SteeredRun(FinishedRun):
 
     def table(self) -> pd.DataFrame:
         """Return what was wanted and what was reached by dimension, in points."""
-        table = pd.DataFrame(self.record["dimensions"]).set_index("id").rename_axis("dimension")
-        return table.astype(float).replace({None: np.nan})
+        return pd.DataFrame(self.record["dimensions"]).set_index("id").rename_axis("dimension").astype(float)
 
 
 _RECORDS: dict[str, tuple[type[Shape], type[FinishedRun]]] = {

@@ -22,6 +22,7 @@ from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit
 from acculturate.judge.result import result_of
 from acculturate.legible import shown
+from acculturate.model.engine.packed import precision_name
 from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
@@ -223,7 +224,7 @@ class Ready:
             directory,
             lambda p: watch("searching", replace(p, evaluations=self._countries * p.evaluations)),
         )
-        dtype = str(self._respondent.model.dtype).removeprefix("torch.")
+        dtype = precision_name(self._respondent.model)
         return Found(self.prompts(progress), dtype, self._interview.rows)
 
     def prompts(self, progress: Progress) -> dict[str, SoftPrompt]:

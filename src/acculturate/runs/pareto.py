@@ -16,13 +16,15 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import UserError
+from acculturate.files.checksums import sha256_of
 from acculturate.files.datafile import user_path
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit
 from acculturate.judge.baselines import flat_response
 from acculturate.judge.verdict import LIMITS
 from acculturate.knowledge.questions import read_questions
-from acculturate.model.loading import ModelChoice, sha256_of
+from acculturate.model.engine.packed import precision_name
+from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, write_prompts
 from acculturate.runs.front import FRONT, PROMPTS
@@ -187,7 +189,7 @@ class Pareto:
         return _settings(self._spec) | {"against": self._second.given, "files": named_files(self._spec) | questions}
 
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
-        return made_with(self._spec, respondent, NAME) | {"files": self.settings()["files"]}
+        return made_with(self._spec, respondent, NAME)
 
     def lay_out(self, respondent: Respondent, watch: Watch) -> Ready:
         self._prepared.check_window(respondent)
@@ -218,7 +220,7 @@ class Ready:
         population = starting_prompts(respondent, prepared.start, prepared.target)
         space = space_of(respondent, spec, population)
         self._seed, self._start = spec.seed, space.encode(population)
-        self._dtype = str(respondent.model.dtype).removeprefix("torch.")
+        self._dtype = precision_name(respondent.model)
         optimizer.init(self._start, spec.seed)  # a population that is too small is refused now
         objectives = TwoObjectives(respondent, prepared.problem, Role.TRAIN, second.questions)
         self._loop = Search(objectives, space, optimizer, budget)

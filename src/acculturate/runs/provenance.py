@@ -9,8 +9,8 @@ from typing import Any, cast
 import torch
 import transformers
 
+from acculturate.files.checksums import sha256_of
 from acculturate.files.datafile import user_path
-from acculturate.model.loading import sha256_of
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import prompt_file
 from acculturate.runs.spec import RunSpec

@@ -103,7 +103,8 @@ def carry_out(kind: Kind[F], out: Path, watch: Watch = silent) -> dict[str, Any]
     watch("laying out the questionnaire", None)
     laid_out = kind.lay_out(respondent, watch)
     audit = _audited(kind, respondent, watch)
-    with directory.claimed({**settings, **kind.made_with(respondent)}):
+    # A kind may name more files than the settings do: its own word counts, in the place where it stands.
+    with directory.claimed({**settings, **kind.made_with(respondent), **settings}):
         found = laid_out.search(directory, watch)
         del laid_out  # it holds the model, of which there may be room for one only
         watch("measuring in float32", None)

@@ -17,12 +17,13 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import UserError
+from acculturate.files.checksums import sha256_of
 from acculturate.files.datafile import nearest
 from acculturate.files.run_directory import RunDirectory
 from acculturate.files.tensor_file import write_tensors
 from acculturate.judge.audit import Audit
 from acculturate.judge.table import Judge
-from acculturate.model.loading import ModelChoice, sha256_of
+from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, write_prompt
 from acculturate.runs.finished import RESULT, read_record

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 
 from acculturate.errors import UserError
-from acculturate.model.engine.packed import embed, precision_of
+from acculturate.model.engine.packed import embed, embed_around, precision_of
 from acculturate.model.engine.packing import Sequence_
 from acculturate.model.generation import batches, forward_left, left_padded
 from acculturate.model.respondent import Context, Respondent
@@ -123,10 +123,9 @@ def _likelihoods(
         jobs += [(i, o, beginning, respondent.chat.reply(text)) for o, text in enumerate(words)]
     known: dict[tuple[Sequence_, tuple[int, ...]], float] = {}
     texts = list(dict.fromkeys((beginning, tuple(ids)) for _, _, beginning, ids in jobs))
+    texts.sort(key=lambda text: len(text[0]) + len(text[1]))
     lengths_of = [len(beginning) + len(ids) for beginning, ids in texts]
-    order = np.argsort(lengths_of, kind="stable")
-    texts = [texts[k] for k in order]
-    for part in batches(sorted(lengths_of), how.batch, respondent.read_side_by_side):
+    for part in batches(lengths_of, how.batch, respondent.read_side_by_side):
         chunk = texts[part]
         known |= dict(zip(chunk, _score(respondent, chunk, how.soft), strict=True))
     sums, lengths = np.zeros(shape), np.ones(shape)
@@ -153,7 +152,7 @@ def _score(
     """Summed log-likelihood of each continuation, left-padded so that all of them end together."""
     model = respondent.model
     virtual = torch.as_tensor(soft, dtype=precision_of(model), device=model.device)
-    rows = [torch.cat([embed(model, s.prefix), virtual, embed(model, s.suffix), embed(model, ids)]) for s, ids in texts]
+    rows = [torch.cat([embed_around(model, beginning, virtual), embed(model, ids)]) for beginning, ids in texts]
     tail = max(len(ids) for _, ids in texts)
     respondent.check_window([s for s, _ in texts], len(soft) + tail, "its soft prompt and an option")
     logits = forward_left(model, *left_padded(rows), tail + 1)

@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor
 
 from acculturate.errors import UserError
-from acculturate.model.engine.packed import embed, precision_of
+from acculturate.model.engine.packed import embed_around, precision_of
 from acculturate.model.engine.packing import Sequence_
 from acculturate.model.generation import batches, generate
 from acculturate.model.respondent import Context, Respondent
@@ -227,7 +227,7 @@ def _replies(
     model = respondent.model
     virtual = torch.as_tensor(soft, dtype=precision_of(model), device=model.device)
     with torch.inference_mode():
-        rows = [torch.cat([embed(model, s.prefix), virtual, embed(model, s.suffix)]) for s in sequences]
+        rows = [embed_around(model, sequence, virtual) for sequence in sequences]
     ends = _ends(respondent)
     settings = GenerationConfig(
         max_new_tokens=how.max_new_tokens,

@@ -103,12 +103,11 @@ class PlainEngine:
     def _run(self, prompt: Float[np.ndarray, "tokens hidden"], which: slice) -> tuple[Tensor, Tensor]:
         model, chosen = self.model, self._sequences[which]
         soft = torch.as_tensor(prompt, dtype=precision_of(model), device=model.device)
-        lengths = [len(s.prefix) + len(soft) + len(s.suffix) for s in chosen]
+        lengths = [len(s) + len(soft) for s in chosen]
         embeds = soft.new_zeros(len(chosen), max(lengths), soft.shape[-1])
         mask = torch.zeros(embeds.shape[:2], dtype=torch.long, device=model.device)
         for row, (sequence, length) in enumerate(zip(chosen, lengths, strict=True)):
-            parts = [embed(model, sequence.prefix), soft, embed(model, sequence.suffix)]
-            embeds[row, :length], mask[row, :length] = torch.cat(parts), 1
+            embeds[row, :length], mask[row, :length] = embed_around(model, sequence, soft), 1
         rows, last = torch.arange(len(chosen)), torch.tensor(lengths) - 1
         options = torch.as_tensor(self._options[which], device=model.device)
         with answers_only(model, rows, last, options) as read:
@@ -132,9 +131,19 @@ def embed(model: PreTrainedModel, tokens: Sequence[int]) -> Tensor:
     return embedding_of(model)(ids)
 
 
+def embed_around(model: PreTrainedModel, sequence: Sequence_, soft: Float[Tensor, "tokens hidden"]) -> Tensor:
+    """Embeddings of a question with a soft prompt in its slot: ``(tokens, hidden)``."""
+    return torch.cat([embed(model, sequence.prefix), soft, embed(model, sequence.suffix)])
+
+
 def precision_of(model: PreTrainedModel) -> torch.dtype:
     """What the model computes in: the type of its embeddings as they come out of the module."""
     return embed(model, [0]).dtype
+
+
+def precision_name(model: PreTrainedModel) -> str:
+    """The type of a model's weights by its name in settings and messages, like ``bfloat16``."""
+    return str(model.dtype).removeprefix("torch.")
 
 
 def among_options(
