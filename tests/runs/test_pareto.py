@@ -22,7 +22,8 @@ from acculturate.runs.front import pick
 from acculturate.runs.pareto import TwoObjectives, pareto
 from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import make_spec
-from acculturate.survey.formats import parse_format, questionnaire
+from acculturate.survey.formats import parse_format
+from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.scoring import Response
 
 FILES = ("spec.json", "journal.jsonl", "front.json", "front.safetensors", "SHA256SUMS")

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.judge.bootstrap import mean_interval
-from acculturate.survey.formats import ROLES, Questionnaire
+from acculturate.survey.formats import ROLES
+from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.scoring import Response, Survey
 
 

@@ -28,7 +28,7 @@ from acculturate.model.generation import Batching, forward_batching, generation_
 from acculturate.model.loading import Loaded, ModelChoice, load_model
 from acculturate.model.soundness import check_embeddings, check_model, not_finite, packs, pads, scales_positions
 from acculturate.model.template import SLOTS, TEMPLATE_DATE, Chat, Labels, Turn
-from acculturate.survey.formats import Questionnaire, present
+from acculturate.survey.questionnaire import Questionnaire, present
 from acculturate.survey.scoring import Response
 
 

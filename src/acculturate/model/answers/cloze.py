@@ -21,8 +21,9 @@ from acculturate.model.engine.packing import Sequence_
 from acculturate.model.generation import batches, forward_left, left_padded
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.template import Turn
-from acculturate.survey.formats import Format, Questionnaire
+from acculturate.survey.formats import Format
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.scoring import Response
 
 NORMALISATIONS = ("tokens", "unconditional", "none")
