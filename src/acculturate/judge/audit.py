@@ -150,7 +150,7 @@ class Audit:
         return _warning(self)
 
     def to_json(self) -> dict[str, object]:
-        """Plain JSON (NaN as null) for ``result.json``, the report and ``--format json``."""
+        """Plain JSON (NaN as null) for ``result.json``, the report and programs."""
         figures = asdict(self) | {
             "format_correlation": self.format_correlation,
             "persona_sensitivity": None if self.persona is None else self.persona.sensitivity,

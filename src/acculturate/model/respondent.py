@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from transformers import PreTrainedModel
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine import attention
 from acculturate.model.engine.packed import (
     Answers,
@@ -25,7 +26,7 @@ from acculturate.model.engine.packed import (
 )
 from acculturate.model.engine.packing import Cost, Plan, Sequence_, plan
 from acculturate.model.generation import Batching, forward_batching, generation_batching
-from acculturate.model.loading import Loaded, ModelChoice, load_model
+from acculturate.model.loading import Loaded, load_model
 from acculturate.model.soundness import check_embeddings, check_model, not_finite, packs, pads, scales_positions
 from acculturate.model.template import SLOTS, TEMPLATE_DATE, Chat, Labels, Turn
 from acculturate.survey.formats import Questionnaire, present
@@ -319,12 +320,13 @@ class Interview:
     def _shrink(self) -> None:
         if self.rows == 1:
             raise UserError(
-                "One candidate does not fit into memory; use a smaller model, --dtype bfloat16, fewer formats "
-                "or another device."
+                f"One candidate does not fit into memory; use a smaller model, {setting('dtype', 'bfloat16')}, fewer "
+                "formats or another device."
             )
         warnings.warn(
             f"Memory ran out with {self.rows} candidates per forward pass; going on with {self.rows // 2}. Numbers may "
-            f"differ in their last digits from those before; --rows {self.rows // 2} avoids it from the start.",
+            f"differ in their last digits from those before; {setting('rows', self.rows // 2)} avoids it from the "
+            "start.",
             stacklevel=4,
         )
         self.rows = self.rows // 2

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from acculturate.errors import UserError
 from acculturate.legible import shown
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.packed import (
     Answers,
     PackedEngine,
@@ -26,7 +27,7 @@ from acculturate.model.engine.packed import (
     head_of,
     precision_name,
 )
-from acculturate.model.loading import DTYPES, Loaded, ModelChoice, load_model, resolve_device
+from acculturate.model.loading import DTYPES, Loaded, load_model, resolve_device
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.performance.cost import weight_bytes
 from acculturate.performance.machine import machine_name, peak_memory, resident_bytes, slow_precision, synchronize

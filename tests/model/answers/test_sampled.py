@@ -20,7 +20,7 @@ from acculturate.model.answers.sampled import (
     sampling_from,
     stream,
 )
-from acculturate.model.loading import ModelChoice
+from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.survey.formats import Format, questionnaire
 from acculturate.survey.instruments import load_instrument
