@@ -167,7 +167,7 @@ def space_with_origin(respondent: Respondent, spec: RunSpec, origin: Float[np.nd
     return space_around(origin, respondent.unit, projection, spec.seed)
 
 
-def delivered(prepared: Prepared, prompt: SoftPrompt, search: dict[str, Any], audit: Audit) -> Delivered:
+def delivered(prepared: Prepared, prompt: SoftPrompt, search: SearchRecord, audit: Audit) -> Delivered:
     """What a finished search hands to its judges."""
     spec = prepared.spec
     return Delivered(prepared.problem, prompt, prepared.start, spec.budget, spec.sampled, to_json(spec), search, audit)
