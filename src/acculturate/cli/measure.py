@@ -177,9 +177,9 @@ def compare(
     Example: acculturate compare runs/usa runs/sau runs/chn
     """
     as_json = is_json(output)
+    from acculturate.judge.compare import Compared
     from acculturate.judge.compare import compare as examine
     from acculturate.runs.finished import RESULT, read_record
-    from acculturate.runs.records import Compared
     from acculturate.survey.targets import load_target_set
 
     results = [read_record(run / RESULT if run.is_dir() else run, Compared) for run in runs]

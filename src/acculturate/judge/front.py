@@ -41,7 +41,7 @@ class ReferenceFigures(Record):
     survey: Figure
     second: Figure
     mass: Figure
-    scores: dict[str, Figure] = {}
+    scores: dict[str, Figure] = Field(default_factory=dict)
 
 
 class Reference(Record):
@@ -88,7 +88,7 @@ class FrontTarget(Record):
     country: str
     code: str
     target_set: str
-    scores: dict[str, Figure] = {}
+    scores: dict[str, Figure] = Field(default_factory=dict)
 
 
 class SecondObjective(Record):

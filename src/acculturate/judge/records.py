@@ -158,7 +158,7 @@ class ViewFigures(Record):
     role: Role
     loss: Figure
     mae: Figure = None
-    scores: dict[str, Figure] = {}
+    scores: dict[str, Figure] = Field(default_factory=dict)
     mass: Figure = None
     item_means: tuple[Figure, ...]
 
@@ -179,7 +179,7 @@ class Row(Record):
     id: str
     label: str
     kind: RowKind
-    interval: dict[Role, Interval] = {}
+    interval: dict[Role, Interval] = Field(default_factory=dict)
     train: Figures
     validation: Figures | None = None
     heldout: Figures | None
@@ -328,7 +328,7 @@ class PersonaRecord(Record):
     towards: Figure = None
     agreement: Figure = None
     p: Figure = None
-    by_dimension: dict[str, Figure] = {}
+    by_dimension: dict[str, Figure] = Field(default_factory=dict)
     sentence: str | None = None
 
 
@@ -372,12 +372,12 @@ class AuditRecord(Record):
     position_share: Figure = None
     order_correlation: Figure = None
     order_interval: Interval = None
-    correlations: dict[str, Figure] = {}
+    correlations: dict[str, Figure] = Field(default_factory=dict)
     consistency: Figure = None
     presentations: tuple[PresentationRecord, ...] = ()
     persona: PersonaRecord | None = None
     short: bool = False
-    scores: dict[str, Figure] = {}
+    scores: dict[str, Figure] = Field(default_factory=dict)
     answers: str = "probabilities"
     wording_correlation: Figure = None
     wording_interval: Interval = None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.files.record import Interval
 from acculturate.judge.bootstrap import mean_interval
 from acculturate.judge.records import Figures, Row, RowKind, ViewFigures
 from acculturate.survey.formats import Questionnaire, Role
@@ -36,7 +37,9 @@ class Judge:
             role: Figures(**self._figures(losses[v].mean(), scores[v].mean(axis=0), mass[v].mean())) if v else None
             for role, v in places.items()
         }
-        intervals = {role: mean_interval(losses[v], least=0.0) for role, v in places.items() if v}
+        intervals: dict[Role, Interval] = {}
+        if kind is not RowKind.FLAT:
+            intervals = {role: mean_interval(losses[v], least=0.0) for role, v in places.items() if v}
         train = by_role[Role.TRAIN]
         if train is None:
             raise ValueError("a row needs figures on the trained formats")
@@ -44,7 +47,7 @@ class Judge:
             id=ident,
             label=label,
             kind=kind,
-            interval={} if kind is RowKind.FLAT else intervals,
+            interval=intervals,
             train=train,
             validation=by_role[Role.VALIDATION],
             heldout=by_role[Role.HELDOUT],

@@ -40,6 +40,11 @@ class Pick(Record):
     validation: ReferenceFigures | None = None
     heldout: ReferenceFigures | None
 
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        return f"Point {self.point}"
+
 
 def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float | None = None) -> Pick:
     """Write one point's prompt and its figures into ``out``.

@@ -101,7 +101,7 @@ class Second:
 
 
 def second_objective(against: str) -> Second:
-    """Read what ``--against`` names: 'untuned' or a CSV of questions (questions.py); anything else is a ``UserError``."""
+    """Read what ``--against`` names: 'untuned' or a CSV of questions; anything else is a ``UserError``."""
     if against == UNTUNED:
         return Second(against)
     if Path(against).suffix.lower() != ".csv":

@@ -202,8 +202,8 @@ class MadeWith(Record):
     against: str | None = None
     country: str | tuple[str, ...] | None = None
     method: str | None = None
-    files: dict[str, str] = {}
-    model_identity: dict[str, Any] = {}
+    files: dict[str, str] = Field(default_factory=dict)
+    model_identity: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def settings(self) -> Mapping[str, Any]:

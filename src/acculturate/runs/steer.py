@@ -65,7 +65,10 @@ FLOOR = 0.01
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """Hold what steering takes from a run directory. ``made_with``: spec.json. ``scores``: on trained formats, in points."""
+    """Hold what steering takes from a run directory.
+
+    ``made_with``: spec.json. ``scores``: of the prompt on trained formats, in points.
+    """
 
     spec: RunSpec
     made_with: MadeWith
@@ -127,10 +130,10 @@ def read_run(path: Path) -> FinishedRun:
 
 
 def steering_problem(run: FinishedRun, wanted: Mapping[str, float], free: bool) -> Problem:
-    """Set the run's problem with other scores to reach: those named, and the run's own on the rest unless they are free.
+    """Set the run's problem with other scores to reach: those named, and the run's own on the rest.
 
-    ``wanted``: dimension id (in any case) to points. Raises ``UserError`` for a dimension that the instrument lacks
-    and for a score that no answers give.
+    ``free``: the rest may go anywhere. ``wanted``: dimension id (in any case) to points. Raises ``UserError`` for a
+    dimension that the instrument lacks and for a score that no answers give.
     """
     if not wanted:
         raise UserError("There are no scores to steer to; name at least one with --set, like --set PDI=80.")
