@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+R = TypeVar("R", bound="Record")
 
 
 class Record(BaseModel):
@@ -18,7 +20,7 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
 
     @classmethod
-    def from_json(cls, content: str | bytes) -> Self:
+    def from_json(cls: type[R], content: str | bytes) -> R:
         """Read a JSON text; raises pydantic's ``ValidationError`` where it does not hold such a record."""
         return cls.model_validate_json(content, strict=True)
 

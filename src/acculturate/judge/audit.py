@@ -28,7 +28,7 @@ from acculturate.judge.persona_audit import (
     share_in_words,
     signed,
 )
-from acculturate.judge.records import AuditRecord, AuditVerdict, Thresholds
+from acculturate.judge.records import AuditRecord, AuditVerdict
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.survey import reliability
 from acculturate.survey.formats import LABELS, Format, Questionnaire, parse_format, questionnaire
@@ -158,19 +158,19 @@ class Audit:
         return _warning(self)
 
     @property
-    def thresholds(self) -> Thresholds:
-        """The bounds that the verdict rests on."""
-        return Thresholds(
-            mass_low=MASS_LOW,
-            mass_modest=MASS_MODEST,
-            missing_high=MISSING_HIGH,
-            flat_spread=FLAT_SPREAD,
-            near_flat=NEAR_FLAT,
-            flat_shift=FLAT_SHIFT,
-            clear=CLEAR,
-            persona_small=PERSONA_SMALL,
-            persona_p=PERSONA_P,
-        )
+    def thresholds(self) -> dict[str, float]:
+        """The bounds that the verdict rests on, by their names here."""
+        return {
+            "mass_low": MASS_LOW,
+            "mass_modest": MASS_MODEST,
+            "missing_high": MISSING_HIGH,
+            "flat_spread": FLAT_SPREAD,
+            "near_flat": NEAR_FLAT,
+            "flat_shift": FLAT_SHIFT,
+            "clear": CLEAR,
+            "persona_small": PERSONA_SMALL,
+            "persona_p": PERSONA_P,
+        }
 
     @property
     def record(self) -> AuditRecord:

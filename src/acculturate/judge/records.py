@@ -347,20 +347,6 @@ class PresentationRecord(Record):
     wording_correlation: Figure = None
 
 
-class Thresholds(Record):
-    """Hold the bounds that an audit's verdict rests on; ``judge.audit`` says what each means."""
-
-    mass_low: float
-    mass_modest: float
-    missing_high: float
-    flat_spread: float
-    near_flat: float
-    flat_shift: float
-    clear: float
-    persona_small: float
-    persona_p: float
-
-
 class AuditRecord(Record):
     """Hold what a model's answers are worth before tuning (``judge.audit.Audit``, which says what each figure is)."""
 
@@ -386,7 +372,7 @@ class AuditRecord(Record):
     usable: tuple[str, ...] = ()
     noise: bool | None = None
     warning: str | None = None
-    thresholds: Thresholds | None = None
+    thresholds: dict[str, Figure] = Field(default_factory=dict)
 
 
 class Result(RunRecord):
