@@ -185,23 +185,25 @@ def _random_prompts(delivered: Delivered, respondent: Respondent) -> _Rivals | N
 def _item_records(problem: Problem, untuned: Row, tuned: Row) -> dict[Role, ItemRecord | None]:
     """Find what the tuned prompt's improvement rests on, item by item, on trained and on held-out formats."""
     scoring = problem.survey(problem.everything).scoring
-
-    def means(row: Row, role: Role) -> Float[np.ndarray, "views items"]:
-        return np.array([[or_nan(one) for one in view.item_means] for view in row.by_view if view.role is role])
-
-    return {
-        role: item_record(
-            means(untuned, role),
-            means(tuned, role),
+    records: dict[Role, ItemRecord | None] = {}
+    for role in (Role.TRAIN, Role.HELDOUT):
+        if untuned.on(role) is None:
+            records[role] = None
+            continue
+        records[role] = item_record(
+            _item_means(untuned, role),
+            _item_means(tuned, role),
             scoring,
             problem.instrument.item_ids,
             heldout=problem.heldout_items,
             material=MATERIAL,
         )
-        if len(means(untuned, role))
-        else None
-        for role in (Role.TRAIN, Role.HELDOUT)
-    }
+    return records
+
+
+def _item_means(row: Row, role: Role) -> Float[np.ndarray, "views items"]:
+    """Return a row's item means (option values) in the views of a role, NaN where one is missing."""
+    return np.array([[or_nan(one) for one in view.item_means] for view in row.by_view if view.role is role])
 
 
 def _sampled_rows(delivered: Delivered, respondent: Respondent) -> list[Row]:
