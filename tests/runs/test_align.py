@@ -569,16 +569,16 @@ class TestAnswers:
         respondent, form = asked
         records = {way: score_respondent(respondent, form, Asking(answers=way), None) for way in ANSWERS}
         for way, record in records.items():
-            assert record["answers"] == way
+            assert record.answers == way
             response = asking_by(respondent, way)(form, Context())
-            assert record["answer_mass"] == pytest.approx(response.mass.mean())
-        assert all(score is not None for score in records["cloze"]["scores"].values())
-        assert records["cloze"]["scores"] != records["probabilities"]["scores"]
+            assert record.answer_mass == pytest.approx(response.mass.mean())
+        assert all(score is not None for score in records["cloze"].scores.values())
+        assert records["cloze"].scores != records["probabilities"].scores
 
     def test_what_cannot_be_read_is_missing(self, asked):
         record = score_respondent(*asked, Asking(answers="sampled"), None)
-        assert record["answer_mass"] < 0.5 and None in record["scores"].values()
-        assert any("could not be read" in note for note in record["notes"])
+        assert record.answer_mass is not None and record.answer_mass < 0.5 and None in record.scores.values()
+        assert any("could not be read" in note for note in record.notes)
 
     def test_a_soft_prompt_goes_into_each(self, asked):
         respondent, form = asked
@@ -586,7 +586,7 @@ class TestAnswers:
         prompt = SoftPrompt(vectors, "response_start", respondent.identity)
         for way in ("probabilities", "cloze"):
             with_it = score_respondent(respondent, form, Asking(answers=way), prompt)
-            assert with_it["scores"] != score_respondent(respondent, form, Asking(answers=way), None)["scores"]
+            assert with_it.scores != score_respondent(respondent, form, Asking(answers=way), None).scores
 
 
 def test_config_file_gives_the_same_run_as_flags(tiny, tmp_path, run):

@@ -103,7 +103,7 @@ class TestRecord:
         asking = Asking((FORMAT,), balanced=False)
         found = score_model(load_instrument("vsm2013"), ModelChoice(tiny, dtype="float32"), asking, prompt=out)
         expected = {row["id"]: row["trained"] for row in record["dimensions"]}
-        assert found["scores"] == pytest.approx(expected, abs=1e-3)
+        assert found.scores == pytest.approx(expected, abs=1e-3)
 
     def test_the_sentence_gives_the_rows_figures(self, steered):
         rows = by_id(steered[1])
