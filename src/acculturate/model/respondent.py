@@ -27,8 +27,9 @@ from acculturate.model.engine.packed import (
 from acculturate.model.engine.packing import Cost, Plan, Sequence_, plan
 from acculturate.model.generation import Batching, forward_batching, generation_batching
 from acculturate.model.loading import Loaded, load_model
+from acculturate.model.slot import Slot
 from acculturate.model.soundness import check_embeddings, check_model, not_finite, packs, pads, scales_positions
-from acculturate.model.template import SLOTS, TEMPLATE_DATE, Chat, Labels, Turn
+from acculturate.model.template import TEMPLATE_DATE, Chat, Labels, Turn
 from acculturate.survey.formats import Questionnaire, present
 from acculturate.survey.scoring import Response
 
@@ -64,7 +65,7 @@ class Respondent:
 
     def _check(self) -> None:
         """Find out what would make this model's numbers wrong, before there are any; ``UserError`` where it does."""
-        specimen = self.chat.encode([Turn("user", "What matters?")], SLOTS[-1])
+        specimen = self.chat.encode([Turn("user", "What matters?")], Slot.RESPONSE_START)
         ids = [*specimen.prefix, *specimen.suffix]
         self._check_ids(max(ids))
         check_model(self.model, ids)
@@ -89,7 +90,7 @@ class Respondent:
         return generation_batching(self.model, self._short_and_long())
 
     def _short_and_long(self) -> list[tuple[int, ...]]:
-        texts = [self.chat.encode([Turn("user", "What matters?" * n)], SLOTS[-1]) for n in (1, 8)]
+        texts = [self.chat.encode([Turn("user", "What matters?" * n)], Slot.RESPONSE_START) for n in (1, 8)]
         return [one.prefix + one.suffix for one in texts]
 
     @property
@@ -223,7 +224,7 @@ class Interview:
         respondent: Respondent,
         asked: Questionnaire,
         *,
-        slot: str = "response_start",
+        slot: str = Slot.RESPONSE_START,
         n_tokens: int = 0,
         context: Context | None = None,
         rows: int = 1,
