@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from acculturate.judge.gradient import LossGradient
-from acculturate.model.loading import ModelChoice
+from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.runs.oracle import Descent, descent
 from acculturate.search.problem import survey_of

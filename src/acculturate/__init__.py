@@ -79,10 +79,10 @@ def score(
 
     ``prompt``: a run directory or a ``.safetensors`` file. ``asking``: formats and scoring (``runs.score.Asking``).
     """
-    from acculturate.model.loading import ModelChoice
+    from acculturate.model.choice import ModelChoice
     from acculturate.runs.score import Asking, score_model
     from acculturate.survey.instruments import load_instrument
 
     choice = ModelChoice(model, dtype=dtype)
     path = None if prompt is None else Path(prompt)
-    return score_model(load_instrument(instrument), choice, asking or Asking(), prompt=path)
+    return score_model(load_instrument(instrument), choice, asking or Asking(), prompt=path).to_json()

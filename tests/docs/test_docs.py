@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from acculturate.cli import main as cli
 from acculturate.judge import audit
 from acculturate.judge import verdict as results
+from acculturate.judge.records import AuditVerdict
 from acculturate.runs.spec import PROTOCOLS
 from acculturate.search.methods import METHODS
 
@@ -144,7 +145,7 @@ def test_rules_are_quoted_with_the_thresholds_of_the_code() -> None:
         f"| H < {results.CARRIED:g} NH |",
     ):
         assert rule in " ".join(text.split()), rule
-    for verdict in (audit.NO_ANSWER, audit.FLAT, audit.POSITION, audit.READS, audit.WEAK, audit.UNCLEAR):
+    for verdict in set(AuditVerdict) - {AuditVerdict.WORDING, AuditVerdict.ONE_WORDING}:
         assert f"| {verdict} |" in text
 
 

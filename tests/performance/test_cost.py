@@ -7,8 +7,8 @@ import json
 import pytest
 from architectures import small_questionnaire, tiny_model_dir
 
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.packed import PlainEngine
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.performance.cost import estimate, readable_time, weight_bytes, weights_in_layers
 from acculturate.survey.formats import Format

@@ -7,16 +7,23 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from acculturate.cli.flags import in_flags, option_of
 from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.settings import check_range, warn_if_slow
 from acculturate.cli.terminal import Console, say
 from acculturate.errors import UserError
 
+if TYPE_CHECKING:
+    from acculturate.runs.score import Scores
+
+Instrument = Annotated[str, option_of("instrument", own_default=True)]
+Precision = Annotated[str, option_of("dtype", "Precision.", own_default=True)]
+Device = Annotated[str, option_of("device", own_default=True)]
 Answers = Annotated[
     str,
     typer.Option(
@@ -34,21 +41,19 @@ def score(
     item_means: Annotated[
         Path | None, typer.Option(help="Score means from elsewhere: a CSV with the columns item,mean.")
     ] = None,
-    instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
-    wording: Annotated[Path | None, typer.Option(help="Your own text of the questionnaire (TOML or YAML).")] = None,
+    instrument: Instrument = "vsm2013",
+    wording: Annotated[Path | None, option_of("wording")] = None,
     formats: Annotated[str, typer.Option(help="Formats to ask, comma-separated.")] = "letters/options-first/0/en",
     unbalanced: Annotated[bool, typer.Option("--unbalanced", help="Ask in the given option order only.")] = False,
     country: Annotated[str | None, typer.Option(help="Also print the distance to this country.")] = None,
     targets: Annotated[str, typer.Option(help="Target set for --country.")] = "hofstede-2015",
     system: Annotated[str | None, typer.Option(help="A system message for the model.")] = None,
     answers: Answers = "probabilities",
-    mas25: Annotated[bool, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = False,
-    constant: Annotated[float, typer.Option(help="Constant added to every dimension, in points.")] = 50.0,
-    dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
-    ] = False,
+    mas25: Annotated[bool, option_of("mas25")] = False,
+    constant: Annotated[float, option_of("constant", own_default=True)] = 50.0,
+    dtype: Precision = "float32",
+    device: Device = "auto",
+    trust_remote_code: Annotated[bool, option_of("trust_remote_code")] = False,
     output: Json = "text",
 ) -> None:
     """Dimension scores of a model, with or without a soft prompt, or of item means from elsewhere.
@@ -75,7 +80,7 @@ def score(
 
         record = score_means_file(chosen, item_means, constant=constant, mas25=mas25)
     else:
-        from acculturate.model.loading import ModelChoice
+        from acculturate.model.choice import ModelChoice
         from acculturate.runs.score import Asking, score_model
 
         assert model is not None
@@ -108,38 +113,38 @@ def _refuse_asking(given: Mapping[str, object]) -> None:
             )
 
 
-def _show_scores(record: dict[str, Any]) -> None:
+def _show_scores(record: Scores) -> None:
     console = Console()
     table = Table(box=None, pad_edge=False)
     table.add_column("dimension")
     table.add_column("score", justify="right")
-    for dimension, value in record["scores"].items():
+    for dimension, value in record.scores.items():
         table.add_row(dimension.upper(), "missing" if value is None else f"{value:.1f}")
     console.print(table)
-    if record.get("answer_mass") is not None:
+    if record.answer_mass is not None and record.answers is not None:
         meant = {
             "probabilities": "share of the next token's probability that is an option",
             "sampled": "share of the replies that could be read",
             "cloze": "probability that a reply begins with an option's words",
         }
-        console.print(f"Answer mass {record['answer_mass']:.3f} ({meant[record['answers']]})")
-    if "distance" in record:
-        gap = record["distance"]
+        console.print(f"Answer mass {record.answer_mass:.3f} ({meant[record.answers]})")
+    if record.distance is not None:
+        gap = record.distance
         console.print(
-            f"Distance to {gap['country']}: {gap['l1']:.1f} points (L1), {gap['mae']:.1f} per dimension",
+            f"Distance to {gap.country}: {gap.l1:.1f} points (L1), {gap.mae:.1f} per dimension",
         )
-    for note in record.get("notes", []):
+    for note in record.notes:
         console.print(note)
 
 
 def audit(
-    model: Annotated[str, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")],
-    instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
+    model: Annotated[str, option_of("model", own_default=True)],
+    instrument: Instrument = "vsm2013",
     short: Annotated[bool, typer.Option("--short", help="Fewer formats, as align runs it first.")] = False,
     personas: Annotated[bool, typer.Option(help="Also ask as people from several countries.")] = True,
     answers: Answers = "probabilities",
-    dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Precision = "float32",
+    device: Device = "auto",
     output: Json = "text",
 ) -> None:
     """Find out whether a model reads the options of a questionnaire at all, before anything is tuned.
@@ -148,7 +153,7 @@ def audit(
     nothing, and tuning would tune noise. Example: acculturate audit --model embedded
     """
     as_json = is_json(output)
-    from acculturate.model.loading import ModelChoice
+    from acculturate.model.choice import ModelChoice
     from acculturate.model.respondent import Respondent
     from acculturate.runs.score import audit_model, checked_answers
     from acculturate.survey.instruments import load_instrument
@@ -177,9 +182,9 @@ def compare(
     Example: acculturate compare runs/usa runs/sau runs/chn
     """
     as_json = is_json(output)
+    from acculturate.judge.compare import Compared
     from acculturate.judge.compare import compare as examine
     from acculturate.runs.finished import RESULT, read_record
-    from acculturate.runs.records import Compared
     from acculturate.survey.targets import load_target_set
 
     results = [read_record(run / RESULT if run.is_dir() else run, Compared) for run in runs]
@@ -222,9 +227,7 @@ def oracle(
 
 
 def bench(
-    model: Annotated[
-        str, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")
-    ] = "embedded",
+    model: Annotated[str, option_of("model", own_default=True)] = "embedded",
     shape: Annotated[
         str | None, typer.Option(help="Random weights of a known shape instead of a model: llama-8b, tiny.")
     ] = None,
@@ -234,7 +237,7 @@ def bench(
         list[int] | None, typer.Option("--population", help="Also time so many candidates at once; repeat for more.")
     ] = None,
     clock: Annotated[str, typer.Option(help="wall, or cpu for processor seconds on a busy machine.")] = "wall",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     output: Json = "text",
 ) -> None:
     """Time one candidate on this machine: this engine, the usual ways, and the floor of the matrix products."""
@@ -243,7 +246,7 @@ def bench(
     check_range("--repeats", repeats, 1, 1000)
     for population in populations or ():
         check_range("--population", population, 1, 10_000)
-    from acculturate.model.loading import ModelChoice
+    from acculturate.model.choice import ModelChoice
     from acculturate.performance.bench import BenchPlan, format_table, run_bench
 
     plan = BenchPlan(n_tokens=tokens, repeats=repeats, clock=clock, populations=tuple(populations or ()), shape=shape)
@@ -294,7 +297,7 @@ def fit(
     if as_json:
         print_json(fitted.diagnostics.to_json())
     else:
-        sys.stdout.write("\n".join(fitted.diagnostics.notes) + f"\nInstrument: {out}\n")
+        sys.stdout.write(in_flags("\n".join(fitted.diagnostics.notes)) + f"\nInstrument: {out}\n")
 
 
 def _scale(text: str) -> tuple[int, int]:

@@ -2,53 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from acculturate.cli.flags import Settings, option_of, takes_settings
 from acculturate.cli.printing import Json, is_json, print_json
-from acculturate.cli.settings import (
-    Model,
-    Optimizer,
-    Options,
-    Out,
-    Protocol,
-    Seed,
-    Targets,
-    directory,
-    source,
-    spec_values,
-    warn_if_slow,
-)
+from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import Console
 
+if TYPE_CHECKING:
+    from acculturate.runs.records import Losses, Multitask
 
+
+@takes_settings(
+    without=("heldout_items",),
+    instead={
+        "country": Annotated[
+            list[str] | None, typer.Option(help="Whose scores to reach; once for each of two or more countries.")
+        ],
+        "shared_tokens": Annotated[
+            int | None, typer.Option(help="Virtual tokens that all countries share, before their own (2 if not given).")
+        ],
+        "tokens": Annotated[int | None, option_of("tokens", "Virtual tokens of each country's own.")],
+        "budget": Annotated[
+            int | None,
+            option_of("budget", "Evaluations of one country's questionnaire; a joint candidate costs one for each."),
+        ],
+        "population": Annotated[int | None, option_of("population", "Joint candidates to begin with.")],
+    },
+)
 def multitask(
-    country: Annotated[
-        list[str] | None, typer.Option(help="Whose scores to reach; once for each of two or more countries.")
-    ] = None,
+    settings: Settings,
     out: Out = None,
-    shared_tokens: Annotated[
-        int | None, typer.Option(help="Virtual tokens that all countries share, before their own (2 if not given).")
-    ] = None,
-    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of each country's own.")] = None,
-    budget: Annotated[
-        int | None,
-        typer.Option(help="Evaluations of one country's questionnaire; a joint candidate costs one for each country."),
-    ] = None,
-    model: Model = None,
-    targets: Targets = None,
-    protocol: Protocol = None,
-    optimizer: Optimizer = None,
-    population: Annotated[int | None, typer.Option(help="Joint candidates to begin with.")] = None,
-    seed: Seed = None,
-    option: Options = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML or YAML file with these and any other settings of align; flags win.")
-    ] = None,
     output: Json = "text",
 ) -> None:
     """Search for soft prompts of several countries at once that share their first tokens.
@@ -58,47 +46,51 @@ def multitask(
     Each country gets a directory under --out with its prompt, result and report, as score and compare take them.
     The mean of the countries' losses is minimised, and a budget of 900 is 300 joint candidates for three countries.
     """
-    given = {key: value for key, value in locals().items() if key not in ("out", "option", "config", "output")}
-    values = spec_values(given, option or [], config)
     as_json = is_json(output)
     from acculturate.runs.multitask import multitask as run
     from acculturate.runs.multitask import multitask_spec
 
-    spec = multitask_spec(values, source(config))
+    spec = multitask_spec(settings, settings.source)
     folder = directory(out)
     warn_if_slow(spec.settings.dtype, spec.settings.device)
     from acculturate.cli.progress import watching
+    from acculturate.judge.records import Result
     from acculturate.report.run_page import write_report
     from acculturate.runs.finished import RESULT, read_record
-    from acculturate.runs.records import Result
 
     with watching(spec.candidates * len(spec.countries)) as watch:
         record = run(spec, folder, watch)
-        for one in record["countries"]:
-            write_report(folder / one["code"], read_record(folder / one["code"] / RESULT, Result))
+        for one in record.countries:
+            write_report(folder / one.code, read_record(folder / one.code / RESULT, Result))
     if as_json:
         print_json(record)
     else:
         _show(record, folder)
 
 
-def _show(record: Mapping[str, Any], out: Path) -> None:
+def _show(record: Multitask, out: Path) -> None:
     console = Console()
-    spec = record["spec"]
+    spec = record.spec
     console.print(
-        f"{record['model']['model']}, {spec['shared_tokens']} shared tokens and {spec['tokens']} of each country's "
-        f"own, {record['evaluations']} evaluations; distances in points, mean over formats.\n"
+        f"{record.model.name}, {spec.shared_tokens} shared tokens and {spec.tokens} of each country's "
+        f"own, {record.evaluations} evaluations; distances in points, mean over formats.\n"
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("", "trained", "untuned", "held out", "untuned", "verdict"):
         table.add_column(name, justify="left" if name in ("", "verdict") else "right")
-    for one in (*record["countries"], {"code": "mean", "verdict": "", **record["mean"]}):
-        cells = [_number(one[role], key) for role in ("train", "heldout") for key in ("tuned", "naive")]
-        table.add_row(one["code"], *cells, one["verdict"])
+    for one in record.countries:
+        table.add_row(one.code, *_cells(one.train), *_cells(one.heldout), one.verdict)
+    table.add_row("mean", *_cells(record.mean.train), *_cells(record.mean.heldout), "")
     console.print(table)
-    console.print(f"\nPrompts, results and reports: {out}/", ", ".join(one["code"] for one in record["countries"]))
+    console.print(f"\nPrompts, results and reports: {out}/", ", ".join(one.code for one in record.countries))
 
 
-def _number(losses: Mapping[str, float | None] | None, key: str) -> str:
-    value = None if losses is None else losses[key]
+def _cells(losses: Losses | None) -> tuple[str, str]:
+    """Return the loss with the prompt and without it."""
+    if losses is None:
+        return "–", "–"
+    return _number(losses.tuned), _number(losses.untuned)
+
+
+def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"

@@ -2,60 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from acculturate.cli.flags import Settings, option_of, takes_settings
 from acculturate.cli.printing import Json, is_json, print_json
-from acculturate.cli.settings import (
-    Country,
-    Device,
-    Dtype,
-    Model,
-    Out,
-    Protocol,
-    Seed,
-    Slot,
-    Start,
-    Targets,
-    Tokens,
-    WarmStart,
-    directory,
-    source,
-    spec_values,
-    warn_if_slow,
-)
+from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import Console
+
+if TYPE_CHECKING:
+    from acculturate.judge.front import Front, Point, Reference, SecondObjective
+    from acculturate.runs.front import Pick
 
 SHOWN = 20
 """Points of a front that a terminal shows; the page has all."""
 
 
+@takes_settings(
+    without=("optimizer", "anchor", "mass_penalty", "heldout_items", "sampled"),
+    instead={
+        "budget": Annotated[int | None, option_of("budget", "Candidate evaluations; only whole generations are run.")],
+        "population": Annotated[int | None, option_of("population", "Candidates per generation, at least 4.")],
+        "option": Annotated[list[str] | None, typer.Option(help="F, CR or archive as NAME=VALUE; repeat for more.")],
+    },
+)
 def pareto(
-    country: Country = "",
+    settings: Settings,
+    out: Out = None,
     against: Annotated[
         str,
         typer.Option(help="Second objective: 'untuned' (stay near its answers) or a CSV of questions to get right."),
     ] = "untuned",
-    out: Out = None,
-    model: Model = None,
-    targets: Targets = None,
-    protocol: Protocol = None,
-    slot: Slot = None,
-    tokens: Tokens = None,
-    budget: Annotated[int | None, typer.Option(help="Candidate evaluations; only whole generations are run.")] = None,
-    population: Annotated[int | None, typer.Option(help="Candidates per generation, at least 4.")] = None,
-    seed: Seed = None,
-    start: Start = None,
-    warm_start: WarmStart = None,
-    dtype: Dtype = None,
-    device: Device = None,
-    option: Annotated[list[str] | None, typer.Option(help="F, CR or archive as NAME=VALUE; repeat for more.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML or YAML file with any setting of align; flags win over it.")
-    ] = None,
     output: Json = "text",
 ) -> None:
     """Search for the front between closeness to a country's scores and a second objective.
@@ -65,12 +46,10 @@ def pareto(
     A CSV of questions has the columns question, answer, option_1, option_2 and so on, the answer being the right
     option's text or its letter. The directory gets the front, its prompts and a page; then pick takes a point.
     """
-    values = {k: v for k, v in locals().items() if k not in ("against", "out", "option", "config", "output")}
-    values = spec_values(values, option or [], config)
     as_json = is_json(output)
     from acculturate.runs.spec import make_spec
 
-    spec = make_spec(values, source(config))
+    spec = make_spec(settings, settings.source)
     folder = directory(out)
     warn_if_slow(spec.dtype, spec.device)
     from acculturate.cli.progress import watching
@@ -109,43 +88,46 @@ def pick(
         print_json(record)
         return
     console = Console()
-    console.print(f"Point {record['point']} of {record['of']} towards {record['target']['country']}:\n", soft_wrap=True)
-    console.print(_table(record["second"], record["references"], [record]))
-    console.print(f"\nUse it: acculturate score --model {record['model']['model']} --prompt {out}", soft_wrap=True)
+    console.print(f"Point {record.point} of {record.of} towards {record.target.country}:\n", soft_wrap=True)
+    console.print(_table(record.second, (*record.references, record)))
+    console.print(f"\nUse it: acculturate score --model {record.model.name} --prompt {out}", soft_wrap=True)
 
 
-def _show_front(front: dict[str, Any], out: Path, page: Path) -> None:
+def _show_front(front: Front, out: Path, page: Path) -> None:
     console = Console()
-    search, points = front["search"], front["points"]
+    target, points = front.target, front.points
     console.print(
-        f"{front['model']['model']} towards {front['target']['country']} ({front['target']['target_set']}), "
-        f"{search['evaluations']} evaluations; {len(points)} points. Distances in points; second objective: "
-        f"{front['second']['about']}.\n"
+        f"{front.model.name} towards {target.country} ({target.target_set}), "
+        f"{front.search.evaluations} evaluations; {len(points)} points. Distances in points; second objective: "
+        f"{front.second.about}.\n"
     )
     step = max(1, -(-len(points) // SHOWN))
-    console.print(_table(front["second"], front["references"], points[::step]))
+    console.print(_table(front.second, (*front.references, *points[::step])))
     if step > 1:
         console.print(f"Every {step}th point is shown; the page has all.")
-    if warning := front["audit"].get("warning"):
-        console.print(f"\n{warning}")
+    if front.audit.warning:
+        console.print(f"\n{front.audit.warning}")
     console.print(f"\nPage: {page}", soft_wrap=True)
     console.print(f"Take a point: acculturate pick {out} --point N --out DIRECTORY", soft_wrap=True)
 
 
-def _table(second: dict[str, Any], references: list[dict[str, Any]], points: list[dict[str, Any]]) -> Table:
-    """Both objectives on the trained and the held-out formats."""
-    name = "departure" if second["id"] == "untuned" else "wrong"
+def _table(second: SecondObjective, rows: Sequence[Reference | Point | Pick]) -> Table:
+    """Tabulate both objectives on the trained and the held-out formats."""
+    from acculturate.judge.front import FLAT, UNTUNED, Reference
+
+    name = "departure" if second.id == UNTUNED else "wrong"
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("", "trained", name, "held out", name, "mass"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    for row in (*references, *points):
-        cells = [row.get("label") or f"Point {row['point']}"]
-        for role in ("train", "heldout"):
-            figures = row[role] or {}
-            for key, digits in (("survey", 1), ("second", 3)):
-                value = figures.get(key)
-                cells.append("–" if value is None else f"{value:.{digits}f}")
-        mass = None if row.get("id") == "flat" else row["train"]["mass"]
-        cells.append("–" if mass is None else f"{mass:.2f}")
-        table.add_row(*cells)
+    for row in rows:
+        cells = [row.name]
+        for figures in (row.train, row.heldout):
+            cells.append(_number(None if figures is None else figures.survey, 1))
+            cells.append(_number(None if figures is None else figures.second, 3))
+        flat = isinstance(row, Reference) and row.id == FLAT
+        table.add_row(*cells, _number(None if flat else row.train.mass, 2))
     return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

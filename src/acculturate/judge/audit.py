@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.files.run_directory import plain
 from acculturate.judge import bootstrap
 from acculturate.judge.persona_audit import (
     PERSONA_P,
@@ -28,6 +28,7 @@ from acculturate.judge.persona_audit import (
     share_in_words,
     signed,
 )
+from acculturate.judge.records import AuditRecord, AuditVerdict
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.survey import reliability
 from acculturate.survey.formats import LABELS, Format, parse_format
@@ -36,15 +37,6 @@ from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.scoring import Response
 from acculturate.survey.targets import Target, load_target_set
-
-NO_ANSWER = "does not answer"
-FLAT = "gives flat answers"
-POSITION = "answers by position"
-READS = "reads the options"
-WEAK = "mixed: weakly reads the options"
-UNCLEAR = "mixed: content and position cannot be told apart"
-WORDING = "answers by wording"
-ONE_WORDING = "cannot be told from one wording"
 
 MASS_LOW = 0.1
 """Mean answer mass below this: nine tenths of the model's reply is something other than an answer. Small chat
@@ -83,8 +75,9 @@ PERSONA_COUNTRIES = ("United States", "China", "Japan", "Russia", "Mexico", "Swe
 
 @dataclass(frozen=True)
 class PresentationAudit:
-    """One presentation, both orders. ``spread``, ``shift``: shares of the scale; ``balanced_spread``: what is
-    scored.
+    """Hold the figures of one presentation in both orders.
+
+    ``spread``, ``shift``: shares of the scale; ``balanced_spread``: what is scored.
     """
 
     name: str
@@ -95,13 +88,13 @@ class PresentationAudit:
     balanced_spread: float
     shift: float
     position_share: float
-    verdict: str
+    verdict: AuditVerdict
     wording_correlation: float = math.nan
 
 
 @dataclass(frozen=True)
 class Audit:
-    """The verdict, its reasons in sentences, and every figure behind them.
+    """Hold the verdict, its reasons in sentences, and every figure behind them.
 
     ``order_correlation``: mean over presentations, with a 95 % bootstrap interval over items.
     ``correlations``: mean correlation of order-balanced item means between presentations that differ in the
@@ -111,7 +104,7 @@ class Audit:
     and order where options are scored by their words, ``wording_correlation`` where they are labelled.
     """
 
-    verdict: str
+    verdict: AuditVerdict
     sentences: tuple[str, ...]
     mass: float
     missing: float
@@ -131,63 +124,80 @@ class Audit:
 
     @property
     def format_correlation(self) -> float:
-        """Mean of the correlations between labels, layouts, wordings and languages, as far as they were
-        compared.
-        """
-        known = [r for r in self.correlations.values() if not math.isnan(r)]
-        return float(np.mean(known)) if known else math.nan
+        """The mean correlation between labels, layouts, wordings and languages, as far as they were compared."""
+        compared = [r for r in self.correlations.values() if not math.isnan(r)]
+        return float(np.mean(compared)) if compared else math.nan
+
+    @property
+    def persona_sensitivity(self) -> float | None:
+        """The same as ``PersonaAudit.sensitivity``; None where no personas were tested."""
+        return None if self.persona is None else self.persona.sensitivity
 
     @property
     def usable(self) -> tuple[str, ...]:
-        return tuple(p.name for p in self.presentations if p.verdict == READS)
+        """The presentations in which the options are read."""
+        return tuple(p.name for p in self.presentations if p.verdict == AuditVerdict.READS)
 
     @property
     def noise(self) -> bool:
-        return self.verdict in (NO_ANSWER, FLAT, POSITION, UNCLEAR, WORDING) and not self.usable
+        """Whether tuning would fit noise."""
+        return (
+            self.verdict
+            in (
+                AuditVerdict.NO_ANSWER,
+                AuditVerdict.FLAT,
+                AuditVerdict.POSITION,
+                AuditVerdict.UNCLEAR,
+                AuditVerdict.WORDING,
+            )
+            and not self.usable
+        )
 
     @property
     def warning(self) -> str | None:
         """A sentence for whoever is about to tune, or None where the answers are worth tuning."""
         return _warning(self)
 
-    def to_json(self) -> dict[str, object]:
-        """Plain JSON (NaN as null) for ``result.json``, the report and ``--format json``."""
-        figures = asdict(self) | {
-            "format_correlation": self.format_correlation,
-            "persona_sensitivity": None if self.persona is None else self.persona.sensitivity,
-            "usable": self.usable,
-            "noise": self.noise,
-            "warning": self.warning,
-            "thresholds": {
-                "mass_low": MASS_LOW,
-                "mass_modest": MASS_MODEST,
-                "missing_high": MISSING_HIGH,
-                "flat_spread": FLAT_SPREAD,
-                "near_flat": NEAR_FLAT,
-                "flat_shift": FLAT_SHIFT,
-                "clear": CLEAR,
-                "persona_small": PERSONA_SMALL,
-                "persona_p": PERSONA_P,
-            },
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The bounds that the verdict rests on, by their names here."""
+        return {
+            "mass_low": MASS_LOW,
+            "mass_modest": MASS_MODEST,
+            "missing_high": MISSING_HIGH,
+            "flat_spread": FLAT_SPREAD,
+            "near_flat": NEAR_FLAT,
+            "flat_shift": FLAT_SHIFT,
+            "clear": CLEAR,
+            "persona_small": PERSONA_SMALL,
+            "persona_p": PERSONA_P,
         }
-        return plain(figures)
+
+    @property
+    def record(self) -> AuditRecord:
+        """Every figure for result.json, NaN as None."""
+        return AuditRecord.model_validate(self, from_attributes=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON, for ``--format json``."""
+        return self.record.to_json()
 
 
 def asking(respondent: Respondent) -> Ask:
-    """A loaded model as something to audit."""
+    """Make a loaded model something to audit."""
     return lambda asked, context: Interview(respondent, asked, context=context).ask()
 
 
 def default_targets(instrument: Instrument) -> tuple[Target, ...]:
-    """Countries for the persona test: none where no published scores for this instrument are built in."""
-    found = load_target_set("hofstede-2015")
-    if found.instrument != instrument.id:
+    """Choose countries for the persona test: none where no published scores for this instrument are built in."""
+    published = load_target_set("hofstede-2015")
+    if published.instrument != instrument.id:
         return ()
-    return tuple(found.find(country) for country in PERSONA_COUNTRIES)
+    return tuple(published.find(country) for country in PERSONA_COUNTRIES)
 
 
 def default_formats(instrument: Instrument, *, short: bool = False, language: str = "en") -> tuple[Format, ...]:
-    """Letters and digits in two layouts, and unless ``short`` in two wordings (as far as there are two).
+    """Choose letters and digits in two layouts, and unless ``short`` in two wordings (as far as there are two).
 
     Small letters take the place of digits where a scale has more options than digits name.
     """
@@ -212,7 +222,6 @@ def audit(
     """Put the questionnaire to ``ask`` in every presentation and order, and say what its answers are worth.
 
     ``answers``: what ``ask`` reads, "probabilities" of labels or "sampled" text (cloze_audit judges option texts).
-
     ``formats``: presentations to ask (``default_formats``). ``targets``: countries for the persona test
     (``default_targets``; an empty sequence leaves it out); they are asked in the two presentations that order
     changes least. ``short``: few presentations and no personas, for use before a search.
@@ -220,62 +229,67 @@ def audit(
     forms = tuple(default_formats(instrument, short=short) if formats is None else formats)
     asked = questionnaire(instrument, forms)
     response = ask(asked, Context())
+    figures = _figures(instrument, asked, response, answers, short)
+    figures = replace(figures, sentences=tuple(_reasons(figures)))
+    if targets is None:
+        targets = () if short else default_targets(instrument)
+    if targets and figures.verdict != AuditVerdict.NO_ANSWER:
+        figures = with_personas(figures, ask, asked, response, targets, persona)
+    return concluded(figures)
+
+
+def _figures(instrument: Instrument, asked: Questionnaire, response: Response, answers: str, short: bool) -> Audit:
+    """Work out every figure and the verdict, without words."""
     means = shares_of_scale(instrument, response)
     rows = tuple(_presentation(asked, response, means, view) for view in asked.views)
     orders = reliability.order_agreement(means, asked.formats)
     pairs = [(means[a], means[b]) for a, b in asked.views]
     _, table = reliability.balanced_means(means, asked.formats)
-    figures = Audit(
-        verdict="",
+    mass, missing = mean_of_known(response.mass.ravel()), float(np.isnan(means).mean())
+    spread, shift = mean_of_known(row.spread for row in rows), mean_of_known(row.shift for row in rows)
+    agreements = reliability.factor_agreements(means, asked.formats)
+    return Audit(
+        verdict=_verdict(mass, missing, spread, shift, orders.mean),
         sentences=(),
-        mass=mean_of_known(response.mass.ravel()),
-        missing=float(np.isnan(means).mean()),
-        spread=mean_of_known(row.spread for row in rows),
+        mass=mass,
+        missing=missing,
+        spread=spread,
         position_share=mean_of_known(row.position_share for row in rows),
         order_correlation=orders.mean,
         order_interval=bootstrap.correlation_interval(pairs),
-        correlations={name: found.mean for name, found in reliability.factor_agreements(means, asked.formats).items()},
+        correlations={name: agreement.mean for name, agreement in agreements.items()},
         consistency=reliability.cronbach_alpha(table.T),
         presentations=rows,
         short=short,
         scores=named_scores(instrument, response),
         answers=answers,
     )
-    shift = mean_of_known(row.shift for row in rows)
-    verdict = _verdict(figures.mass, figures.missing, figures.spread, shift, figures.order_correlation)
-    figures = replace(figures, verdict=verdict)
-    figures = replace(figures, sentences=tuple(_reasons(figures)))
-    if targets is None:
-        targets = () if short else default_targets(instrument)
-    if targets and verdict != NO_ANSWER:
-        figures = with_personas(figures, ask, asked, response, targets, persona)
-    return concluded(figures)
 
 
 def with_personas(
-    found: Audit,
+    figures: Audit,
     ask: Ask,
     asked: Questionnaire,
     response: Response,
     targets: Sequence[Target],
     persona: Callable[[str], Context],
 ) -> Audit:
-    """The audit with the persona test, or with a sentence why there is none."""
-    rows = found.presentations
+    """Add the persona test to an audit, or a sentence why there is none."""
+    rows = figures.presentations
     agreement = [r.order_correlation if math.isnan(r.wording_correlation) else r.wording_correlation for r in rows]
     tested = persona_test(ask, asked, response, agreement, targets, persona)
     if isinstance(tested, str):
-        return replace(found, sentences=(*found.sentences, tested))
-    return replace(found, sentences=(*found.sentences, tested.sentence), persona=tested)
+        return replace(figures, sentences=(*figures.sentences, tested))
+    return replace(figures, sentences=(*figures.sentences, tested.sentence), persona=tested)
 
 
-def concluded(found: Audit) -> Audit:
-    """The audit with its warning as the last sentence, where there is one."""
-    return replace(found, sentences=(*found.sentences, *([found.warning] if found.warning else ())))
+def concluded(figures: Audit) -> Audit:
+    """Add an audit's warning as its last sentence, where there is one."""
+    return replace(figures, sentences=(*figures.sentences, *([figures.warning] if figures.warning else ())))
 
 
 def short_audit(respondent: Respondent, instrument: Instrument) -> Audit:
-    """What every run begins with: few presentations, no personas."""
+    """Audit a model as every run does first: few presentations, no personas."""
     return audit(asking(respondent), instrument, targets=(), short=True)
 
 
@@ -303,76 +317,83 @@ def _presentation(
     )
 
 
-def _verdict(mass: float, missing: float, spread: float, shift: float, r: float) -> str:
+def _verdict(mass: float, missing: float, spread: float, shift: float, r: float) -> AuditVerdict:
     if spread < SAME and shift < SAME:
-        return FLAT  # whatever else a model would say, this is what its scores are made of
+        return AuditVerdict.FLAT  # whatever else a model would say, this is what its scores are made of
     if mass < MASS_LOW or missing > MISSING_HIGH:
-        return NO_ANSWER
+        return AuditVerdict.NO_ANSWER
     if spread < FLAT_SPREAD:
-        return POSITION if shift >= FLAT_SHIFT else FLAT
+        return AuditVerdict.POSITION if shift >= FLAT_SHIFT else AuditVerdict.FLAT
     if r <= -CLEAR:
-        return POSITION
+        return AuditVerdict.POSITION
     if r >= CLEAR:
-        return READS
-    return WEAK if r > 0 else UNCLEAR
+        return AuditVerdict.READS
+    return AuditVerdict.WEAK if r > 0 else AuditVerdict.UNCLEAR
 
 
-def _reasons(found: Audit) -> list[str]:
-    n = len(found.presentations)
-    if found.missing == 1.0:
-        none = "No reply could be read" if found.answers == "sampled" else "No answer is a number"
+def _reasons(figures: Audit) -> list[str]:
+    n = len(figures.presentations)
+    if figures.missing == 1.0:
+        none = "No reply could be read" if figures.answers == "sampled" else "No answer is a number"
         return [f"{none}, in {n} ways of asking: there is nothing to be scored."]
-    missing = f", and {found.missing:.0%} of the answers are missing" if found.missing else ""
+    missing = f", and {figures.missing:.0%} of the answers are missing" if figures.missing else ""
     share = (
-        f"{share_in_words(found.mass)} of the replies could be read"
-        if found.answers == "sampled"
-        else f"The options hold {share_in_words(found.mass)} of the probability of the next token"
+        f"{share_in_words(figures.mass)} of the replies could be read"
+        if figures.answers == "sampled"
+        else f"The options hold {share_in_words(figures.mass)} of the probability of the next token"
     )
     sentences = [f"{share}{missing}, in {n} ways of asking."]
-    if found.verdict == NO_ANSWER:
+    if figures.verdict == AuditVerdict.NO_ANSWER:
         return [*sentences, "Scores of what little is left say nothing about the model's values."]
-    if found.mass < MASS_MODEST and found.answers != "sampled":
+    if figures.mass < MASS_MODEST and figures.answers != "sampled":
         sentences.append("In generated text it would often say something other than an answer.")
-    if found.spread < SAME:
+    if figures.spread < SAME:
         return [*sentences, "Every item gets the same answer, whatever is asked: its scores are exactly the constant."]
-    low, high = found.order_interval
-    if math.isnan(found.order_correlation):
+    low, high = figures.order_interval
+    if math.isnan(figures.order_correlation):
         sentences.append(
-            f"Item means hardly differ from each other (spread {found.spread:.1%} of the scale), so no "
+            f"Item means hardly differ from each other (spread {figures.spread:.1%} of the scale), so no "
             "correlation between the option orders exists; position makes up "
-            f"{share_in_words(found.position_share)} of what moves the answers."
+            f"{share_in_words(figures.position_share)} of what moves the answers."
         )
     else:
         sentences.append(
             "Item means with the options ascending and descending correlate at "
-            f"{found.order_correlation:+.2f} (95 % interval {low:+.2f} to {high:+.2f}): +1 is an answer to "
-            f"the content, -1 an answer by place; position makes up {share_in_words(found.position_share)} of what "
+            f"{figures.order_correlation:+.2f} (95 % interval {low:+.2f} to {high:+.2f}): +1 is an answer to "
+            f"the content, -1 an answer by place; position makes up {share_in_words(figures.position_share)} of what "
             "moves the answers."
         )
-    if found.verdict == READS and low < 0:
+    if figures.verdict == AuditVerdict.READS and low < 0:
         sentences.append("The interval includes zero: with other items the verdict might be another.")
-    balanced = mean_of_known(p.balanced_spread for p in found.presentations)
-    if found.verdict != FLAT and balanced < NEAR_FLAT:
+    balanced = mean_of_known(p.balanced_spread for p in figures.presentations)
+    if figures.verdict != AuditVerdict.FLAT and balanced < NEAR_FLAT:
         sentences.append(
             f"Once both orders are averaged its answers are nearly flat (spread {balanced:.1%} of the scale): its "
             "scores stay within a few points of the constant."
         )
-    for verdict in (READS, WEAK, UNCLEAR, POSITION, FLAT, NO_ANSWER):
-        names = [p for p in found.presentations if p.verdict == verdict]
+    for verdict in (
+        AuditVerdict.READS,
+        AuditVerdict.WEAK,
+        AuditVerdict.UNCLEAR,
+        AuditVerdict.POSITION,
+        AuditVerdict.FLAT,
+        AuditVerdict.NO_ANSWER,
+    ):
+        names = [p for p in figures.presentations if p.verdict == verdict]
         if names and len(names) < n:
             listed = ", ".join(f"{p.name} ({signed(p.order_correlation)})" for p in names)
             sentences.append(f"{verdict[0].upper()}{verdict[1:]} in: {listed}.")
-    return [*sentences, *_format_reasons(found)]
+    return [*sentences, *_format_reasons(figures)]
 
 
-def _format_reasons(found: Audit) -> list[str]:
+def _format_reasons(figures: Audit) -> list[str]:
     sentences: list[str] = []
-    compared = {name: r for name, r in found.correlations.items() if not math.isnan(r)}
+    compared = {name: r for name, r in figures.correlations.items() if not math.isnan(r)}
     if compared:
         words = {"labels": "labels", "layout": "layouts", "variant": "wordings", "language": "languages"}
         listed = ", ".join(f"{words[name]} {r:+.2f}" for name, r in compared.items())
         sentences.append(f"After averaging both orders, item means correlate between {listed}.")
-        if found.verdict == READS and min(compared.values()) < CLEAR:
+        if figures.verdict == AuditVerdict.READS and min(compared.values()) < CLEAR:
             worst = min(compared, key=lambda name: compared[name])
             sentences.append(
                 f"Its answers depend on the {words[worst]}: what holds in one of them need not hold in another."
@@ -380,27 +401,27 @@ def _format_reasons(found: Audit) -> list[str]:
     return sentences
 
 
-def _warning(found: Audit) -> str | None:
-    if found.verdict == READS:
+def _warning(figures: Audit) -> str | None:
+    if figures.verdict == AuditVerdict.READS:
         return None
-    if found.verdict == ONE_WORDING:
+    if figures.verdict == AuditVerdict.ONE_WORDING:
         return "With one wording nothing tells these answers from that wording's own; ask in two or more."
-    if found.usable:
+    if figures.usable:
         return (
-            f"Over all formats this model {_phrase(found.verdict)}; tune and judge it only in formats it "
-            f"reads: {', '.join(found.usable)}."
+            f"Over all formats this model {_phrase(figures.verdict)}; tune and judge it only in formats it "
+            f"reads: {', '.join(figures.usable)}."
         )
-    if found.verdict == WEAK:
+    if figures.verdict == AuditVerdict.WEAK:
         return (
             "In no single format does this model clearly read the options; expect what is tuned to carry over poorly."
         )
-    return f"This model {_phrase(found.verdict)}: tuning it on this survey would only tune noise."
+    return f"This model {_phrase(figures.verdict)}: tuning it on this survey would only tune noise."
 
 
-def _phrase(verdict: str) -> str:
-    return "mixes content and position" if verdict in (UNCLEAR, WEAK) else verdict
+def _phrase(verdict: AuditVerdict) -> str:
+    return "mixes content and position" if verdict in (AuditVerdict.UNCLEAR, AuditVerdict.WEAK) else verdict
 
 
 def named_scores(instrument: Instrument, response: Response) -> dict[str, float]:
-    """Scores by dimension, averaged over all formats asked (C = 50), in points."""
+    """Compute scores by dimension, averaged over all formats asked (C = 50), in points."""
     return dict(zip(instrument.dimension_ids, scores_of(instrument, response).tolist(), strict=True))

@@ -19,14 +19,8 @@ from jaxtyping import Float
 from acculturate.judge import bootstrap
 from acculturate.judge.audit import (
     CLEAR,
-    FLAT,
     FLAT_SPREAD,
     MISSING_HIGH,
-    NO_ANSWER,
-    ONE_WORDING,
-    READS,
-    WEAK,
-    WORDING,
     Ask,
     Audit,
     PresentationAudit,
@@ -35,6 +29,7 @@ from acculturate.judge.audit import (
     persona_context,
     with_personas,
 )
+from acculturate.judge.records import AuditVerdict
 from acculturate.model.respondent import Context
 from acculturate.survey import reliability
 from acculturate.survey.formats import Format
@@ -48,7 +43,7 @@ SHORT, FULL = 2, 4
 
 
 def wordings(instrument: Instrument, *, short: bool = False, language: str = "en") -> tuple[Format, ...]:
-    """The first few wordings in one language, as formats; all else in a format is nothing to these answers."""
+    """Choose the first few wordings in one language, as formats; all else in a format is nothing to these answers."""
     if language not in instrument.languages:
         language = instrument.languages[0]
     count = min(SHORT if short else FULL, instrument.variants(language))
@@ -77,12 +72,14 @@ def cloze_audit(
     pairs = list(itertools.combinations(range(len(forms)), 2))
     agreement = {pair: reliability.pearson(within[pair[0]], within[pair[1]]) for pair in pairs}
     rows = tuple(_wording(form, f, means, within, agreement) for f, form in enumerate(forms))
-    found = Audit(
-        verdict="",
+    missing, spread = float(np.isnan(means).mean()), mean_of_known(row.spread for row in rows)
+    correlation = mean_of_known(agreement.values())
+    figures = Audit(
+        verdict=_verdict(missing, spread, correlation),
         sentences=(),
         mass=math.nan,
-        missing=float(np.isnan(means).mean()),
-        spread=mean_of_known(row.spread for row in rows),
+        missing=missing,
+        spread=spread,
         position_share=math.nan,
         order_correlation=math.nan,
         order_interval=(math.nan, math.nan),
@@ -92,21 +89,20 @@ def cloze_audit(
         short=short,
         scores=named_scores(instrument, response),
         answers="cloze",
-        wording_correlation=mean_of_known(agreement.values()),
+        wording_correlation=correlation,
         wording_interval=bootstrap.correlation_interval([(within[a], within[b]) for a, b in pairs]),
     )
-    found = replace(found, verdict=_verdict(found.missing, found.spread, found.wording_correlation))
     raw = mean_of_known(reliability.pearson(means[a], means[b]) for a, b in pairs)
-    found = replace(found, sentences=tuple(_reasons(found, raw)))
-    if targets and found.verdict != NO_ANSWER:
-        found = with_personas(found, ask, asked, response, targets, persona)
-    return concluded(found)
+    figures = replace(figures, sentences=tuple(_reasons(figures, raw)))
+    if targets and figures.verdict != AuditVerdict.NO_ANSWER:
+        figures = with_personas(figures, ask, asked, response, targets, persona)
+    return concluded(figures)
 
 
 def within_scales(
     instrument: Instrument, means: Float[np.ndarray, "formats items"]
 ) -> Float[np.ndarray, "formats items"]:
-    """Item means less the mean of all items on the same scale; NaN for an item that is alone on its scale."""
+    """Compute item means less the mean of all items on the same scale; NaN for an item that is alone on its scale."""
     scales = np.array([item.scale for item in instrument.items])
     out = np.full_like(means, np.nan)
     for scale in dict.fromkeys(scales):
@@ -140,38 +136,38 @@ def _wording(
     )
 
 
-def _verdict(missing: float, spread: float, r: float) -> str:
+def _verdict(missing: float, spread: float, r: float) -> AuditVerdict:
     if missing > MISSING_HIGH:
-        return NO_ANSWER
+        return AuditVerdict.NO_ANSWER
     if spread < FLAT_SPREAD:
-        return FLAT
+        return AuditVerdict.FLAT
     if math.isnan(r):
-        return ONE_WORDING
-    return READS if r >= CLEAR else WEAK if r > 0 else WORDING
+        return AuditVerdict.ONE_WORDING
+    return AuditVerdict.READS if r >= CLEAR else AuditVerdict.WEAK if r > 0 else AuditVerdict.WORDING
 
 
-def _reasons(found: Audit, raw: float) -> list[str]:
+def _reasons(figures: Audit, raw: float) -> list[str]:
     """``raw``: the agreement over all items, scales included."""
-    n = len(found.presentations)
+    n = len(figures.presentations)
     sentences = [
         f"Answers are the likelihoods of the options' own words, in {n} wording{'s' if n > 1 else ''}. Labels, layout "
         "and option order play no part in them, and nothing here says whether the model reads labelled options."
     ]
-    if found.missing:
-        sentences.append(f"{found.missing:.0%} of the answers are no numbers.")
-    if found.verdict == NO_ANSWER:
+    if figures.missing:
+        sentences.append(f"{figures.missing:.0%} of the answers are no numbers.")
+    if figures.verdict == AuditVerdict.NO_ANSWER:
         return sentences
     sentences.append(
-        f"Item means differ by {found.spread:.1%} of the scale from others on their scale (standard deviation)."
+        f"Item means differ by {figures.spread:.1%} of the scale from others on their scale (standard deviation)."
     )
-    if math.isnan(found.wording_correlation):
+    if math.isnan(figures.wording_correlation):
         return sentences
-    low, high = found.wording_interval
+    low, high = figures.wording_interval
     sentences.append(
-        f"Between wordings, item means correlate at {found.wording_correlation:+.2f} within their scales (95 % "
+        f"Between wordings, item means correlate at {figures.wording_correlation:+.2f} within their scales (95 % "
         f"interval {low:+.2f} to {high:+.2f}): +1 is the same answer however it is said. Over all items it is "
         f"{raw:+.2f}, part of which is the scale that an item stands on."
     )
-    if found.verdict == READS and low < 0:
+    if figures.verdict == AuditVerdict.READS and low < 0:
         sentences.append("The interval includes zero: with other items the verdict might be another.")
     return sentences

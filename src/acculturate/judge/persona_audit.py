@@ -27,7 +27,7 @@ PERSONA_P = 0.05
 
 @dataclass(frozen=True)
 class PersonaAudit:
-    """What naming a country does.
+    """Hold what naming a country does.
 
     ``shift``: mean absolute change of an item mean against no persona, as share of the scale. ``spread`` and
     ``published_spread``: standard deviation of a dimension's score between the countries, mean over
@@ -49,9 +49,7 @@ class PersonaAudit:
 
     @property
     def sensitivity(self) -> float:
-        """Spread of the persona scores as a share of the published one: 0 is deaf, 1 differs as much as
-        countries.
-        """
+        """Spread of the persona scores as a share of the published one: 0 is deaf, 1 differs as much as countries."""
         return self.spread / self.published_spread if self.published_spread else math.nan
 
 

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from transformers import PreTrainedModel
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine import attention
 from acculturate.model.engine.packed import (
     Answers,
@@ -25,9 +26,10 @@ from acculturate.model.engine.packed import (
 )
 from acculturate.model.engine.packing import Cost, Plan, Sequence_, plan
 from acculturate.model.generation import Batching, forward_batching, generation_batching
-from acculturate.model.loading import Loaded, ModelChoice, load_model
+from acculturate.model.loading import Loaded, load_model
+from acculturate.model.slot import Slot
 from acculturate.model.soundness import check_embeddings, check_model, not_finite, packs, pads, scales_positions
-from acculturate.model.template import SLOTS, TEMPLATE_DATE, Chat, Labels, Turn
+from acculturate.model.template import TEMPLATE_DATE, Chat, Labels, Turn
 from acculturate.survey.questionnaire import Questionnaire, present
 from acculturate.survey.scoring import Response
 
@@ -63,7 +65,7 @@ class Respondent:
 
     def _check(self) -> None:
         """Find out what would make this model's numbers wrong, before there are any; ``UserError`` where it does."""
-        specimen = self.chat.encode([Turn("user", "What matters?")], SLOTS[-1])
+        specimen = self.chat.encode([Turn("user", "What matters?")], Slot.RESPONSE_START)
         ids = [*specimen.prefix, *specimen.suffix]
         self._check_ids(max(ids))
         check_model(self.model, ids)
@@ -88,7 +90,7 @@ class Respondent:
         return generation_batching(self.model, self._short_and_long())
 
     def _short_and_long(self) -> list[tuple[int, ...]]:
-        texts = [self.chat.encode([Turn("user", "What matters?" * n)], SLOTS[-1]) for n in (1, 8)]
+        texts = [self.chat.encode([Turn("user", "What matters?" * n)], Slot.RESPONSE_START) for n in (1, 8)]
         return [one.prefix + one.suffix for one in texts]
 
     @property
@@ -222,7 +224,7 @@ class Interview:
         respondent: Respondent,
         asked: Questionnaire,
         *,
-        slot: str = "response_start",
+        slot: str = Slot.RESPONSE_START,
         n_tokens: int = 0,
         context: Context | None = None,
         rows: int = 1,
@@ -319,12 +321,13 @@ class Interview:
     def _shrink(self) -> None:
         if self.rows == 1:
             raise UserError(
-                "One candidate does not fit into memory; use a smaller model, --dtype bfloat16, fewer formats "
-                "or another device."
+                f"One candidate does not fit into memory; use a smaller model, {setting('dtype', 'bfloat16')}, fewer "
+                "formats or another device."
             )
         warnings.warn(
             f"Memory ran out with {self.rows} candidates per forward pass; going on with {self.rows // 2}. Numbers may "
-            f"differ in their last digits from those before; --rows {self.rows // 2} avoids it from the start.",
+            f"differ in their last digits from those before; {setting('rows', self.rows // 2)} avoids it from the "
+            "start.",
             stacklevel=4,
         )
         self.rows = self.rows // 2

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from acculturate.errors import UserError
 from acculturate.legible import shown
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.packed import (
     Answers,
     PackedEngine,
@@ -26,8 +27,9 @@ from acculturate.model.engine.packed import (
     head_of,
     precision_name,
 )
-from acculturate.model.loading import DTYPES, Loaded, ModelChoice, load_model, resolve_device
+from acculturate.model.loading import DTYPES, Loaded, load_model, resolve_device
 from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.slot import Slot
 from acculturate.performance.cost import weight_bytes
 from acculturate.performance.machine import machine_name, peak_memory, resident_bytes, slow_precision, synchronize
 from acculturate.survey.formats import Format
@@ -73,7 +75,7 @@ class BenchPlan:
     """
 
     n_tokens: int = 8
-    slots: tuple[str, ...] = ("before_bos", "user_end", "response_start")
+    slots: tuple[str, ...] = (Slot.BEFORE_BOS, Slot.USER_END, Slot.RESPONSE_START)
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
     repeats: int = 3
     checked: int = 8
@@ -192,7 +194,7 @@ def run_bench(
 def _populations(respondent: Respondent, asked: Questionnaire, plan: BenchPlan, say: Callable[[str], None]) -> str:
     """Seconds per candidate by the number handed over at once, and the process's memory at the largest."""
     clock, shape = CLOCKS[plan.clock], (plan.n_tokens, respondent.hidden)
-    interview = Interview(respondent, asked, slot="user_end", n_tokens=plan.n_tokens)
+    interview = Interview(respondent, asked, slot=Slot.USER_END, n_tokens=plan.n_tokens)
     rng = np.random.default_rng(1)
     taken = {}
     for n in plan.populations:
@@ -287,7 +289,7 @@ def _methods(
 def _full_head(respondent: Respondent, asked: Questionnaire, prompt: Prompt, dtype: str) -> _Method:
     """All items of a format as one padded batch behind the soft prompt; logits at every position."""
     model, options = respondent.model, respondent.option_tokens(asked)
-    sequences = respondent.sequences(asked, "before_bos", Context())
+    sequences = respondent.sequences(asked, Slot.BEFORE_BOS, Context())
     items = len(asked.instrument.items)
     batches = [slice(start, start + items) for start in range(0, len(sequences), items)]
 
@@ -308,7 +310,7 @@ def _full_head(respondent: Respondent, asked: Questionnaire, prompt: Prompt, dty
         return Answers(np.concatenate(found)[None].astype(float), np.concatenate(mass)[None].astype(float))
 
     tokens = sum(len(sequences[b]) * (prompt.shape[1] + max(len(s.suffix) for s in sequences[b])) for b in batches)
-    return _Method(FULL_HEAD, "before_bos", dtype, tokens, call, weight_bytes(respondent))
+    return _Method(FULL_HEAD, Slot.BEFORE_BOS, dtype, tokens, call, weight_bytes(respondent))
 
 
 def _batch(model: PreTrainedModel, soft: Tensor, texts: Sequence[Sequence[int]], lengths: Tensor):
@@ -326,7 +328,7 @@ def _generate(respondent: Respondent, asked: Questionnaire, plan: BenchPlan, dty
         from peft import PromptTuningConfig, TaskType, get_peft_model
     except ImportError:
         return None
-    questions = [s.suffix for s in respondent.sequences(asked, "before_bos", Context())]
+    questions = [s.suffix for s in respondent.sequences(asked, Slot.BEFORE_BOS, Context())]
     some = [questions[i] for i in np.linspace(0, len(questions) - 1, plan.generated).astype(int)]
     config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=plan.n_tokens)
     model, end = respondent.model, respondent.tokenizer.eos_token_id
@@ -354,7 +356,7 @@ def _generate(respondent: Respondent, asked: Questionnaire, plan: BenchPlan, dty
 
     tokens = seeds * (sum(map(len, questions)) + len(questions) * (plan.n_tokens + new))
     scale = len(questions) / len(some)
-    return _Method(GENERATE, "before_bos", dtype, tokens, call, weight_bytes(respondent), scale)
+    return _Method(GENERATE, Slot.BEFORE_BOS, dtype, tokens, call, weight_bytes(respondent), scale)
 
 
 def _floor(model: PreTrainedModel, tokens: int) -> Callable[[], None] | None:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.datafile import BOUNDS, shown
 from acculturate.files.tables import MISSING, cell_number, check_width, is_number, table_lines
 from acculturate.survey.countries import (
@@ -232,9 +232,10 @@ def find_target(
     """
     table = load_target_set(target_set, dimensions)
     if str(target_set) in _catalogue() and not set(dimensions) & set(table.targets[0].scores):
+        own = setting("targets", "mine.csv")
         raise UserError(
-            f"No published scores on {_listing(dimensions)} are built in; bring your own with --targets FILE, a CSV "
-            f"with the columns {', '.join(('country', *dimensions))} (docs/targets.md says where to find such scores)."
+            f"No published scores on {_listing(dimensions)} are built in; bring your own with {own}, "
+            f"a CSV with the columns {', '.join(('country', *dimensions))} (docs/targets.md says where to find scores)."
         )
     return table.find(country)
 

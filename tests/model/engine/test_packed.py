@@ -13,11 +13,11 @@ from architectures import ARCHITECTURES, RECURRENT, WINDOW, small_questionnaire,
 from transformers import AutoModelForCausalLM
 
 from acculturate.errors import UserError
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine import packed as engines
 from acculturate.model.engine.packed import PackedEngine, PlainEngine
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Context, Interview, Respondent
-from acculturate.model.template import SLOTS
+from acculturate.model.slot import Slot
 from acculturate.survey.formats import Format
 from acculturate.survey.instruments import load_instrument
 from acculturate.survey.questionnaire import questionnaire
@@ -54,7 +54,7 @@ def test_packed_answers_are_those_of_one_question_at_a_time(architecture, tmp_pa
     folder = tiny_model_dir(tmp_path_factory, architecture)
     respondent = Respondent(ModelChoice(str(folder), dtype="float32"))
     asked = small_questionnaire()
-    cases = [("before_bos", 0), *((slot, n) for slot in SLOTS for n in (1, 3))]
+    cases = [("before_bos", 0), *((slot, n) for slot in tuple(Slot) for n in (1, 3))]
     for slot, n_tokens in cases:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a fallback would be one
@@ -260,4 +260,4 @@ def test_the_embedded_model_gives_the_same_answers_packed() -> None:
 
 @pytest.mark.slow
 def test_the_embedded_model_gives_the_same_answers_packed_to_the_whole_questionnaire() -> None:
-    _real_parity(slice(None), SLOTS)
+    _real_parity(slice(None), tuple(Slot))

@@ -20,6 +20,7 @@ from acculturate.model.engine.packed import embed, embed_around, precision_of
 from acculturate.model.engine.packing import Sequence_
 from acculturate.model.generation import batches, forward_left, left_padded
 from acculturate.model.respondent import Context, Respondent
+from acculturate.model.slot import Slot
 from acculturate.model.template import Turn
 from acculturate.survey.formats import Format
 from acculturate.survey.instruments import Instrument
@@ -33,7 +34,7 @@ def cloze_response(
     respondent: Respondent,
     asked: Questionnaire,
     *,
-    slot: str = "response_start",
+    slot: str = Slot.RESPONSE_START,
     prompt: Float[np.ndarray, "tokens hidden"] | None = None,
     context: Context | None = None,
     normalise: str = "tokens",

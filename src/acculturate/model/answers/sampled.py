@@ -24,6 +24,7 @@ from acculturate.model.engine.packed import embed_around, precision_of
 from acculturate.model.engine.packing import Sequence_
 from acculturate.model.generation import batches, generate
 from acculturate.model.respondent import Context, Respondent
+from acculturate.model.slot import Slot
 from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.scoring import Response
 
@@ -106,7 +107,7 @@ def sampled_responses(
     respondent: Respondent,
     asked: Questionnaire,
     *,
-    slot: str = "response_start",
+    slot: str = Slot.RESPONSE_START,
     prompt: Float[np.ndarray, "tokens hidden"] | None = None,
     context: Context | None = None,
     sampling: Sampling | None = None,
