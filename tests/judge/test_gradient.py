@@ -14,10 +14,10 @@ from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.search.objective import Objective
 from acculturate.survey.formats import Format
-from acculturate.survey.scoring import Survey
+from acculturate.survey.loss import Loss
 
 
-def _survey(interview: Interview, anchor: float) -> Survey:
+def _survey(interview: Interview, anchor: float) -> Loss:
     asked = interview.asked
     items, options = asked.instrument.values().shape
     rng = np.random.default_rng(0)
@@ -25,7 +25,7 @@ def _survey(interview: Interview, anchor: float) -> Survey:
     reference = np.log(rng.dirichlet(np.ones(options), size=(len(asked.formats), items)))
     target = np.array([80.0, np.nan, 20.0])
     values = asked.instrument.values()
-    return Survey(values, weights, np.full(3, 50.0), target, asked.views, anchor, reference)
+    return Loss(values, weights, np.full(3, 50.0), target, asked.views, anchor, reference)
 
 
 @pytest.mark.parametrize("slot", ["before_bos", "user_end", "response_start"])

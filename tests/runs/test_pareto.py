@@ -25,7 +25,7 @@ from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import make_spec
 from acculturate.survey.formats import Role, parse_format
 from acculturate.survey.questionnaire import questionnaire
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 
 FILES = ("spec.json", "journal.jsonl", "front.json", "front.safetensors", "SHA256SUMS")
 SEED = 1  # whose front has several points

@@ -35,7 +35,7 @@ from acculturate.survey.formats import LABELS, Format, parse_format
 from acculturate.survey.instruments import Instrument
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 from acculturate.survey.targets import Target, load_target_set
 
 MASS_LOW = 0.1

@@ -12,8 +12,9 @@ from acculturate.errors import UserError
 from acculturate.judge.records import LeftOut, RowId
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire
-from acculturate.survey.scoring import Response, Survey
+from acculturate.survey.response import Response
 from acculturate.survey.targets import Target
 
 # Ten ways to name a respondent, as in Tao et al. 2024 (doi:10.1093/pnasnexus/pgae346), in words of our own.
@@ -103,7 +104,7 @@ class Baseline:
 def baseline_responses(
     respondent: Respondent,
     asked: Questionnaire,
-    survey: Survey,
+    survey: Loss,
     target: Target,
     watch: Callable[[str], None] = lambda stage: None,
 ) -> tuple[list[Baseline], list[LeftOut]]:

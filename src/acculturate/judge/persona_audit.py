@@ -15,7 +15,8 @@ from acculturate.model.respondent import Context
 from acculturate.survey.instruments import Instrument
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
-from acculturate.survey.scoring import Response, dimension_scores
+from acculturate.survey.response import Response
+from acculturate.survey.scoring import dimension_scores
 from acculturate.survey.targets import Target
 
 Ask = Callable[[Questionnaire, Context], Response]

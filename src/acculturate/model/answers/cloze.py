@@ -25,7 +25,7 @@ from acculturate.model.template import Turn
 from acculturate.survey.formats import Format
 from acculturate.survey.instruments import Instrument
 from acculturate.survey.questionnaire import Questionnaire
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 
 NORMALISATIONS = ("tokens", "unconditional", "none")
 

@@ -26,7 +26,7 @@ from acculturate.model.generation import batches, generate
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.survey.questionnaire import Questionnaire
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 
 
 @dataclass(frozen=True)
