@@ -81,7 +81,7 @@ def score(
     """
     from acculturate.model.choice import ModelChoice
     from acculturate.runs.score import Asking, score_model
-    from acculturate.survey.instruments import load_instrument
+    from acculturate.survey.instrument_files import load_instrument
 
     choice = ModelChoice(model, dtype=dtype)
     path = None if prompt is None else Path(prompt)

@@ -26,7 +26,7 @@ from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.runs.score import ANSWERS, audit_model
 from acculturate.survey.formats import Format, parse_format
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.response import Response

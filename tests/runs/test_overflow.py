@@ -29,7 +29,7 @@ from acculturate.search.history import generations, search_record
 from acculturate.search.loop import Search
 from acculturate.search.optimizers.de import DE
 from acculturate.search.spaces import Full
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Evaluation, Loss
 from acculturate.survey.response import Response
 

@@ -24,7 +24,7 @@ from acculturate.runs.score import Asking, score_model
 from acculturate.runs.spec import make_spec
 from acculturate.runs.steer import Steering, read_run, steer, steering_moves, steering_problem
 from acculturate.search.optimizers.dfgn import DFGN, DFGNState, corrected, structured
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Evaluation, Loss
 from acculturate.survey.response import Response
 

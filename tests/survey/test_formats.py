@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from acculturate.errors import UserError
 from acculturate.survey.formats import LABELS, LAYOUTS, ORDERS, Format, option_labels, parse_format
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import present, questionnaire
 

@@ -32,7 +32,7 @@ from acculturate.judge.records import AuditRecord, AuditVerdict
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.survey import reliability
 from acculturate.survey.formats import LABELS, Format, parse_format
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.response import Response

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from acculturate.errors import UserError
 from acculturate.judge.records import LeftOut, RowId
 from acculturate.model.respondent import Context, Interview, Respondent
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.response import Response

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from acculturate.errors import UserError
 from acculturate.judge import baselines, ranks
 from acculturate.model.respondent import Context
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.response import Response

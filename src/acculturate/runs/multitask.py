@@ -48,7 +48,7 @@ from acculturate.search.objective import search_survey
 from acculturate.search.optimizers.dfgn import Parts
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import Role
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 from acculturate.survey.loss import Evaluation, Loss, stacked
 from acculturate.survey.response import Response
 from acculturate.version import VERSION

@@ -55,7 +55,7 @@ from acculturate.search.problem import Problem
 from acculturate.search.spaces import Space
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import ROLES, Role, parse_format
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 from acculturate.survey.loss import Evaluation, Loss
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.response import Response, departure

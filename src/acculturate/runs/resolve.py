@@ -27,7 +27,8 @@ from acculturate.search.spaces import Space, space_around
 from acculturate.search.start_kind import StartKind
 from acculturate.search.starts import Start, earlier_prompt
 from acculturate.survey.formats import ROLES, Role
-from acculturate.survey.instruments import Instrument, load_instrument
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.targets import Target, find_target

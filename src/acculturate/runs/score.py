@@ -21,7 +21,8 @@ from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.survey.formats import parse_format
-from acculturate.survey.instruments import Instrument, read_item_means, score_item_means
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.item_means import read_item_means, score_item_means
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.response import Response

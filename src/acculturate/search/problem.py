@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.survey.formats import ROLES, Role
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.targets import Target

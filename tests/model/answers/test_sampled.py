@@ -24,7 +24,7 @@ from acculturate.model.answers.sampled import (
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.survey.formats import Format
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import questionnaire
 
