@@ -70,6 +70,8 @@ METHODS: dict[str, Method] = {
     "random": Method(RandomSearch, "random search, the floor that every method must beat", {}),
 }
 AUTO = "dfgn"
+_GONE = ("bounds", "handling")
+"""Options of earlier versions, which no run could put to use."""
 
 
 def method_name(name: str) -> str:
@@ -98,11 +100,13 @@ def make_optimizer(
 def configured(name: str, method: Method, options: Mapping[str, Any], supplied: Mapping[str, Any]) -> Optimizer[Any]:
     """A method with a user's options; ``supplied``: what follows from the run and is no option."""
     kinds = {field.name: str(field.type) for field in fields(method.kind)}
-    # A user's option is one value; bounds are a pair, for calls from Python.
+    # A user's option is one value; a dithered F is a pair, for calls from Python.
     known = {key for key, kind in kinds.items() if not kind.startswith("tuple")}
     given: dict[str, Any] = {**method.defaults}
     given |= {key: value for key, value in supplied.items() if key in kinds}
     for key, value in options.items():
+        if key in _GONE:
+            raise UserError(f"Optimizer '{name}' has no option '{key}' any more: no search has bounds; leave it out.")
         if key not in known or key in supplied:
             raise UserError(
                 f"Optimizer '{name}' has no option {shown(key)}{nearest(key, sorted(known - set(supplied)))}; "
