@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acculturate.judge.gradient import DifferentiableLoss
-from acculturate.search.optimizers.dfgn import linearised, structured
+from acculturate.search.optimizers.dfgn_model import linearised, structured
 from acculturate.survey.loss import Loss
 from acculturate.survey.response import Response
 

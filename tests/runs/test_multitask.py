@@ -19,7 +19,9 @@ from acculturate.model.soft_prompt import read_prompt
 from acculturate.runs import multitask
 from acculturate.runs.multitask import joint_start, multitask_spec, prepare_all, split
 from acculturate.search.loop import Progress, fitted_and_validated
-from acculturate.search.optimizers.dfgn import DFGN, Parts, linearised, minimise, structured
+from acculturate.search.optimizers.dfgn import DFGN
+from acculturate.search.optimizers.dfgn_model import linearised, minimise, structured
+from acculturate.search.optimizers.dfgn_parts import Parts
 from acculturate.survey.loss import Loss, stacked
 from acculturate.survey.response import Response
 

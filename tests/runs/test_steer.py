@@ -23,7 +23,9 @@ from acculturate.runs.align import align
 from acculturate.runs.score import Asking, score_model
 from acculturate.runs.spec import make_spec
 from acculturate.runs.steer import Steering, read_run, steer, steering_moves, steering_problem
-from acculturate.search.optimizers.dfgn import DFGN, DFGNState, corrected, structured
+from acculturate.search.optimizers.dfgn import DFGN
+from acculturate.search.optimizers.dfgn_model import structured
+from acculturate.search.optimizers.dfgn_state import DFGNState, corrected
 from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Evaluation, Loss
 from acculturate.survey.response import Response

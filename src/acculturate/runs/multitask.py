@@ -45,7 +45,7 @@ from acculturate.search.history import (
 from acculturate.search.loop import Progress, Search, Watch, silent
 from acculturate.search.methods import make_optimizer, method_name
 from acculturate.search.objective import search_survey
-from acculturate.search.optimizers.dfgn import Parts
+from acculturate.search.optimizers.dfgn_parts import Parts
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import Role
 from acculturate.survey.instrument import Instrument

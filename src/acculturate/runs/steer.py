@@ -46,7 +46,9 @@ from acculturate.runs.spec import RunSpec, make_spec
 from acculturate.search.loop import Progress, Search, Watch, fitted_and_validated, silent, unpack_search
 from acculturate.search.methods import make_optimizer
 from acculturate.search.objective import search_objective, validation_loss
-from acculturate.search.optimizers.dfgn import DFGN, DFGNState, corrected, score_slopes, structured
+from acculturate.search.optimizers.dfgn import DFGN
+from acculturate.search.optimizers.dfgn_model import score_slopes, structured
+from acculturate.search.optimizers.dfgn_state import DFGNState, corrected
 from acculturate.search.problem import Problem
 from acculturate.survey.formats import Role
 from acculturate.survey.loss import Evaluation, Loss

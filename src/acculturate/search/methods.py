@@ -13,7 +13,8 @@ from acculturate.legible import shown
 from acculturate.search.optimizers import Optimizer
 from acculturate.search.optimizers.cma import CMAES, SepCMA
 from acculturate.search.optimizers.de import DE
-from acculturate.search.optimizers.dfgn import DFGN, Parts
+from acculturate.search.optimizers.dfgn import DFGN
+from acculturate.search.optimizers.dfgn_parts import Parts
 from acculturate.search.optimizers.jade import JADE
 from acculturate.search.optimizers.jso import JSO
 from acculturate.search.optimizers.lshade import LSHADE

@@ -8,22 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from acculturate.search.optimizers.dfgn import (
-    COMPARE,
-    DFGN,
-    GROW,
-    LIFT,
-    PROBE,
-    RATIO,
-    ROUNDING,
-    SHRINK,
-    TRIAL,
-    DFGNState,
-    Parts,
-    corrected,
-    linearised,
-    structured,
-)
+from acculturate.search.optimizers.dfgn import DFGN, GROW, LIFT, RATIO, ROUNDING, SHRINK
+from acculturate.search.optimizers.dfgn_model import linearised, structured
+from acculturate.search.optimizers.dfgn_parts import Parts
+from acculturate.search.optimizers.dfgn_state import COMPARE, PROBE, TRIAL, DFGNState, corrected
 from acculturate.search.optimizers.state import pack, unpack
 from acculturate.survey.loss import Evaluation, Loss
 from acculturate.survey.response import Response

@@ -1,4 +1,4 @@
-"""Black-box optimizers behind one ask/tell seam; each algorithm has a file, with its paper."""
+"""Black-box optimizers behind one ask/tell protocol; the module of a method names its papers."""
 
 from acculturate.search.optimizers.protocol import Optimizer, State, generator
 

@@ -1,4 +1,4 @@
-"""The seam between search algorithms and the run loop."""
+"""The protocol between search algorithms and the search loop: init, ask, tell."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from acculturate.survey.loss import Evaluation
 
 @runtime_checkable
 class State(Protocol):
-    """A frozen dataclass of arrays, numbers, strings and None: all that a resumed search needs."""
+    """Hold all that a resumed search needs, in a frozen dataclass of arrays, numbers, strings and None."""
 
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """Return the seed of the search."""
+        ...
 
     @property
     def generation(self) -> int:
-        """How many times ``tell`` has run."""
+        """Return how many times ``tell`` has run."""
         ...
 
 
@@ -29,25 +31,25 @@ S = TypeVar("S", bound=State)
 
 @runtime_checkable
 class Optimizer(Protocol[S]):
-    """A search algorithm: frozen hyper-parameters here, everything that changes in its state.
+    """Describe a search algorithm: frozen hyper-parameters here, everything that changes in its state.
 
     All randomness comes from ``generator(seed, generation)``, so that a state on disk is enough to go on exactly.
     Losses are minimised; an infinite or NaN loss counts as worst.
     """
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> S:
-        """The state before anything was evaluated; ``start`` holds the candidates to begin with."""
+        """Return the state before anything was evaluated; ``start`` holds the candidates to begin with."""
         ...
 
     def ask(self, state: S) -> Float[np.ndarray, "n dim"]:
-        """The candidates to evaluate next; pure: the same state asks the same candidates."""
+        """Return the candidates to evaluate next; pure: the same state asks the same candidates."""
         ...
 
-    def tell(self, state: S, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> S:
-        """The state after the evaluations of ``x``, row by row in the order that ``ask`` gave."""
+    def tell(self, state: S, x: Float[np.ndarray, "n dim"], evaluations: Sequence[Evaluation]) -> S:
+        """Return the state after the evaluations of ``x``, row by row in the order that ``ask`` gave."""
         ...
 
 
 def generator(seed: int, generation: int) -> np.random.Generator:
-    """The random numbers of one generation of one run."""
+    """Return the random numbers of one generation of one run."""
     return np.random.default_rng([seed, generation])

@@ -16,7 +16,7 @@ S = TypeVar("S")
 
 
 def pack(state: Any) -> tuple[dict[str, np.ndarray], dict[str, Scalar]]:
-    """The fields of a state: arrays (C-ordered copies) and what standard JSON can hold.
+    """Take a state apart into arrays (C-ordered copies) and what standard JSON can hold.
 
     JSON knows neither NaN nor infinity, so such floats travel as zero-dimensional float64 arrays. TypeError
     for a field of any other type: that is a mistake in an optimizer, not a user's.
@@ -40,11 +40,11 @@ def pack(state: Any) -> tuple[dict[str, np.ndarray], dict[str, Scalar]]:
 
 
 def unpack(cls: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Scalar]) -> S:
-    """The state that ``pack`` took apart; UserError unless names and kinds are those of the fields of ``cls``."""
+    """Put together what ``pack`` took apart; ``UserError`` unless names and kinds fit the fields of ``cls``."""
     expected = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType]
-    found = set(arrays) | set(scalars)
-    if found != expected or len(found) != len(arrays) + len(scalars):
-        odd = ", ".join(sorted(found ^ expected)) or "a name given twice"
+    names = set(arrays) | set(scalars)
+    if names != expected or len(names) != len(arrays) + len(scalars):
+        odd = ", ".join(sorted(names ^ expected)) or "a name given twice"
         raise UserError(
             f"The checkpoint does not fit {cls.__name__} (differing fields: {odd}); it was written by "
             "another optimizer or version: resume with the version that wrote it or start a new run."
@@ -57,7 +57,7 @@ _KINDS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (float, int), "st
 
 
 def _value(cls: type, field: Field[Any], value: Any) -> Any:
-    """The value of a field; UserError where it is of another kind than the field."""
+    """Return the value of a field; ``UserError`` where it is of another kind than the field."""
     declared = str(getattr(field.type, "__name__", field.type))
     kinds = _KINDS.get(declared)
     if kinds is not None and float in kinds and isinstance(value, np.ndarray) and value.size == 1:
