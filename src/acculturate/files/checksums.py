@@ -44,7 +44,7 @@ def write_sums(folder: Path, digests: Mapping[str, str]) -> None:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """The digest of every file that is named in a directory's checksums; empty where there are none.
+    """Read the digest of every file that a directory's checksums name; empty where there are none.
 
     ``UserError`` where they cannot be read.
     """
@@ -77,7 +77,7 @@ def check_sum(path: Path) -> None:
 
 
 def not_as_written(path: Path) -> str:
-    """What is to be said of a file that its checksum does not fit, and what to do."""
+    """Say what is wrong with a file that its checksum does not fit, and what to do."""
     if path.name == SPEC:
         return (
             f"'{path}' was changed or damaged after the run wrote it: it does not fit its checksum in {SUMS}; restore "

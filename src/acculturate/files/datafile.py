@@ -23,22 +23,21 @@ SETTINGS_MIB = 10
 """The most that is read of a file of settings or questions."""
 
 
-def nearest(given: str, known: Iterable[str]) -> str:
-    """The known name most like the given one, in parentheses to end a complaint; empty if none is known."""
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Name the choice most like a name, in parentheses to end a complaint; empty if there is none."""
+    name = name[:100]  # comparing takes the square of its length
 
-    given = given[:100]  # comparing takes the square of its length
-
-    def likeness(name: str) -> tuple[float, int]:
+    def likeness(choice: str) -> tuple[float, int]:
         # Among equally similar names the one that begins alike reads as the nearest.
-        alike = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(given, name, strict=False)))
-        return difflib.SequenceMatcher(None, given, name).ratio(), alike
+        alike = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(name, choice, strict=False)))
+        return difflib.SequenceMatcher(None, name, choice).ratio(), alike
 
-    best = max(known, key=likeness, default="")
+    best = max(choices, key=likeness, default="")
     return f" (nearest: '{best}')" if best else ""
 
 
 def user_path(name: str) -> Path:
-    """A path as a user writes it, with ``~`` for a home directory; ``UserError`` where there is none to stand for."""
+    """Read a path as a user writes it, with ``~`` for a home directory; ``UserError`` where there is none."""
     try:
         return Path(name).expanduser()
     except RuntimeError:
@@ -46,7 +45,7 @@ def user_path(name: str) -> Path:
 
 
 def read_data_file(path: Path) -> Node:
-    """The content of a ``.toml``, ``.yaml`` or ``.yml`` file in UTF-8; raises ``UserError`` when unreadable.
+    """Read the content of a ``.toml``, ``.yaml`` or ``.yml`` file in UTF-8; raises ``UserError`` when unreadable.
 
     YAML is read with the safe loader, which builds plain data only; a name that stands twice is an error.
     """
@@ -90,7 +89,7 @@ _TOML = (
 
 
 def _toml_words(said: str, text: str) -> str:
-    """What is wrong in a TOML text, with line and column where the library tells them."""
+    """Say what is wrong in a TOML text, with line and column where the library tells them."""
     why = next((words for part, words in _TOML if part in said), "this cannot be read here")
     if place := re.search(r"\(at (line \d+, column \d+)\)", said):
         return f"{place[1]}: {why}"
@@ -98,7 +97,7 @@ def _toml_words(said: str, text: str) -> str:
 
 
 def read_text(path: Path, most_mib: int) -> str:
-    """The text of a file in UTF-8; ``UserError`` for what is none, or larger than such a file ever is."""
+    """Read the text of a file in UTF-8; ``UserError`` for what is none, or larger than such a file ever is."""
     try:
         with path.open("rb") as file:
             content = file.read(most_mib * 2**20 + 1)
@@ -124,52 +123,57 @@ BOUNDS = f"from -{LARGEST:,.0f} to {LARGEST:,.0f}"
 
 @dataclass(frozen=True)
 class Node:
-    """One value of a file with its place in it; a reading that fails is a ``UserError`` naming the place."""
+    """Hold one value of a file with its place in it; a reading that fails is a ``UserError`` naming the place."""
 
     file: str
     at: str
     value: object
 
     def fail(self, problem: str) -> NoReturn:
+        """Refuse the value, naming its place."""
         raise UserError(f"{self.file}, {self.at or 'top level'}: {problem}.")
 
     def entries(self) -> dict[str, Node]:
+        """Read a table of named entries."""
         if not isinstance(self.value, dict):
             self.fail(f"expected a table of named entries, found {shown(self.value)}")
-        found = {}
+        entries = {}
         for key, value in self.value.items():
             if not isinstance(key, str) or not key.strip():
                 self.fail(f"expected names in text, found {shown(key)}; put it in quotes")
             self._check_id(key)
-            found[key] = Node(self.file, f"{self.at}.{key}".lstrip("."), value)
-        return found
+            entries[key] = Node(self.file, f"{self.at}.{key}".lstrip("."), value)
+        return entries
 
     def table(self, required: str, optional: str = "") -> dict[str, Node]:
-        found, known = self.entries(), [*required.split(), *optional.split()]
-        for key in found:
-            if key not in known:
-                self.fail(f"unknown key '{key}'{nearest(key, known)}")
+        """Read a table that has all of some keys, in words of one text, and none but these and the optional ones."""
+        entries, keys = self.entries(), [*required.split(), *optional.split()]
+        for key in entries:
+            if key not in keys:
+                self.fail(f"unknown key '{key}'{nearest(key, keys)}")
         for key in required.split():
-            if key not in found:
+            if key not in entries:
                 self.fail(f"the key '{key}' is missing")
-        return found
+        return entries
 
     def rows(self) -> list[Node]:
+        """Read a list with at least one entry."""
         if not isinstance(self.value, list) or not self.value:
             self.fail(f"expected a list with at least one entry, found {shown(self.value)}")
         return [Node(self.file, f"{self.at}[{row}]", value) for row, value in enumerate(self.value)]
 
     def id(self) -> str:
-        """A text that can name things in files, columns and options: letters, digits, ``_`` and ``-``."""
-        found = self.text()
-        self._check_id(found)
-        return found
+        """Read a text that can name things in files, columns and options: letters, digits, ``_`` and ``-``."""
+        name = self.text()
+        self._check_id(name)
+        return name
 
     def _check_id(self, name: str) -> None:
         if not re.fullmatch(r"[\w-]+", name):
             self.fail(f"the name {shown(name)} may only have letters, digits, '_' and '-'")
 
     def text(self) -> str:
+        """Read a text that is not empty, with single spaces."""
         if not isinstance(self.value, str):
             self.fail(f"expected text, found {shown(self.value)}; put it in quotes")
         words = " ".join(self.value.split())
@@ -180,9 +184,11 @@ class Node:
         return words
 
     def texts(self) -> tuple[str, ...]:
+        """Read a list of texts."""
         return tuple(row.text() for row in self.rows())
 
     def number(self) -> float:
+        """Read a finite number of at most ``LARGEST``."""
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
             self.fail(f"expected a number, found {shown(self.value)}")
         try:
@@ -194,6 +200,7 @@ class Node:
         return number
 
     def flag(self) -> bool:
+        """Read true or false."""
         if not isinstance(self.value, bool):
             self.fail(f"expected true or false, found {shown(self.value)}")
         return self.value

@@ -45,13 +45,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, Record):
         return plain(value.to_json())
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray):
+        return {str(key): plain(element) for key, element in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
+        return [plain(element) for element in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
@@ -84,7 +82,7 @@ class _Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> _Checkpoint:
-        """Raises ``DamagedFileError`` for a file that is not a whole checkpoint."""
+        """Read a file; raises ``DamagedFileError`` for one that is not a whole checkpoint."""
         arrays, about = read_tensors(path, _STATE)
         scalars, length, digest = about.get("scalars"), about.get("journal"), about.get("journal_sha256")
         if not isinstance(scalars, dict) or not isinstance(digest, str | None):
@@ -246,7 +244,7 @@ class RunDirectory:
             )
 
     def _nearest(self) -> Path:
-        """The directory itself, or the nearest above it that exists."""
+        """Find the directory itself, or the nearest above it that exists."""
         return next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
 
     def append(self, line: Mapping[str, object]) -> None:
@@ -263,7 +261,7 @@ class RunDirectory:
             sync_directory(self.path)
 
     def lines(self) -> list[dict[str, Any]]:
-        """The journal's lines; ``UserError`` where it does not hold what was written."""
+        """Read the journal's lines; ``UserError`` where it does not hold what was written."""
         self.check_held()
         content = self._content()
         if self._lock is not None and hashlib.sha256(content).hexdigest() != self._known().digest:
@@ -292,7 +290,7 @@ class RunDirectory:
         return None if found is None else (found.arrays, found.scalars)
 
     def restore(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """The newest whole checkpoint, with the journal cut back to it; None when the run is to start.
+        """Read the newest whole checkpoint, with the journal cut back to it; None when the run is to start.
 
         ``UserError`` where checkpoints or journal are so damaged that the run cannot go on.
         """
@@ -318,7 +316,7 @@ class RunDirectory:
         return True
 
     def _last(self) -> _Checkpoint | None:
-        """The newest whole checkpoint; None where the run had none yet."""
+        """Read the newest whole checkpoint; None where the run had none yet."""
         found = self._newest()
         # The first generation may have been cut off between its line and its checkpoint; a second line follows one.
         if found is None and self._content().count(b"\n") > 1:
@@ -326,7 +324,7 @@ class RunDirectory:
         return found
 
     def _newest(self) -> _Checkpoint | None:
-        """The newest whole checkpoint whose generations are in the journal."""
+        """Find the newest whole checkpoint whose generations are in the journal."""
         content, unmatched = self._content(), False
         for path in reversed(self._stored()):
             try:
@@ -344,7 +342,7 @@ class RunDirectory:
         return None
 
     def _stored(self) -> list[Path]:
-        """The checkpoints' files, oldest first."""
+        """List the checkpoints' files, oldest first."""
         named = (p for p in self._checkpoints.glob("*.safetensors") if re.fullmatch(r"[0-9]+", p.stem))
         return sorted(named, key=_number)
 
@@ -370,7 +368,7 @@ _REMEDY = "Restore it from a copy and give the same command again, or remove the
 
 
 def _opened_lock(path: Path) -> int:
-    """A descriptor of a lock file, which is made where there is none.
+    """Open a descriptor of a lock file, which is made where there is none.
 
     Nothing else is touched, whatever stands there: a link is not followed, a pipe is not waited for, and nothing is
     emptied. Raises ``OSError``.
@@ -387,7 +385,7 @@ def _number(path: Path) -> int:
 
 
 def _parsed(line: bytes) -> object:
-    """The JSON value of a line; None where it is none."""
+    """Parse the JSON value of a line; None where it is none."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
@@ -409,7 +407,7 @@ def _difference(place: str, before: object, now: object) -> tuple[str, object, o
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; raises ``UserError`` when it is not one."""
+    """Read a JSON object from a file; raises ``UserError`` when it is not one."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise UserError(f"'{path}' is not a file; expected one that acculturate wrote, so move away what stands there.")
     try:

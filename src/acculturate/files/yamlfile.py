@@ -18,7 +18,7 @@ _TAG = "tag:yaml.org,2002:"
 
 
 def parse_yaml(text: str, name: str) -> object:
-    """The content of a YAML text; ``UserError`` with the line in the file of that ``name`` where it is not plain."""
+    """Parse a YAML text; ``UserError`` with the line in the file of that ``name`` where it is not plain data."""
 
     class Named(_Strict):
         file = name
@@ -107,7 +107,7 @@ _Strict.add_implicit_resolver(f"{_TAG}float", re.compile(r"[-+]?[0-9]+[eE][-+]?[
 
 
 def _misread(node: Any, value: object) -> str | None:
-    """The complaint about a word without quotes that reads as what hardly anybody means."""
+    """Word the complaint about a word without quotes that reads as what hardly anybody means."""
     word, tag = node.value, str(node.tag).removeprefix(_TAG)
     if tag == "bool" and word.lower() not in ("true", "false"):
         reads = shown(value)

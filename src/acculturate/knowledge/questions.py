@@ -30,7 +30,7 @@ _FRAME = Frame(
 
 
 def read_questions(path: Path) -> Instrument:
-    """An instrument from a CSV with the columns question, answer, option_1 to option_k; others are ignored.
+    """Read an instrument from a CSV with columns question, answer, option_1 to option_k; others are ignored.
 
     ``answer`` is the right option's text or its letter (A: option_1); where these would be two different options
     the row is refused. A question may leave its last options empty. Raises ``UserError`` with file, line and column.
@@ -54,7 +54,7 @@ def read_questions(path: Path) -> Instrument:
 
 
 def _columns(path: Path, header: list[str]) -> dict[str, int]:
-    """Where the needed columns stand, by name."""
+    """Find where the needed columns stand, by name."""
     names = [cell.lower() for cell in header]
     columns = {name: place for place, name in enumerate(names)}
     wanted = ["question", "answer", "option_1", "option_2"]
@@ -71,7 +71,7 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
 
 
 def _options(path: Path, line: int, cells: list[str], columns: dict[str, int]) -> tuple[str, ...]:
-    """The options of one question; empty ones at the end are not there."""
+    """List the options of one question; empty ones at the end are not there."""
     given = {name: cells[place] for name, place in columns.items() if name.startswith("option_")}
     while given and not next(reversed(given.values())):
         given.popitem()
@@ -89,7 +89,7 @@ def _text(path: Path, line: int, column: str, cell: str) -> str:
 
 
 def _right(place: str, answer: str, offered: tuple[str, ...]) -> int:
-    """Index of the option that an answer names, by its text or by its letter."""
+    """Find the index of the option that an answer names, by its text or by its letter."""
     answer = " ".join(answer.split())
     letters = LABELS["letters"][: len(offered)]
     named = set()

@@ -58,7 +58,7 @@ class Generation:
         return cls(**{field.name: line[field.name] for field in fields(cls)})
 
     def to_json(self) -> dict[str, Any]:
-        """The line as the journal keeps it."""
+        """Return the line as the journal keeps it."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property

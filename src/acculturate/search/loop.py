@@ -22,9 +22,11 @@ S = TypeVar("S")
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """Evaluates soft prompts; row order is part of the contract."""
+    """Evaluate soft prompts; row order is part of the contract."""
 
-    def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]: ...
+    def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]:
+        """Return one evaluation for every prompt."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ class Search:
         start: Float[np.ndarray, "pop dim"],
         seed: int,
         directory: RunDirectory,
-        watch: Callable[[Progress], None] = lambda progress: None,
+        watch: Callable[[Progress], None] = lambda _progress: None,
     ) -> Progress:
         """Search until the budget is spent; goes on from the directory's checkpoint where there is one.
 
@@ -180,7 +182,7 @@ def fitted_and_validated(seen: Evaluation, validation: float) -> float:
 
 
 def unpack_search(kind: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Any]) -> tuple[S, Progress]:
-    """The optimizer's state, of this kind, and the progress that a checkpoint holds; ``UserError`` if it does not."""
+    """Unpack the optimizer's state, of this kind, and the progress of a checkpoint; ``UserError`` if it lacks them."""
 
     def part(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         return {key.removeprefix(name): value for key, value in values.items() if key.startswith(name)}

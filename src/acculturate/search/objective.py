@@ -29,7 +29,7 @@ class Unasked:
     asked: tuple[int, ...]
 
     def complete(self, response: Response) -> Response:
-        """A response to the items asked as one to all items."""
+        """Complete a response to the items that are asked to one to all items."""
         places, options = list(self.asked), response.logprobs.shape[-1]
         logprobs, mass = self.answers.logprobs.copy(), self.answers.mass.copy()
         logprobs[:, places], mass[:, places] = -np.inf, response.mass
@@ -38,12 +38,13 @@ class Unasked:
 
 
 class Objective:
-    """Evaluates soft prompts of one size in one slot against one target (the Evaluator seam)."""
+    """Evaluate soft prompts of one size in one slot against one target (the Evaluator seam)."""
 
     def __init__(self, interview: Interview, survey: Loss, unasked: Unasked | None = None) -> None:
         self.interview, self.survey, self._unasked = interview, survey, unasked
 
     def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]:
+        """Return one evaluation for every prompt."""
         responses = self.interview(prompts)
         if self._unasked is not None:
             responses = [self._unasked.complete(response) for response in responses]

@@ -17,15 +17,19 @@ from acculturate.errors import UserError
 
 @runtime_checkable
 class Space(Protocol):
-    """Decodes candidates to soft prompts around an anchor."""
+    """Decode candidates to soft prompts around an origin."""
 
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """Count the coordinates of a candidate."""
+        ...
 
-    def decode(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]: ...
+    def decode(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
+        """Return the soft prompts of some points."""
+        ...
 
     def encode(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> Float[np.ndarray, "n dim"]:
-        """The points that decode to these prompts, or to the nearest there are (least squares)."""
+        """Return the points that decode to these prompts, or to the nearest there are (least squares)."""
         ...
 
 
@@ -41,25 +45,28 @@ def space_around(
 
 @dataclass(frozen=True, eq=False)
 class Full:
-    """Every coordinate of every virtual token: ``prompt = anchor + unit * x``."""
+    """Search every coordinate of every virtual token: ``prompt = anchor + unit * x``."""
 
     anchor: Float[np.ndarray, "tokens hidden"]
     unit: float
 
     @property
     def dim(self) -> int:
+        """Count the coordinates of a candidate."""
         return self.anchor.size
 
     def decode(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
+        """Return the soft prompts of some points."""
         return self.anchor + self.unit * x.reshape(len(x), *self.anchor.shape)
 
     def encode(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> Float[np.ndarray, "n dim"]:
+        """Return the points that decode to these prompts."""
         return ((prompts - self.anchor) / self.unit).reshape(len(prompts), -1)
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """A fixed random plane: ``prompt = anchor + unit * alpha * A x``, A Gaussian with variance 1/dim.
+    """Search a fixed random plane: ``prompt = anchor + unit * alpha * A x``, A Gaussian with variance 1/dim.
 
     Black-Box Tuning (Sun et al. 2022, arXiv:2201.03221, and its v2 scaling): the offset of each coordinate then
     has the standard deviation ``alpha * unit`` when x is standard normal.
@@ -82,11 +89,14 @@ class Projection:
 
     @property
     def dim(self) -> int:
+        """Count the coordinates of a candidate."""
         return self.size
 
     def decode(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
+        """Return the soft prompts of some points."""
         return self.anchor + self.unit * (x @ self._matrix).reshape(len(x), *self.anchor.shape)  # type: ignore[attr-defined]
 
     def encode(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> Float[np.ndarray, "n dim"]:
+        """Return the points that decode to the prompts nearest to these (least squares)."""
         offsets = ((prompts - self.anchor) / self.unit).reshape(len(prompts), -1)
         return np.linalg.lstsq(self._matrix.T, offsets.T, rcond=None)[0].T  # type: ignore[attr-defined]

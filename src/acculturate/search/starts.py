@@ -70,7 +70,7 @@ def gaussian_noise(
 
 
 def text_rows(respondent: Respondent, text: str, tokens: int) -> Float[np.ndarray, "tokens hidden"]:
-    """The embeddings of a text, repeated or cut to ``tokens`` tokens."""
+    """Embed a text, repeated or cut to ``tokens`` tokens."""
     ids = respondent.chat.plain(text)
     if not ids:
         raise UserError("The text to start from is empty for this model's tokenizer; give some words.")
@@ -80,7 +80,7 @@ def text_rows(respondent: Respondent, text: str, tokens: int) -> Float[np.ndarra
 def around_text(
     respondent: Respondent, text: str, tokens: int, count: int, *, rng: np.random.Generator, spread: float
 ) -> Float[np.ndarray, "n tokens hidden"]:
-    """The text itself, then copies with Gaussian offsets of ``spread`` embedding standard deviations."""
+    """Return the text itself, then copies with Gaussian offsets of ``spread`` embedding standard deviations."""
     offsets = spread * gaussian_noise(respondent, tokens, count, rng)
     offsets[0] = 0.0
     return text_rows(respondent, text, tokens) + offsets

@@ -1,8 +1,7 @@
-"""Exploratory factor analysis: how many factors answers share, which items make each, and whether one may
-ask.
+"""Exploratory factor analysis: how many factors answers share, and which items make each.
 
 Correlations are factored by principal axes with as many factors as rise above chance (parallel analysis) and
-rotated by varimax. ``instrument_fit`` turns the solution into an instrument.
+rotated by varimax. ``fitting`` turns the solution into an instrument.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ SALIENT = 0.4
 
 @dataclass(frozen=True, eq=False)
 class Loadings:
-    """A factor solution. ``loadings``: correlations of items with the (orthogonal) factors."""
+    """Hold a factor solution. ``loadings``: correlations of items with the (orthogonal) factors."""
 
     loadings: Float[np.ndarray, "items factors"]
     communalities: Float[np.ndarray, "items"]
@@ -32,7 +31,7 @@ class Loadings:
 
 
 def correlations(answers: Float[np.ndarray, "people items"]) -> tuple[Float[np.ndarray, "items items"], bool]:
-    """Pearson correlations over the pairs of answers that exist, and whether they had to be smoothed.
+    """Compute Pearson correlations over the pairs of answers that exist, and whether they had to be smoothed.
 
     Correlations from different people need not fit together; where they do not, negative eigenvalues are
     raised to zero and the diagonal is set back to one.
@@ -57,7 +56,7 @@ def correlations(answers: Float[np.ndarray, "people items"]) -> tuple[Float[np.n
 
 
 def kmo(r: Float[np.ndarray, "items items"]) -> tuple[float, Float[np.ndarray, "items"]]:
-    """Sampling adequacy, 0..1, overall and per item (Kaiser 1974): shared against partial correlations."""
+    """Compute sampling adequacy, 0..1, overall and per item (Kaiser 1974): shared against partial correlations."""
     inverse = np.linalg.pinv(r)
     scale = np.sqrt(np.diag(inverse))
     partial = -inverse / np.outer(scale, scale)
@@ -70,7 +69,7 @@ def kmo(r: Float[np.ndarray, "items items"]) -> tuple[float, Float[np.ndarray, "
 
 
 def bartlett(r: Float[np.ndarray, "items items"], people: int) -> tuple[float, int, float]:
-    """Bartlett's (1951) test that no items correlate: chi-square, degrees of freedom, p."""
+    """Test after Bartlett (1951) that no items correlate: chi-square, degrees of freedom, p."""
     n = len(r)
     _, logdet = np.linalg.slogdet(r)
     chi2 = max(0.0, -(people - 1 - (2 * n + 5) / 6) * logdet)
@@ -81,7 +80,7 @@ def bartlett(r: Float[np.ndarray, "items items"], people: int) -> tuple[float, i
 def parallel_analysis(
     r: Float[np.ndarray, "items items"], people: int, *, draws: int = 200, seed: int = 0
 ) -> tuple[int, Float[np.ndarray, "items"], Float[np.ndarray, "items"]]:
-    """Number of factors after Horn (1965): leading eigenvalues above the 95th percentile of random data's.
+    """Count the factors after Horn (1965): leading eigenvalues above the 95th percentile of random data's.
 
     Returns the number, the eigenvalues (largest first) and the thresholds. Random data: as many people and
     items, independent standard normal.
@@ -102,8 +101,7 @@ def parallel_analysis(
 def principal_axes(
     r: Float[np.ndarray, "items items"], factors: int, *, tolerance: float = 1e-6, limit: int = 2000
 ) -> Loadings:
-    """Principal-axis factoring: eigenvectors of the correlations with communalities on the diagonal,
-    iterated.
+    """Factor by principal axes: eigenvectors of the correlations with communalities on the diagonal.
 
     Starts from squared multiple correlations; stops when no communality moves by more than ``tolerance``.
     """
@@ -127,7 +125,7 @@ def principal_axes(
 def varimax(
     loadings: Float[np.ndarray, "items factors"], *, tolerance: float = 1e-10, limit: int = 500
 ) -> Float[np.ndarray, "items factors"]:
-    """Orthogonal rotation to large and small loadings (Kaiser 1958), rows normalised while rotating.
+    """Rotate orthogonally to large and small loadings (Kaiser 1958), rows normalised while rotating.
 
     Factors are ordered by the variance they explain, and each is turned so that its loadings sum to 0 or
     more.
@@ -149,7 +147,7 @@ def varimax(
 
 
 def members(loadings: Float[np.ndarray, "items factors"]) -> dict[int, list[int]]:
-    """Items of each factor: those whose largest loading it is, if that is SALIENT."""
+    """Group the items by factor: those whose largest loading it is, if that is SALIENT."""
     best = np.abs(loadings).argmax(axis=1)
     salient = np.abs(loadings).max(axis=1) >= SALIENT
     found = {f: np.flatnonzero((best == f) & salient).tolist() for f in range(loadings.shape[1])}

@@ -20,13 +20,13 @@ _OPTIONAL_LABEL_KINDS = ("marks",)
 
 
 def builtin_instruments() -> dict[str, str]:
-    """The built-in instruments: id -> one line about each."""
+    """List the built-in instruments: id -> one line about each."""
     files = sorted(path for path in _DATA.glob("*.toml") if "." not in path.stem)
     return {path.stem: _structure(read_data_file(path)).about for path in files}
 
 
 def load_instrument(name_or_path: str | Path, *, wording: Path | None = None) -> Instrument:
-    """A built-in instrument by id, or a user's own by its ``.toml``, ``.yaml`` or ``.yml`` file.
+    """Load a built-in instrument by id, or a user's own by its ``.toml``, ``.yaml`` or ``.yml`` file.
 
     ``wording``: a file with the text in one language, such as a user's copy of the official questionnaire; it
     replaces the wording of that language or adds one. Raises ``UserError`` naming file, place and what was
@@ -61,7 +61,7 @@ def _with_wording(instrument: Instrument, new: Wording) -> Instrument:
 
 
 def _structure(root: Node) -> Instrument:
-    """The instrument a file describes, with the wordings that stand in the file itself."""
+    """Read the instrument that a file describes, with the wordings that stand in the file itself."""
     top = root.table("id name version citation about scales items dimensions", "wording")
     for key in ("scales", "items", "dimensions"):
         if not top[key].entries():
@@ -133,7 +133,7 @@ def _weights(node: Node, items: list[str]) -> dict[str, float]:
 
 
 def _wording(node: Node, instrument: Instrument, language: str | None) -> Wording:
-    """A wording from its own file (``language`` None: the file says it) or from within an instrument file."""
+    """Read a wording from its own file (``language`` None: the file says it) or from within an instrument file."""
     required = "name official source items scales"
     fields = node.table(required if language else "language " + required, "stems frame")
     language = language or fields["language"].id()
@@ -214,7 +214,7 @@ def _frame(node: Node) -> Frame:
 
 
 def _default_frame(node: Node, instrument: Instrument, language: str) -> Frame:
-    """The frame of the wording to be replaced, else our own frame of that language."""
+    """Return the frame of the wording to be replaced, else our own frame of that language."""
     for wording in instrument.wordings:
         if wording.language == language:
             return wording.frame

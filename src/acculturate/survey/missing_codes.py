@@ -29,7 +29,7 @@ RARE, SEEN = 0.1, 0.2
 
 @dataclass(frozen=True)
 class Codes:
-    """Values outside the scales of their items (value -> items), by how sure it is that they are codes.
+    """Hold values outside the scales of their items (value -> items), by how sure it is that they are codes.
 
     ``elsewhere``: above a gap, but an answer of other items. ``often``: answers with the value in those items, and
     all answers to them.
@@ -43,22 +43,24 @@ class Codes:
 
 @dataclass(frozen=True)
 class Item:
-    """One item's answers: ``counts`` says how often each value was given."""
+    """Hold one item's answers: ``counts`` says how often each value was given."""
 
     id: str
     counts: Mapping[int, int]
 
     @cached_property
     def values(self) -> list[int]:
+        """List the values that were given, in order."""
         return sorted(self.counts)
 
     @cached_property
     def total(self) -> int:
+        """Count the answers."""
         return sum(self.counts.values())
 
     @cached_property
     def scale(self) -> list[int]:
-        """The values that look like one scale: even steps, or whole numbers around most of the answers."""
+        """List the values that look like one scale: even steps, or whole numbers around most of the answers."""
         for top in range(len(self.values), max(len(self.values) - 4, 2), -1):
             kept = self.values[:top]
             kept = kept if kept[0] == -kept[-1] else [v for v in kept if v >= 0]
@@ -72,17 +74,18 @@ class Item:
         return [v for v in self.values if low <= v <= main[-1]]
 
     def _lowest(self, run: Sequence[int]) -> int:
-        """Where a scale through zero begins: as far below zero as it goes above, or at zero."""
+        """Find where a scale through zero begins: as far below zero as it goes above, or at zero."""
         half = min(-run[0], run[-1])
         symmetric = run[0] == -run[-1]
         return -half if symmetric or self.share(v for v in run if -half <= v < 0) >= SEEN else 0
 
     def share(self, values: Iterable[int]) -> float:
+        """Compute the share of the answers that have one of these values."""
         return sum(self.counts[v] for v in values) / self.total
 
 
 def items_of(ids: Sequence[str], answers: Float[np.ndarray, "people items"]) -> list[Item]:
-    """The items with how often each value was given."""
+    """Count how often each value was given to each item."""
     return [
         Item(name, Counter(column[~np.isnan(column)].astype(int).tolist()))
         for name, column in zip(ids, answers.T, strict=True)
@@ -90,14 +93,14 @@ def items_of(ids: Sequence[str], answers: Float[np.ndarray, "people items"]) -> 
 
 
 def even_steps(values: Sequence[int]) -> bool:
-    """Whether values are an even scale with numbers left out, like 2, 4, 6 or 0, 25, 50, 75, 100."""
+    """Tell whether values are an even scale with numbers left out, like 2, 4, 6 or 0, 25, 50, 75, 100."""
     steps = {after - before for before, after in pairwise(values)}
     few = len(values) < 3 or (len(values) == 3 and _usual(values[-1]))
     return len(steps) == 1 and min(steps) > 1 and not few and not all(map(_far_code, values))
 
 
 def _far_code(value: int) -> bool:
-    """Whether a number is used as a code wherever the scale is a short one: 66, 77, 96 to 99, 888, 9999."""
+    """Tell whether a number is used as a code wherever the scale is a short one: 66, 77, 96 to 99, 888, 9999."""
     digits = str(value)
     of_nines = digits[:-1] == "9" * (len(digits) - 1) and digits[-1] in "456789"
     return len(digits) in (2, 3, 4) and (of_nines or (digits[0] in "6789" and len(set(digits)) == 1))
@@ -108,7 +111,7 @@ def _usual(value: int) -> bool:
 
 
 def _runs(values: Sequence[int]) -> list[list[int]]:
-    """Sorted values cut where a whole number between them is missing."""
+    """Cut sorted values where a whole number between them is missing."""
     runs = [[v] for v in values[:1]]
     for before, value in pairwise(values):
         if value == before + 1:
@@ -119,7 +122,7 @@ def _runs(values: Sequence[int]) -> list[list[int]]:
 
 
 def values_apart(items: Sequence[Item], options: int) -> Codes:
-    """Values that lie apart from the scale of their item; ``options``: the most that a scale has."""
+    """Find values that lie apart from the scale of their item; ``options``: the most that a scale has."""
     found: dict[str, dict[int, list[str]]] = {"certain": {}, "doubtful": {}, "elsewhere": {}}
     half = -min((item.scale[0] for item in items), default=0)
     for item in items:
@@ -142,7 +145,7 @@ def values_apart(items: Sequence[Item], options: int) -> Codes:
 
 
 def _kinds(item: Item, others: Sequence[Item], half: int, options: int) -> dict[int, str]:
-    """The values outside an item's scale, each with what it is."""
+    """List the values outside an item's scale, each with what it is."""
     low, top = item.scale[0], item.scale[-1]
     # On a scale that goes no further up than another one goes down, negative values may be its answers.
     kinds = {v: "doubtful" if top <= half and v >= -half else "certain" for v in item.values if v < low}
@@ -156,7 +159,7 @@ def _kinds(item: Item, others: Sequence[Item], half: int, options: int) -> dict[
 
 
 def refusal(codes: Codes, items: Sequence[Item], options: int) -> str:
-    """What is to be said of certain codes, and done about them; no scale has more than so many ``options``."""
+    """Say which values are certain codes, and what to do; no scale has more than so many ``options``."""
     found = "; ".join(
         f"{_and(values)} in {_listed(names)} ({_share(codes, values)})" for values, names in _together(codes.certain)
     )
@@ -172,7 +175,7 @@ def refusal(codes: Codes, items: Sequence[Item], options: int) -> str:
 
 
 def notes_apart(codes: Codes) -> list[str]:
-    """Sentences on values apart that are taken as answers."""
+    """Word sentences on values apart that are taken as answers."""
     notes = []
     advice = (
         (codes.certain, f" by {setting('missing', [NO_CODES])}"),
@@ -195,7 +198,7 @@ def notes_apart(codes: Codes) -> list[str]:
 
 
 def suspicions(items: Sequence[Item], named: Iterable[int] = ()) -> list[str]:
-    """Sentences on values that are answers on some scales and codes for none on others; ``named``: known codes."""
+    """Word sentences on values that are answers on some scales and codes for none on others; ``named``: known codes."""
     notes: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for item in items:
         doubtful = sorted({*_zero(item), *_few_below_zero(item), *_at_the_end(item.id, items, named)} & set(item.scale))
@@ -211,7 +214,7 @@ def suspicions(items: Sequence[Item], named: Iterable[int] = ()) -> list[str]:
 
 
 def _gaps(items: Sequence[Item]) -> list[str]:
-    """Sentences on scales with a hole below most of the answers."""
+    """Word sentences on scales with a hole below most of the answers."""
     holes: dict[tuple[int, int], list[str]] = {}
     for item in items:
         for before, after in pairwise(item.scale):
@@ -229,13 +232,13 @@ def _zero(item: Item) -> list[int]:
 
 
 def _few_below_zero(item: Item) -> list[int]:
-    """Negative ends of a scale around zero that hardly anybody chose: 0 to 2 with -2 and -1 looks the same."""
+    """List negative ends of a scale around zero that hardly anybody chose: 0 to 2 with -2 and -1 looks the same."""
     below = [v for v in item.scale if v < 0]
     return below if below and (len(item.scale) == 3 or item.share(below) < RARE) else []
 
 
 def _at_the_end(name: str, items: Sequence[Item], named: Iterable[int]) -> list[int]:
-    """The last ones of 1 to 9 that may be codes: those from where the answers, of all items alike, become few.
+    """List the last ones of 1 to 9 that may be codes: those from where the answers, of all items alike, become few.
 
     The items of one scale are counted together: in a single one the last options may well be few.
     """
@@ -253,7 +256,7 @@ def _at_the_end(name: str, items: Sequence[Item], named: Iterable[int]) -> list[
 
 
 def _together(values: Mapping[int, list[str]]) -> list[tuple[list[int], list[str]]]:
-    """Values of the same items in one."""
+    """Join values of the same items."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for value, names in values.items():
         groups.setdefault(tuple(names), []).append(value)

@@ -24,7 +24,7 @@ CONSTANT = 1e-9
 
 
 def pearson(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> float:
-    """Pearson's correlation over the pairs that are both there.
+    """Compute Pearson's correlation over the pairs that are both there.
 
     NaN under three pairs or where a side is constant.
     """
@@ -32,7 +32,7 @@ def pearson(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> float:
 
 
 def correlations(a: Float[np.ndarray, "draws n"], b: Float[np.ndarray, "draws n"]) -> Float[np.ndarray, "draws"]:
-    """Pearson's correlation of every row, as ``pearson`` has it."""
+    """Compute Pearson's correlation of every row, as ``pearson`` has it."""
     there = ~(np.isnan(a) | np.isnan(b))
     n = np.maximum(there.sum(axis=1), 1)
 
@@ -48,7 +48,7 @@ def correlations(a: Float[np.ndarray, "draws n"], b: Float[np.ndarray, "draws n"
 
 
 def mean_of_known_rows(table: Float[np.ndarray, "rows draws"]) -> Float[np.ndarray, "draws"]:
-    """Mean over the rows that are not NaN; NaN where none is."""
+    """Average over the rows that are not NaN; NaN where none is."""
     known = ~np.isnan(table)
     count = known.sum(axis=0)
     return np.where(count > 0, np.where(known, table, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
@@ -57,16 +57,14 @@ def mean_of_known_rows(table: Float[np.ndarray, "rows draws"]) -> Float[np.ndarr
 def shares(
     means: Float[np.ndarray, "*batch items"], values: Float[np.ndarray, "items options"], mask: np.ndarray
 ) -> Float[np.ndarray, "*batch items"]:
-    """Item means as shares of the scale: 0 at its lowest value, 1 at its highest (``mask``: which options
-    exist).
-    """
+    """Express item means as shares of the scale: 0 at its lowest value, 1 at its highest; ``mask``: its options."""
     low = np.where(mask, values, np.inf).min(axis=-1)
     high = np.where(mask, values, -np.inf).max(axis=-1)
     return (means - low) / (high - low)
 
 
 def shares_of_scale(instrument: Instrument, response: Response) -> Float[np.ndarray, "formats items"]:
-    """Item means as shares of their scales, 0 to 1."""
+    """Express item means as shares of their scales, 0 to 1."""
     values, mask = instrument.values(), instrument.option_mask()
     # A missing answer is a row of NaN, which padding must neither hide nor spread.
     means = np.sum(np.where(mask, np.exp(response.logprobs) * values, 0.0), axis=-1)
@@ -74,14 +72,14 @@ def shares_of_scale(instrument: Instrument, response: Response) -> Float[np.ndar
 
 
 def mean_of_known(values: Iterable[float]) -> float:
-    """The mean of what is not NaN; NaN where nothing is left."""
+    """Average what is not NaN; NaN where nothing is left."""
     known = [float(value) for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else math.nan
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Correlations of item means between two ways of asking that differ in one ``factor`` only.
+    """Hold correlations of item means between two ways of asking that differ in one ``factor`` only.
 
     ``pairs``: the two ways and their correlation. ``mean``: average over the pairs whose correlation exists.
     """
@@ -91,6 +89,7 @@ class Agreement:
 
     @property
     def mean(self) -> float:
+        """Average the correlations that exist; NaN where none does."""
         known = [r for _, _, r in self.pairs if not math.isnan(r)]
         return float(np.mean(known)) if known else math.nan
 
@@ -99,7 +98,7 @@ FACTORS = ("labels", "layout", "variant", "language")
 
 
 def order_agreement(means: Float[np.ndarray, "formats items"], formats: Sequence[Format]) -> Agreement:
-    """Ascending against descending, per presentation that was asked in both orders.
+    """Correlate ascending with descending, per presentation that was asked in both orders.
 
     Means are in canonical values. A respondent that reads the options gives an item the same value in either
     order (+1); one that answers by position swaps the values (-1).
@@ -116,7 +115,7 @@ def order_agreement(means: Float[np.ndarray, "formats items"], formats: Sequence
 def balanced_means(
     means: Float[np.ndarray, "formats items"], formats: Sequence[Format]
 ) -> tuple[tuple[Format, ...], Float[np.ndarray, "presentations items"]]:
-    """Means averaged over the orders of each presentation, and the first format of each presentation."""
+    """Average means over the orders of each presentation, and the first format of each presentation."""
     rows: dict[str, list[int]] = {}
     for row, form in enumerate(formats):
         rows.setdefault(form.presentation, []).append(row)
@@ -125,9 +124,7 @@ def balanced_means(
 
 
 def factor_agreements(means: Float[np.ndarray, "formats items"], formats: Sequence[Format]) -> dict[str, Agreement]:
-    """Agreement of order-balanced means between presentations that differ in one of FACTORS and in nothing
-    else.
-    """
+    """Correlate order-balanced means of presentations that differ in one of FACTORS and in nothing else."""
     forms, table = balanced_means(means, formats)
     pairs: dict[str, list[tuple[str, str, float]]] = {factor: [] for factor in FACTORS}
     for a, b in itertools.combinations(range(len(forms)), 2):
@@ -139,7 +136,7 @@ def factor_agreements(means: Float[np.ndarray, "formats items"], formats: Sequen
 
 
 def position_share(ascending: Float[np.ndarray, "items"], descending: Float[np.ndarray, "items"]) -> float:
-    """Share, 0..1, of what moves the answers that is position and not content.
+    """Compute the share, 0..1, of what moves the answers that is position and not content.
 
     Half the difference between the orders is position (an answer that stays in place moves the value); the
     variance over items of the mean of both orders is content. Unlike the order correlation this also shows a
@@ -151,7 +148,7 @@ def position_share(ascending: Float[np.ndarray, "items"], descending: Float[np.n
 
 
 def cronbach_alpha(table: Float[np.ndarray, "objects parts"]) -> float:
-    """Cronbach's alpha: how consistently the parts order the objects (Cronbach 1951, eq. 2); at most 1.
+    """Compute Cronbach's alpha: how consistently the parts order the objects (Cronbach 1951, eq. 2); at most 1.
 
     With items as objects and formats as parts it is the reliability of an item's mean over those formats;
     with respondents as objects and a scale's keyed items as parts it is the usual internal consistency.

@@ -155,7 +155,7 @@ class DFGN:
         if state.phase == PROBE:
             return self.solve(self._extended(after, evaluations))
         if state.phase == TRIAL:
-            after = self._learned(after, x, evaluations)
+            after = self._learned(after, evaluations)
         after = replace(
             self._centered(after, x, evaluations), phase=PROBE, coefficients=np.zeros((0, len(after.directions)))
         )
@@ -278,7 +278,7 @@ class DFGN:
         moves = np.stack([minimise(self.survey, state.center_answers, state.slopes, mu) for mu in damping])
         return replace(state, phase=TRIAL, coefficients=moves)
 
-    def _learned(self, after: DFGNState, x: Float[np.ndarray, "k dim"], evaluations: Sequence[Evaluation]) -> DFGNState:
+    def _learned(self, after: DFGNState, evaluations: Sequence[Evaluation]) -> DFGNState:
         """Correct the model with the move that did best, and let the damping follow the boldest that did as well."""
         losses = finite_losses(evaluations)
         best = int(np.argmin(losses))
