@@ -178,7 +178,7 @@ class Audit:
         return AuditRecord.model_validate(self, from_attributes=True)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as plain JSON, for ``--format json``."""
+        """Return the record as plain JSON."""
         return self.record.to_json()
 
 
