@@ -143,6 +143,10 @@ def _hardly_answers(tuned: Row, untuned: Row) -> str | None:
 def search_sentences(search: SearchRecord) -> list[str]:
     """Say what there is to say of a search beside its result."""
     lost, sentences = search.without_numbers, choice_sentences(search)
+    if search.stopped_before is not None:
+        sentences.append(
+            f"A callback stopped the search after {search.evaluations} of {search.stopped_before} evaluations."
+        )
     if lost:
         sentences.append(
             f"{lost} of {search.evaluations} candidates gave no numbers (the model's own overflowed in "

@@ -47,7 +47,8 @@ from acculturate.runs.records import RunKind
 from acculturate.runs.resolve import Prepared, prepare, space_of
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, to_json
-from acculturate.search.loop import Search, Watch, silent, unpack_search
+from acculturate.search.callbacks import SILENT, Callbacks
+from acculturate.search.loop import Search, unpack_search
 from acculturate.search.methods import Method, configured
 from acculturate.search.optimizers import Optimizer
 from acculturate.search.optimizers.gde3 import GDE3, GDE3State, first_front
@@ -171,13 +172,13 @@ def _wrong(accuracy: Survey, response: Response) -> float:
     return float(accuracy.losses(accuracy.scores(response.logprobs)).mean())
 
 
-def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> Front:
+def pareto(spec: RunSpec, against: str, out: Path, callbacks: Callbacks = SILENT) -> Front:
     """Run, or go on with, the search for a front in directory ``out``.
 
     Only whole generations are run: the budget is spent down to less than one. A finished run is returned as it is.
     Raises ``UserError`` for every mistake in the spec, the second objective or the directory.
     """
-    return carry_out(Pareto(spec, second_objective(against)), out, watch)
+    return carry_out(Pareto(spec, second_objective(against)), out, callbacks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,12 +214,12 @@ class Pareto:
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
         return made_with(self._spec, respondent, NAME)
 
-    def lay_out(self, respondent: Respondent, watch: Watch) -> Ready:
+    def lay_out(self, respondent: Respondent, callbacks: Callbacks) -> Ready:
         self._prepared.check_window(respondent)
         return Ready(self._prepared, respondent, self._second, self._optimizer, self._budget)
 
     def measure(
-        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
+        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, callbacks: Callbacks
     ) -> Front:
         assert audit is not None
         problem = self._prepared.problem
@@ -257,9 +258,9 @@ class Ready:
         objectives = TwoObjectives(respondent, prepared.problem, Role.TRAIN, second.questions)
         self._loop = Search(objectives, space, optimizer, budget)
 
-    def search(self, directory: RunDirectory, watch: Watch) -> Found:
-        watch("searching", None)
-        progress = self._loop.run(self._start, self._seed, directory, lambda p: watch("searching", p))
+    def search(self, directory: RunDirectory, callbacks: Callbacks) -> Found:
+        callbacks.stage("searching")
+        progress = self._loop.run(self._start, self._seed, directory, callbacks)
         prompts = _prompts(directory, self._loop.space)
         search = FrontSearch(
             evaluations=progress.evaluations, generations=progress.generation, found=len(prompts), dtype=self._dtype

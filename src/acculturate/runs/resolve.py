@@ -173,4 +173,6 @@ def space_with_origin(respondent: Respondent, spec: RunSpec, origin: Float[np.nd
 def delivered(prepared: Prepared, prompt: SoftPrompt, search: SearchRecord, audit: Audit) -> Delivered:
     """Hand what a finished search delivers to its judges."""
     spec = prepared.spec
-    return Delivered(prepared.problem, prompt, prepared.start, spec.budget, spec.sampled, to_json(spec), search, audit)
+    # Rivals get what the search spent, where it was stopped early.
+    budget = spec.budget if search.stopped_before is None else search.evaluations
+    return Delivered(prepared.problem, prompt, prepared.start, budget, spec.sampled, to_json(spec), search, audit)

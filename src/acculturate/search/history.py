@@ -118,12 +118,15 @@ class SearchRecord(Record):
         Precision, and candidates per forward pass at the end: fewer than the spec says where memory ran out.
     chosen
         None where no candidate had a loss.
+    stopped_before
+        The budget, in evaluations, where a callback stopped the search before it was spent.
     together_with, shared_tokens, note
         The other countries, the tokens shared with them, and what that means; only in a search for several.
     """
 
     optimizer: str
     evaluations: int
+    stopped_before: int | None = None
     without_numbers: int = 0
     generations: int | None = None
     validations: int | None = None
@@ -137,7 +140,9 @@ class SearchRecord(Record):
     note: str | None = None
 
 
-def search_record(course: Sequence[Generation], *, optimizer: str, dtype: str, rows: int) -> SearchRecord:
+def search_record(
+    course: Sequence[Generation], *, optimizer: str, dtype: str, rows: int, stopped_before: int | None = None
+) -> SearchRecord:
     """Sum up the course of a search (``SearchRecord``)."""
     curve = tuple(
         CurvePoint(
@@ -154,7 +159,7 @@ def search_record(course: Sequence[Generation], *, optimizer: str, dtype: str, r
         for point in curve
         if point.evaluations == course[-1].winner_at
     ]
-    return SearchRecord(
+    record = SearchRecord(
         optimizer=optimizer,
         evaluations=course[-1].evaluations if course else 0,
         without_numbers=sum(loss is None for one in course for loss in one.losses),
@@ -166,6 +171,8 @@ def search_record(course: Sequence[Generation], *, optimizer: str, dtype: str, r
         chosen=next(iter(chosen), None),
         curve=curve,
     )
+    # A field that is not set is not written: what a whole search leaves stays as it was.
+    return record if stopped_before is None else record.model_copy(update={"stopped_before": stopped_before})
 
 
 def write_evaluations(directory: RunDirectory) -> None:
