@@ -26,8 +26,9 @@ from acculturate.model.respondent import Interview, Respondent
 from acculturate.runs.oracle import Descent, descent
 from acculturate.search.problem import survey_of
 from acculturate.search.starts import BLANK, text_rows, vocabulary_rows
-from acculturate.survey.formats import Questionnaire, parse_format, questionnaire
+from acculturate.survey.formats import parse_format
 from acculturate.survey.instruments import load_instrument
+from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.scoring import Response
 from acculturate.survey.targets import find_target
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from acculturate.errors import LONGEST, UserError
-from acculturate.files.datafile import TABLE_MIB, csv_rows, read_data_file
+from acculturate.files.datafile import read_data_file
+from acculturate.files.tables import TABLE_MIB, csv_rows
 from acculturate.legible import shown
 from acculturate.runs.multitask import multitask_spec
 from acculturate.runs.resolve import prepare
@@ -225,7 +226,7 @@ def test_a_file_is_not_read_without_end(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(UserError, match="larger than 10 MiB"):
         read_data_file(tmp_path / "run.toml")
     assert TABLE_MIB == 1024
-    monkeypatch.setattr("acculturate.files.datafile.TABLE_MIB", 1)
+    monkeypatch.setattr("acculturate.files.tables.TABLE_MIB", 1)
     (tmp_path / "table.csv").write_bytes(b"a,b\n" + b"1,2\n" * 2**18)
     with pytest.raises(UserError, match="larger than 1 MiB"):
         csv_rows(tmp_path / "table.csv")

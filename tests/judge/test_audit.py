@@ -25,8 +25,9 @@ from acculturate.judge.records import AuditVerdict
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.runs.score import ANSWERS, audit_model
-from acculturate.survey.formats import Format, parse_format, questionnaire
+from acculturate.survey.formats import Format, parse_format
 from acculturate.survey.instruments import load_instrument
+from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.scoring import Response, Survey
 
 VSM = load_instrument("vsm2013")

@@ -25,8 +25,9 @@ from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.packed import PackedEngine, PlainEngine
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.model.soundness import float32_layers
-from acculturate.survey.formats import Format, questionnaire
+from acculturate.survey.formats import Format
 from acculturate.survey.instruments import load_instrument
+from acculturate.survey.questionnaire import questionnaire
 
 _SMALL = {
     "vocab_size": VOCABULARY,

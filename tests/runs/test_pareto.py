@@ -25,6 +25,7 @@ from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import make_spec
 from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.survey.formats import Role, parse_format, questionnaire
+from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.scoring import Response
 
 FILES = ("spec.json", "journal.jsonl", "front.json", "front.safetensors", "SHA256SUMS")

@@ -12,8 +12,9 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from acculturate.survey.formats import Format, Questionnaire, present, questionnaire
+from acculturate.survey.formats import Format
 from acculturate.survey.instruments import Instrument, load_instrument
+from acculturate.survey.questionnaire import Questionnaire, present, questionnaire
 
 START, END = "<|im_start|>", "<|im_end|>"
 CHATML = (

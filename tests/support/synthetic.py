@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from acculturate.model.respondent import Context
-from acculturate.survey.formats import Questionnaire
+from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.scoring import Response
 
 Ask = Callable[[Questionnaire, Context], Response]

@@ -22,9 +22,10 @@ from acculturate.survey.factor import (
     varimax,
 )
 from acculturate.survey.fitting import fit_instrument
-from acculturate.survey.formats import LAYOUTS, parse_format, present, questionnaire
+from acculturate.survey.formats import LAYOUTS, parse_format
 from acculturate.survey.instruments import load_instrument, score_item_means
 from acculturate.survey.missing_codes import items_of, values_apart
+from acculturate.survey.questionnaire import present, questionnaire
 
 TRUE = np.zeros((9, 2))
 TRUE[:4, 0] = [0.8, 0.7, -0.75, 0.65]

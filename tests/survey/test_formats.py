@@ -8,17 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acculturate.errors import UserError
-from acculturate.survey.formats import (
-    LABELS,
-    LAYOUTS,
-    ORDERS,
-    Format,
-    option_labels,
-    parse_format,
-    present,
-    questionnaire,
-)
+from acculturate.survey.formats import LABELS, LAYOUTS, ORDERS, Format, option_labels, parse_format
 from acculturate.survey.instruments import load_instrument
+from acculturate.survey.questionnaire import present, questionnaire
 from acculturate.survey.scoring import Survey
 
 VSM = load_instrument("vsm2013")

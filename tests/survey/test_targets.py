@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acculturate.errors import UserError
-from acculturate.survey import targets
+from acculturate.survey.countries import iso_codes, name_key, names
 from acculturate.survey.targets import (
     VSM_DIMENSIONS,
     Target,
@@ -164,10 +164,10 @@ def test_names_as_iso_the_world_bank_and_the_un_write_them(code: str, spellings:
 
 
 def test_no_two_countries_share_a_name_but_those_that_are_asked_about() -> None:
-    shared = {key for key, codes in targets._names().items() if len(codes) > 1}
-    assert shared == {targets._name_key("Congo"), targets._name_key("Republic of China")}
-    for key, code in targets._codes().items():
-        assert targets._names().get(key, (code,)) == (code,), "a code that is another country's name"
+    shared = {key for key, codes in names().items() if len(codes) > 1}
+    assert shared == {name_key("Congo"), name_key("Republic of China")}
+    for key, code in iso_codes().items():
+        assert names().get(key, (code,)) == (code,), "a code that is another country's name"
 
 
 def test_numeric_codes_in_files(write: Write) -> None:

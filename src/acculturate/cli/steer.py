@@ -12,7 +12,8 @@ from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.settings import check_range, directory
 from acculturate.cli.terminal import Console
 from acculturate.errors import UserError
-from acculturate.files.datafile import BOUNDS, cell_number
+from acculturate.files.datafile import BOUNDS
+from acculturate.files.tables import cell_number
 from acculturate.legible import shown
 
 if TYPE_CHECKING:

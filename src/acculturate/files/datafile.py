@@ -1,11 +1,10 @@
-"""Reading a user's TOML, YAML or CSV file with complaints that name the place.
+"""Reading a user's TOML or YAML file with complaints that name the place.
 
 Every value travels with its file and its place in it, so that each check can say where it failed.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
 import io
 import itertools
@@ -20,8 +19,8 @@ from typing import NoReturn
 from acculturate.errors import UserError
 from acculturate.legible import shown
 
-SETTINGS_MIB, TABLE_MIB = 10, 1024
-"""The most that is read of a file of settings or questions, and of a table."""
+SETTINGS_MIB = 10
+"""The most that is read of a file of settings or questions."""
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
@@ -51,7 +50,7 @@ def read_data_file(path: Path) -> Node:
 
     YAML is read with the safe loader, which builds plain data only; a name that stands twice is an error.
     """
-    text = _read(path, SETTINGS_MIB)
+    text = read_text(path, SETTINGS_MIB)
     if path.suffix == ".toml":
         try:
             return Node(str(path), "", tomllib.loads(text))
@@ -98,7 +97,7 @@ def _toml_words(said: str, text: str) -> str:
     return f"at its end, line {len(text.splitlines()) or 1}: {why}" if "(at end of document)" in said else why
 
 
-def _read(path: Path, most_mib: int) -> str:
+def read_text(path: Path, most_mib: int) -> str:
     """The text of a file in UTF-8; ``UserError`` for what is none, or larger than such a file ever is."""
     try:
         with path.open("rb") as file:
@@ -121,45 +120,6 @@ LARGEST = 1e6
 """The largest size of a number that is taken from a file or a caller: no scale, weight or score comes near it."""
 
 BOUNDS = f"from -{LARGEST:,.0f} to {LARGEST:,.0f}"
-
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell holds a number with a decimal point; ``float`` would also take "nan", "1_0" and other digits."""
-    return _NUMBER.fullmatch(cell) is not None
-
-
-def cell_number(cell: str) -> float | None:
-    """The number in a cell; None where there is none, or one larger than ``LARGEST``."""
-    number = float(cell) if is_number(cell) else math.nan
-    return number if abs(number) <= LARGEST else None
-
-
-MISSING = frozenset({"", "na", "#null!"})
-"""What a cell without a value holds, in lower case; #NULL! is what SPSS writes."""
-
-
-def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Line number and stripped cells of the header and of every row that is not empty, all of one length.
-
-    The separator (comma, semicolon or tab) is the header's. Raises ``UserError`` with file and line.
-    """
-    text = _read(path, TABLE_MIB)
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
-    try:
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)]
-    except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: not a CSV file ({error}).") from None
-    if len(rows) < 2:
-        raise UserError(f"{path}: expected a header line and at least one row below it.")
-    for line, row in rows[1:]:
-        if len(row) != len(rows[0][1]):
-            raise UserError(
-                f"{path}, line {line}: expected {len(rows[0][1])} fields as in the header, found {len(row)}."
-            )
-    return rows
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,9 @@ from acculturate.judge.persona_audit import (
 from acculturate.judge.records import AuditRecord, AuditVerdict
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.survey import reliability
-from acculturate.survey.formats import LABELS, Format, Questionnaire, parse_format, questionnaire
+from acculturate.survey.formats import LABELS, Format, parse_format
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.scoring import Response
 from acculturate.survey.targets import Target, load_target_set

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from acculturate.errors import UserError
 from acculturate.judge.records import LeftOut, RowId
 from acculturate.model.respondent import Context, Interview, Respondent
-from acculturate.survey.formats import Questionnaire
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.scoring import Response, Survey
 from acculturate.survey.targets import Target
 

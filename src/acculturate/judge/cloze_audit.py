@@ -32,8 +32,9 @@ from acculturate.judge.audit import (
 from acculturate.judge.records import AuditVerdict
 from acculturate.model.respondent import Context
 from acculturate.survey import reliability
-from acculturate.survey.formats import Format, questionnaire
+from acculturate.survey.formats import Format
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.targets import Target
 

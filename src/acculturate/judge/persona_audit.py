@@ -12,8 +12,8 @@ from jaxtyping import Float
 from acculturate.errors import UserError
 from acculturate.judge import baselines, ranks
 from acculturate.model.respondent import Context
-from acculturate.survey.formats import Questionnaire, questionnaire
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.scoring import Response, dimension_scores
 from acculturate.survey.targets import Target

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from acculturate.files.record import Interval
 from acculturate.judge.bootstrap import mean_interval
 from acculturate.judge.records import Figures, Row, RowKind, ViewFigures
-from acculturate.survey.formats import Questionnaire, Role
+from acculturate.survey.formats import Role
+from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.scoring import Response, Survey
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from acculturate.errors import UserError
-from acculturate.files.datafile import Node, csv_rows
+from acculturate.files.datafile import Node
+from acculturate.files.tables import csv_rows
 from acculturate.survey.formats import LABELS
 from acculturate.survey.instruments import Dimension, Frame, Instrument, Item, ItemText, Scale, Wording
 

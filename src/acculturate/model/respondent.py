@@ -30,7 +30,7 @@ from acculturate.model.loading import Loaded, load_model
 from acculturate.model.slot import Slot
 from acculturate.model.soundness import check_embeddings, check_model, not_finite, packs, pads, scales_positions
 from acculturate.model.template import TEMPLATE_DATE, Chat, Labels, Turn
-from acculturate.survey.formats import Questionnaire, present
+from acculturate.survey.questionnaire import Questionnaire, present
 from acculturate.survey.scoring import Response
 
 

@@ -32,8 +32,9 @@ from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.model.slot import Slot
 from acculturate.performance.cost import weight_bytes
 from acculturate.performance.machine import machine_name, peak_memory, resident_bytes, slow_precision, synchronize
-from acculturate.survey.formats import Format, Questionnaire, questionnaire
+from acculturate.survey.formats import Format
 from acculturate.survey.instruments import Instrument, load_instrument
+from acculturate.survey.questionnaire import Questionnaire, questionnaire
 
 # Shapes of well-known models, to be timed with random weights where the weights themselves are not at hand.
 SHAPES: dict[str, dict[str, int]] = {

@@ -6,7 +6,7 @@ from acculturate.model.respondent import Respondent
 from acculturate.performance.cost import CostEstimate, estimate
 from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import RunSpec
-from acculturate.survey.formats import without
+from acculturate.survey.questionnaire import without
 
 
 def dry_run(spec: RunSpec) -> CostEstimate:

@@ -55,8 +55,9 @@ from acculturate.search.optimizers.gde3 import GDE3, GDE3State, first_front
 from acculturate.search.problem import Problem
 from acculturate.search.spaces import Space
 from acculturate.search.starts import starting_prompts
-from acculturate.survey.formats import ROLES, Questionnaire, Role, parse_format, questionnaire
+from acculturate.survey.formats import ROLES, Role, parse_format
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.scoring import Evaluation, Response, Survey, departure
 from acculturate.version import VERSION
 

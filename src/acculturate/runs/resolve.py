@@ -26,8 +26,9 @@ from acculturate.search.problem import Problem
 from acculturate.search.spaces import Space, space_around
 from acculturate.search.start_kind import StartKind
 from acculturate.search.starts import Start, earlier_prompt
-from acculturate.survey.formats import ROLES, Questionnaire, Role, questionnaire
+from acculturate.survey.formats import ROLES, Role
 from acculturate.survey.instruments import Instrument, load_instrument
+from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.scoring import Survey
 from acculturate.survey.targets import Target, find_target
 

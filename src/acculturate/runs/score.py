@@ -20,8 +20,9 @@ from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
-from acculturate.survey.formats import Questionnaire, parse_format, questionnaire
+from acculturate.survey.formats import parse_format
 from acculturate.survey.instruments import Instrument, read_item_means, score_item_means
+from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.scoring import Response, Survey
 from acculturate.survey.targets import Target
 

@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from acculturate.model.respondent import Interview, Respondent
 from acculturate.search.problem import Problem
-from acculturate.survey.formats import Role, without
+from acculturate.survey.formats import Role
+from acculturate.survey.questionnaire import without
 from acculturate.survey.scoring import Evaluation, Response, Survey
 
 
@@ -19,7 +20,7 @@ from acculturate.survey.scoring import Evaluation, Response, Survey
 class Unasked:
     """The untuned model's answers to all items, and the places of those that an interview asks nevertheless.
 
-    They stand in for the items left out (formats.without), so that every dimension has its whole score and only
+    They stand in for the items left out (questionnaire.without), so that every dimension has its whole score and only
     what is asked can move it.
     """
 

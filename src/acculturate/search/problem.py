@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from acculturate.model.respondent import Context, Interview, Respondent
-from acculturate.survey.formats import ROLES, Questionnaire, Role
+from acculturate.survey.formats import ROLES, Role
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.scoring import Survey
 from acculturate.survey.targets import Target
 

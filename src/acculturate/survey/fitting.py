@@ -18,7 +18,8 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import UserError, setting
-from acculturate.files.datafile import BOUNDS, LARGEST, MISSING, csv_rows, is_number, shown
+from acculturate.files.datafile import BOUNDS, LARGEST, shown
+from acculturate.files.tables import MISSING, csv_rows, is_number
 from acculturate.files.whole_file import write_whole
 from acculturate.survey.factor import (
     SALIENT,

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import UserError
-from acculturate.files.datafile import BOUNDS, MISSING, cell_number, csv_rows, nearest, shown, user_path
+from acculturate.files.datafile import BOUNDS, nearest, shown, user_path
+from acculturate.files.tables import MISSING, cell_number, csv_rows
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.scoring import dimension_scores
 

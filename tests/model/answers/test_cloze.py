@@ -9,8 +9,9 @@ from acculturate.errors import UserError
 from acculturate.model.answers.cloze import cloze_question, cloze_response
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
-from acculturate.survey.formats import Format, questionnaire
+from acculturate.survey.formats import Format
 from acculturate.survey.instruments import load_instrument
+from acculturate.survey.questionnaire import questionnaire
 
 AXES = load_instrument("values_map")
 FORM = Format("letters", variant=1)

@@ -23,8 +23,9 @@ from acculturate.model.answers.sampled import (
 )
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Interview, Respondent
-from acculturate.survey.formats import Format, questionnaire
+from acculturate.survey.formats import Format
 from acculturate.survey.instruments import load_instrument
+from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.scoring import Survey
 
 AXES = load_instrument("values_map")

@@ -18,8 +18,9 @@ from acculturate.model.engine import packed as engines
 from acculturate.model.engine.packed import PackedEngine, PlainEngine
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.model.slot import Slot
-from acculturate.survey.formats import Format, questionnaire
+from acculturate.survey.formats import Format
 from acculturate.survey.instruments import load_instrument
+from acculturate.survey.questionnaire import questionnaire
 
 TOLERANCE = 1e-4
 PACKED = sorted(set(ARCHITECTURES) - RECURRENT)

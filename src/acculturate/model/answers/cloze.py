@@ -22,8 +22,9 @@ from acculturate.model.generation import batches, forward_left, left_padded
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.template import Turn
-from acculturate.survey.formats import Format, Questionnaire
+from acculturate.survey.formats import Format
 from acculturate.survey.instruments import Instrument
+from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.scoring import Response
 
 NORMALISATIONS = ("tokens", "unconditional", "none")

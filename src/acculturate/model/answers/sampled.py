@@ -25,7 +25,7 @@ from acculturate.model.engine.packing import Sequence_
 from acculturate.model.generation import batches, generate
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
-from acculturate.survey.formats import Questionnaire
+from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.scoring import Response
 
 
