@@ -19,8 +19,8 @@ from synthetic import (
 )
 
 from acculturate.errors import UserError
-from acculturate.judge import audit as audits
 from acculturate.judge.audit import audit, default_formats, default_targets
+from acculturate.judge.audit_verdict import AuditVerdict
 from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Context, Respondent
@@ -42,24 +42,24 @@ def check(ask, **options):
 @pytest.mark.parametrize(
     ("ask", "verdict"),
     [
-        (always_first(), audits.POSITION),
-        (by_place(), audits.POSITION),
-        (always_middle(), audits.FLAT),
-        (expert(MEANS), audits.READS),
-        (expert(MEANS, noise=0.4), audits.READS),
-        (expert(MEANS, place_bias=0.4), audits.READS),
-        (expert(np.full(24, 2.0)), audits.FLAT),
-        (expert(MEANS, mass=0.05), audits.NO_ANSWER),
-        (refuser(), audits.NO_ANSWER),
-        (silent(), audits.NO_ANSWER),
+        (always_first(), AuditVerdict.POSITION),
+        (by_place(), AuditVerdict.POSITION),
+        (always_middle(), AuditVerdict.FLAT),
+        (expert(MEANS), AuditVerdict.READS),
+        (expert(MEANS, noise=0.4), AuditVerdict.READS),
+        (expert(MEANS, place_bias=0.4), AuditVerdict.READS),
+        (expert(np.full(24, 2.0)), AuditVerdict.FLAT),
+        (expert(MEANS, mass=0.05), AuditVerdict.NO_ANSWER),
+        (refuser(), AuditVerdict.NO_ANSWER),
+        (silent(), AuditVerdict.NO_ANSWER),
     ],
 )
 @pytest.mark.parametrize("short", [False, True])
 def test_every_behaviour_gets_its_verdict(ask, verdict, short):
     found = check(ask, short=short)
     assert found.verdict == verdict
-    assert found.noise == (verdict != audits.READS)
-    assert (found.warning is not None) == (verdict != audits.READS)
+    assert found.noise == (verdict != AuditVerdict.READS)
+    assert (found.warning is not None) == (verdict != AuditVerdict.READS)
     assert len(found.presentations) == (4 if short else 8)
     assert all(p.verdict == verdict for p in found.presentations)
     # What goes into result.json is plain JSON without NaN.
@@ -74,7 +74,7 @@ def test_every_behaviour_gets_its_verdict(ask, verdict, short):
 def test_an_expert_is_never_called_anything_else(seed, noise, bias):
     means = np.random.default_rng(seed).uniform(1, 5, 24)
     found = check(expert(means, noise=noise, place_bias=bias, seed=seed), short=True)
-    assert found.verdict == audits.READS
+    assert found.verdict == AuditVerdict.READS
     # A perfect reader's interval is one point, give or take the last digit of a float.
     assert found.order_interval[0] - 1e-9 <= found.order_correlation <= found.order_interval[1] + 1e-9
 
@@ -83,7 +83,7 @@ def test_an_expert_is_never_called_anything_else(seed, noise, bias):
 @given(seed=st.integers(0, 10**6))
 def test_favourite_places_are_never_called_reading(seed):
     found = check(by_place(seed), short=True)
-    assert found.verdict == audits.POSITION
+    assert found.verdict == AuditVerdict.POSITION
     assert found.position_share > 0.95
     # Order balance: exactly neutral on every dimension.
     assert list(found.scores.values()) == pytest.approx([50.0] * 6)
@@ -110,12 +110,12 @@ def test_balanced_scores_survive_any_place_bias(bias):
 def test_items_with_fewer_options_and_other_instruments():
     means = np.array([1.5, 4, 2, 3, 4.5, 2, 3, 5, 2.5, 1])
     found = audit(expert(means), AXES, targets=())
-    assert found.verdict == audits.READS
+    assert found.verdict == AuditVerdict.READS
     assert found.scores == pytest.approx(
         dict(zip(AXES.dimension_ids, AXES.weights() @ means + AXES.constants(), strict=True))
     )
     assert default_targets(AXES) == ()
-    assert audit(always_first(), AXES).verdict == audits.POSITION
+    assert audit(always_first(), AXES).verdict == AuditVerdict.POSITION
 
 
 def test_what_holds_per_format_is_said_per_format():
@@ -147,7 +147,7 @@ def test_an_expert_who_differs_by_wording_is_told_apart():
         return a
 
     found = check(two_minds)
-    assert found.verdict == audits.READS
+    assert found.verdict == AuditVerdict.READS
     assert found.correlations["variant"] == pytest.approx(np.corrcoef(MEANS, other)[0, 1])
     assert found.correlations["labels"] == pytest.approx(1.0)
     assert math.isnan(found.correlations["language"])
@@ -197,7 +197,7 @@ def test_a_template_without_system_message_skips_the_personas_and_says_so():
         return plain(asked, context)
 
     found = audit(ask, VSM)
-    assert found.verdict == audits.READS and found.persona is None
+    assert found.verdict == AuditVerdict.READS and found.persona is None
     assert any("Personas were not tested" in s for s in found.sentences)
 
 
@@ -214,12 +214,12 @@ def test_chosen_formats_are_the_ones_asked():
 
 @pytest.mark.slow
 def test_the_embedded_model_answers_by_position():
-    from acculturate.judge.audit import asking
+    from acculturate.model.answers.ways import probabilities_from
     from acculturate.model.loading import ModelChoice
     from acculturate.model.respondent import Respondent
 
-    found = audit(asking(Respondent(ModelChoice("embedded"))), VSM, short=True)
-    assert found.verdict == audits.POSITION
+    found = audit(probabilities_from(Respondent(ModelChoice("embedded"))), VSM, short=True)
+    assert found.verdict == AuditVerdict.POSITION
     assert -1 <= found.order_correlation < -0.5
     assert found.noise and "only tune noise" in found.warning
 
@@ -242,12 +242,12 @@ def by_wording(agreement: float, seed: int = 0):
     return ask
 
 
-@pytest.mark.parametrize(("agreement", "verdict"), [(1.0, audits.READS), (0.75, audits.READS), (0.0, None)])
+@pytest.mark.parametrize(("agreement", "verdict"), [(1.0, AuditVerdict.READS), (0.75, AuditVerdict.READS), (0.0, None)])
 def test_option_texts_are_judged_between_wordings_and_within_scales(agreement, verdict):
     found = cloze_audit(by_wording(agreement), VSM)
     assert len(found.presentations) == 4 and found.answers == "cloze"
     if verdict is None:  # item means agree over all items, because scales differ; within them they do not
-        assert found.verdict in (audits.WORDING, audits.WEAK)
+        assert found.verdict in (AuditVerdict.WORDING, AuditVerdict.WEAK)
         assert abs(found.wording_correlation) < 0.3 and "Over all items it is +0.9" in " ".join(found.sentences)
     else:
         assert found.verdict == verdict and found.warning is None
@@ -260,11 +260,11 @@ def test_option_texts_that_say_nothing_are_flat_and_one_wording_is_not_enough():
     same = lambda asked, context: Response(  # noqa: E731
         np.full((len(asked.formats), 24, 5), np.log(0.2)), np.full((len(asked.formats), 24), 2e-4)
     )
-    assert cloze_audit(same, VSM).verdict == audits.FLAT
+    assert cloze_audit(same, VSM).verdict == AuditVerdict.FLAT
     one = cloze_audit(by_wording(1.0), VSM, formats=[Format()])
-    assert one.verdict == audits.ONE_WORDING and "With one wording" in one.sentences[-1]
+    assert one.verdict == AuditVerdict.ONE_WORDING and "With one wording" in one.sentences[-1]
     nothing = cloze_audit(silent(), VSM, targets=TARGETS)
-    assert nothing.verdict == audits.NO_ANSWER and "nan" not in " ".join(nothing.sentences)
+    assert nothing.verdict == AuditVerdict.NO_ANSWER and "nan" not in " ".join(nothing.sentences)
 
 
 @pytest.mark.slow
@@ -284,7 +284,7 @@ def test_a_constant_model_is_called_flat_and_its_scores_are_the_constant():
         )
 
     found = check(constant)
-    assert found.verdict == audits.FLAT and all(p.verdict == audits.FLAT for p in found.presentations)
+    assert found.verdict == AuditVerdict.FLAT and all(p.verdict == AuditVerdict.FLAT for p in found.presentations)
     assert list(found.scores.values()) == pytest.approx([50.0] * 6, abs=1e-9)
     assert any("exactly the constant" in sentence for sentence in found.sentences)
 

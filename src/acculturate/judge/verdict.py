@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from acculturate.judge.audit import MASS_LOW
+from acculturate.judge.audit_verdict import MASS_LOW
 from acculturate.survey.formats import ROLES
 
 WORDS = {"train": "trained", "validation": "validation", "heldout": "held-out"}

@@ -12,10 +12,10 @@ import numpy as np
 from acculturate.errors import UserError
 from acculturate.files.run_directory import plain
 from acculturate.judge.audit import Audit, audit, default_targets
-from acculturate.judge.audit import asking as by_probabilities
 from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.model.answers.cloze import cloze_from, cloze_response
 from acculturate.model.answers.sampled import Sampling, sampled_responses, sampling_from
+from acculturate.model.answers.ways import probabilities_from
 from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Context, Interview, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
@@ -55,7 +55,7 @@ def asking_by(respondent: Respondent, answers: str) -> Callable[[Questionnaire, 
     """A loaded model, asked in one of ``ANSWERS``, as something to audit (audit.Ask)."""
     if checked_answers(answers) == "sampled":
         return sampling_from(respondent)
-    return cloze_from(respondent) if answers == "cloze" else by_probabilities(respondent)
+    return cloze_from(respondent) if answers == "cloze" else probabilities_from(respondent)
 
 
 def audit_model(

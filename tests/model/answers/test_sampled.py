@@ -11,7 +11,8 @@ from scipy import stats
 from tiny import save_tiny_model
 
 from acculturate.errors import UserError
-from acculturate.judge.audit import NO_ANSWER, audit
+from acculturate.judge.audit import audit
+from acculturate.judge.audit_verdict import AuditVerdict
 from acculturate.model.answers.sampled import (
     Sampling,
     _Drawing,
@@ -183,7 +184,7 @@ def test_what_cannot_be_read_is_missing_counted_and_shown(respondent):
     # A missing answer makes the loss infinite and is never scored.
     survey = Survey(AXES.values(), AXES.weights(), AXES.constants(50.0), np.full(2, 50.0), asked.views)
     assert found.invalid.sum() > 10 and survey.evaluate(response).loss == math.inf
-    assert audit(sampling_from(respondent, Sampling(seeds=(0,))), AXES, short=True).verdict == NO_ANSWER
+    assert audit(sampling_from(respondent, Sampling(seeds=(0,))), AXES, short=True).verdict == AuditVerdict.NO_ANSWER
 
 
 def test_generation_settings_of_the_model_do_not_leak(respondent):
