@@ -10,7 +10,7 @@ from architectures import HIDDEN, VOCABULARY, saved_model_dir, small_questionnai
 from acculturate.errors import UserError
 from acculturate.model.answers.cloze import cloze_response
 from acculturate.model.answers.sampled import Sampling, sampled_responses
-from acculturate.model.generation import Batching, batches
+from acculturate.model.engine.batches import Batching, batches
 from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.judge.persona import DESCRIPTORS, persona
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import Questionnaire
 from acculturate.survey.instruments import Instrument
 from acculturate.survey.scoring import Response, Survey

@@ -17,18 +17,13 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from acculturate.errors import UserError
 from acculturate.legible import shown
-from acculturate.model.engine.packed import (
-    Answers,
-    PackedEngine,
-    PlainEngine,
-    among_options,
-    embed,
-    head_of,
-    precision_name,
-)
+from acculturate.model.engine.forward import Answers, among_options, embed, head_of, precision_name
+from acculturate.model.engine.packed import PackedEngine
+from acculturate.model.engine.plain import PlainEngine
+from acculturate.model.engine.size import weight_bytes
+from acculturate.model.interview import Interview
 from acculturate.model.loading import DTYPES, Loaded, ModelChoice, load_model, resolve_device
-from acculturate.model.respondent import Context, Interview, Respondent
-from acculturate.performance.cost import weight_bytes
+from acculturate.model.respondent import Context, Respondent
 from acculturate.performance.machine import machine_name, peak_memory, resident_bytes, slow_precision, synchronize
 from acculturate.survey.formats import Format, Questionnaire, questionnaire
 from acculturate.survey.instruments import Instrument, load_instrument
@@ -262,7 +257,7 @@ def _methods(
     respondent: Respondent, asked: Questionnaire, plan: BenchPlan, prompt: Prompt
 ) -> tuple[list[_Method], list[str]]:
     dtype = precision_name(respondent.model)
-    weights = weight_bytes(respondent)
+    weights = weight_bytes(respondent.model)
     notes: list[str] = []
     methods = [_full_head(respondent, asked, prompt, dtype)]
     sampled = _generate(respondent, asked, plan, dtype)
@@ -307,7 +302,7 @@ def _full_head(respondent: Respondent, asked: Questionnaire, prompt: Prompt, dty
         return Answers(np.concatenate(found)[None].astype(float), np.concatenate(mass)[None].astype(float))
 
     tokens = sum(len(sequences[b]) * (prompt.shape[1] + max(len(s.suffix) for s in sequences[b])) for b in batches)
-    return _Method(FULL_HEAD, "before_bos", dtype, tokens, call, weight_bytes(respondent))
+    return _Method(FULL_HEAD, "before_bos", dtype, tokens, call, weight_bytes(respondent.model))
 
 
 def _batch(model: PreTrainedModel, soft: Tensor, texts: Sequence[Sequence[int]], lengths: Tensor):
@@ -353,7 +348,7 @@ def _generate(respondent: Respondent, asked: Questionnaire, plan: BenchPlan, dty
 
     tokens = seeds * (sum(map(len, questions)) + len(questions) * (plan.n_tokens + new))
     scale = len(questions) / len(some)
-    return _Method(GENERATE, "before_bos", dtype, tokens, call, weight_bytes(respondent), scale)
+    return _Method(GENERATE, "before_bos", dtype, tokens, call, weight_bytes(respondent.model), scale)
 
 
 def _floor(model: PreTrainedModel, tokens: int) -> Callable[[], None] | None:

@@ -12,7 +12,7 @@ import numpy as np
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit
 from acculturate.judge.result import result_of
-from acculturate.model.engine.packed import precision_name
+from acculturate.model.engine.forward import precision_name
 from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt

@@ -16,8 +16,9 @@ from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.model.answers.cloze import cloze_from, cloze_response
 from acculturate.model.answers.sampled import Sampling, sampled_responses, sampling_from
 from acculturate.model.answers.ways import probabilities_from
+from acculturate.model.interview import Interview
 from acculturate.model.loading import ModelChoice
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.respondent import Context, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.survey.formats import Questionnaire, parse_format, questionnaire
 from acculturate.survey.instruments import Instrument, read_item_means, score_item_means

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import Questionnaire
 from acculturate.survey.scoring import Response
 
