@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from acculturate.judge.gradient import LossGradient
+from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.runs.oracle import Descent, descent
 from acculturate.search.problem import survey_of

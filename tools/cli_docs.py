@@ -17,12 +17,13 @@ from typing import Any
 from typer.models import ArgumentInfo, OptionInfo
 
 from acculturate.cli import main as cli
-from acculturate.runs.spec import RunSpec
+from acculturate.cli.flags import DEFAULT, RUN_SETTINGS
+from acculturate.runs.spec import expected
 
 HEAD = """\
 # Command line
 
-<!-- Written by tools/cli_docs.py; change the help texts in src/acculturate/cli/ instead. -->
+<!-- Written by tools/cli_docs.py; change the texts in src/acculturate/runs/spec.py and cli/ instead. -->
 
 `acculturate VERB [OPTIONS]`. Results go to standard output, progress and warnings to standard error. Every verb but
 `version` takes `--format json`. `acculturate VERB --help` says the same as this page.
@@ -36,18 +37,6 @@ HEAD = """\
 """
 
 TYPES = {str: "text", int: "whole number", float: "number", Path: "path", bool: "switch"}
-# The value that a protocol gives is not one value.
-VARYING = {
-    "train_formats": "the protocol's",
-    "validation_formats": "the protocol's",
-    "heldout_formats": "the protocol's",
-    "mass_penalty": "the protocol's",
-    "start": "by protocol and slot",
-    "population": "20, or the budget where that is less",
-    "spread": "2 for blank, 1 for text",
-}
-# The verbs that make a run have the defaults of its settings.
-RUNS = ("align", "multitask", "pareto")
 
 
 def page() -> str:
@@ -72,34 +61,16 @@ def _section(name: str, callback: Callable[..., Any]) -> str:
     out = [f"## {name}", ""]
     for paragraph in _paragraphs(callback):
         out += [paragraph if paragraph.startswith("```") else textwrap.fill(paragraph, 120), ""]
-    hints = typing.get_type_hints(callback, include_extras=True)
-    rows = [
-        _row(parameter, hints[key], callback)
-        for key, parameter in inspect.signature(callback).parameters.items()
-        if key in hints
-    ]
+    signature = inspect.signature(callback, eval_str=True)
+    rows = [_row(parameter, parameter.annotation) for parameter in signature.parameters.values()]
     if rows:
         out += ["| option | value | default | meaning |", "|---|---|---|---|", *rows, ""]
     if callback is cli.align:
-        out += [*_only_in_files(hints), ""]
+        out += [
+            "In a file, what `--option` sets is the table `optimizer_options` ([search.md](search.md) has the names).",
+            "",
+        ]
     return "\n".join(out)
-
-
-def _only_in_files(flags: dict[str, Any]) -> list[str]:
-    """The settings of a run that have no flag of their own."""
-    rows = [
-        f"| `{name}` | `{field.default}` |"
-        for name, field in RunSpec.model_fields.items()
-        if name not in flags and name != "optimizer_options"
-    ]
-    there = [
-        "These can stand in the `--config` file, and in calls from Python, only:",
-        "",
-        "| key | default |",
-        "|---|---|",
-    ]
-    said = "In a file, what `--option` sets is the table `optimizer_options` ([search.md](search.md) has the names)."
-    return [*(there + rows + [""] if rows else []), said]
 
 
 def _paragraphs(callback: Callable[..., Any]) -> list[str]:
@@ -120,7 +91,7 @@ def _paragraphs(callback: Callable[..., Any]) -> list[str]:
     return paragraphs
 
 
-def _row(parameter: inspect.Parameter, hint: Any, callback: Callable[..., Any]) -> str:
+def _row(parameter: inspect.Parameter, hint: Any) -> str:
     kind, info = typing.get_args(hint)[:2]
     plain, repeats = _plain(kind)
     if isinstance(info, ArgumentInfo):
@@ -133,8 +104,11 @@ def _row(parameter: inspect.Parameter, hint: Any, callback: Callable[..., Any]) 
         given = named or ((flag, f"--no-{flag[2:]}") if plain is bool else (flag,))
         name = " / ".join(f"`{one}`" for one in given)
         value = info.metavar or TYPES[plain]
+        if parameter.name in RUN_SETTINGS and not info.metavar and plain in (int, float):
+            value = expected(parameter.name).removeprefix("a ")
     value += ", several" if repeats else ""
-    return f"| {name} | {_cell(value)} | {_default(parameter, callback)} | {_cell(info.help or '')} |"
+    meaning, _, default = (info.help or "").partition(DEFAULT)
+    return f"| {name} | {_cell(value)} | {default[:-1] or _default(parameter)} | {_cell(meaning)} |"
 
 
 def _plain(kind: Any) -> tuple[type, bool]:
@@ -146,14 +120,9 @@ def _plain(kind: Any) -> tuple[type, bool]:
     return kind, False
 
 
-def _default(parameter: inspect.Parameter, callback: Callable[..., Any]) -> str:
-    """What holds where nothing is given; the verbs that make a run take their defaults from ``RunSpec``."""
+def _default(parameter: inspect.Parameter) -> str:
+    """Say what holds where nothing is given, for flags that are no settings of a run."""
     value = parameter.default
-    if callback.__name__ in RUNS and parameter.name in RunSpec.model_fields:
-        field = RunSpec.model_fields[parameter.name]
-        value = inspect.Parameter.empty if field.is_required() else field.default
-        if parameter.name in VARYING:
-            return VARYING[parameter.name]
     if value is inspect.Parameter.empty:
         return "required"
     if value is True:

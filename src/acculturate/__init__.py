@@ -79,7 +79,7 @@ def score(
 
     ``prompt``: a run directory or a ``.safetensors`` file. ``asking``: formats and scoring (``runs.score.Asking``).
     """
-    from acculturate.model.loading import ModelChoice
+    from acculturate.model.choice import ModelChoice
     from acculturate.runs.score import Asking, score_model
     from acculturate.survey.instruments import load_instrument
 

@@ -18,6 +18,14 @@ class UserError(Exception):
         super().__init__(shortened(legible(re.sub(r"\s*[\r\n]\s*", " ", sentence)), LONGEST))
 
 
+def setting(name: str, value: object = None) -> str:
+    """Name a setting in a message, with a value to give it: rows=4 between backticks.
+
+    It is written as a keyword of a call in Python. The command line shows it as a flag (``cli.flags``).
+    """
+    return f"`{name}`" if value is None else f"`{name}={value!r}`"
+
+
 def first_line(error: object, length: int = 200) -> str:
     """The first line of somebody else's error, without its full stop and cut short, for a sentence of ours."""
     lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -22,7 +22,7 @@ from acculturate.errors import UserError
 from acculturate.judge.audit import audit, default_formats, default_targets
 from acculturate.judge.audit_verdict import AuditVerdict
 from acculturate.judge.cloze_audit import cloze_audit
-from acculturate.model.loading import ModelChoice
+from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.runs.score import ANSWERS, audit_model
 from acculturate.survey.formats import Format, parse_format, questionnaire
@@ -215,7 +215,6 @@ def test_chosen_formats_are_the_ones_asked():
 @pytest.mark.slow
 def test_the_embedded_model_answers_by_position():
     from acculturate.model.answers.ways import probabilities_from
-    from acculturate.model.loading import ModelChoice
     from acculturate.model.respondent import Respondent
 
     found = audit(probabilities_from(Respondent(ModelChoice("embedded"))), VSM, short=True)

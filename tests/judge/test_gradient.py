@@ -10,8 +10,8 @@ from architectures import RECURRENT, small_questionnaire, tiny_model_dir
 
 from acculturate.errors import UserError
 from acculturate.judge.gradient import LossGradient
+from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.search.objective import Objective
 from acculturate.survey.formats import Format

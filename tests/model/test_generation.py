@@ -10,8 +10,8 @@ from architectures import HIDDEN, VOCABULARY, saved_model_dir, small_questionnai
 from acculturate.errors import UserError
 from acculturate.model.answers.cloze import cloze_response
 from acculturate.model.answers.sampled import Sampling, sampled_responses
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.batches import Batching, batches
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 
 _RWKV = {"vocab_size": VOCABULARY, "hidden_size": HIDDEN, "num_hidden_layers": 2, "context_length": 2048}
@@ -51,7 +51,9 @@ def test_an_architecture_that_reads_padding_is_given_none(tmp_path) -> None:
 
 def test_an_architecture_that_generates_from_ids_alone_is_refused_in_words(tmp_path) -> None:
     respondent = Respondent(ModelChoice(str(saved_model_dir(tmp_path, "OpenAIGPTConfig", _OPENAI))))
-    with pytest.raises(UserError, match=r"openai-gpt\) does not generate text from a soft prompt .*--answers labels"):
+    with pytest.raises(
+        UserError, match=r"openai-gpt\) does not generate text from a soft prompt .*`answers='probabilities'`"
+    ):
         sampled_responses(respondent, small_questionnaire())
 
 

@@ -17,7 +17,8 @@ from tiny import save_tiny_gguf, save_tiny_model
 from acculturate.errors import UserError
 from acculturate.files.checksums import sha256_of
 from acculturate.model import gguf as gguf_file
-from acculturate.model.loading import ModelChoice, load_model
+from acculturate.model.choice import ModelChoice
+from acculturate.model.loading import load_model
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +130,8 @@ def save(self, *args, **kwargs):
     real(self, *args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
 transformers.PreTrainedModel.save_pretrained = save
-from acculturate.model.loading import ModelChoice, load_model
+from acculturate.model.choice import ModelChoice
+from acculturate.model.loading import load_model
 load_model(ModelChoice(sys.argv[1]))
 """
 

@@ -11,7 +11,8 @@ import torch
 from tiny import save_tiny_gguf, save_tiny_model
 
 from acculturate.errors import UserError
-from acculturate.model.loading import ModelChoice, load_model
+from acculturate.model.choice import ModelChoice
+from acculturate.model.loading import load_model
 
 _THETA = 10000.0
 _LLAMA3 = {

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from acculturate.errors import UserError
 from acculturate.model import loading
-from acculturate.model.loading import ModelChoice, fingerprint, load_model, resolve_device, resolve_dtype
+from acculturate.model.choice import ModelChoice
+from acculturate.model.loading import fingerprint, load_model, resolve_device, resolve_dtype
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from acculturate.errors import UserError
-from acculturate.model.loading import ModelChoice
+from acculturate.model.choice import ModelChoice
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt, write_prompt
 from acculturate.runs.provenance import named_files
 from acculturate.runs.score import Asking, score_model

@@ -21,10 +21,10 @@ from architectures import (
 )
 
 from acculturate.errors import UserError
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.packed import PackedEngine
 from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.interview import Interview
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soundness import float32_layers
 from acculturate.survey.formats import Format, questionnaire
@@ -208,7 +208,7 @@ def _overflowing(model) -> None:
 def test_a_precision_that_overflows_is_refused_and_another_named(tmp_path_factory, tmp_path) -> None:
     hot = _changed(tiny_model_dir(tmp_path_factory), tmp_path / "hot", _overflowing)
     with pytest.raises(
-        UserError, match=r"^In float16 this model gives no numbers .*; use --dtype bfloat16 or float32\.$"
+        UserError, match=r"^In float16 this model gives no numbers .*; use `dtype='bfloat16'` or `dtype='float32'`\.$"
     ):
         Respondent(ModelChoice(hot, dtype="float16"))
     assert Respondent(ModelChoice(hot, dtype="float32")).unit > 0

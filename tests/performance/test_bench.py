@@ -11,7 +11,7 @@ import pytest
 from architectures import small_instrument, tiny_model_dir
 
 from acculturate.errors import UserError
-from acculturate.model.loading import ModelChoice
+from acculturate.model.choice import ModelChoice
 from acculturate.performance import machine
 from acculturate.performance.bench import run_bench
 from acculturate.performance.bench_methods import ENGINE, FLOOR, FULL_HEAD, GENERATE

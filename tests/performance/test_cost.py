@@ -7,10 +7,10 @@ import json
 import pytest
 from architectures import small_questionnaire, tiny_model_dir
 
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.engine.size import weight_bytes, weights_in_layers
 from acculturate.model.interview import Interview
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.performance.cost import estimate, readable_time
 from acculturate.survey.formats import Format

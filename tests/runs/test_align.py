@@ -21,8 +21,8 @@ from acculturate.cli import main as cli
 from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.baselines import DEMONSTRATIONS, in_context, target_answers
+from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt
 from acculturate.report.run_page import render
@@ -420,7 +420,7 @@ class TestMistakes:
 
     def test_an_instrument_without_published_scores(self, fails, tiny, tmp_path):
         asked = ("align", "--model", tiny, "--country", "SWE", "--out", tmp_path / "o", "--instrument", "values_map")
-        assert "--targets FILE" in (said := fails(*asked)) and "country, secular, expression" in said
+        assert "--targets mine.csv" in (said := fails(*asked)) and "country, secular, expression" in said
         (tmp_path / "map.csv").write_text("country,secular,expression\nSweden,80,90\n")
         spec = {**settings(tiny, instrument="values_map", country="SWE"), "targets": str(tmp_path / "map.csv")}
         spec["heldout_formats"] = ["letters/question-first/1/en"]  # it has two wordings, not three
@@ -431,7 +431,7 @@ class TestMistakes:
         asked = ["align", "--instrument", "values_map", "--targets", tmp_path / "map.csv", "--country", "SWE"]
         asked += ["--out", tmp_path / "o"]
         said = fails(*asked)
-        assert "wordings 0 to 1 in language 'en'" in said and "--validation-formats ('' for none)" in said
+        assert "wordings 0 to 1 in language 'en'" in said and "--validation-formats '' for none" in said
         asked += ["--validation-formats", "", "--heldout-formats", "letters/question-first/1/en"]
         said = fails(*asked, "--train-formats", "letters/options-first/4/en")
         assert "not 4" in said and "protocol" not in said, "what the user named is not the protocol's"

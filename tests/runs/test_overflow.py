@@ -96,7 +96,7 @@ def test_a_search_in_which_nothing_is_a_number_delivers_nothing(tmp_path, valida
         Overflowing(), Full(np.zeros((2, 2)), 1.0), DE(), 18, (lambda prompts: np.nan) if validated else None
     )
     for _ in range(2):  # the same command again says the same
-        with pytest.raises(UserError, match=r"None of the 18 candidates gave numbers.*--dtype float32"):
+        with pytest.raises(UserError, match=r"None of the 18 candidates gave numbers.*`dtype='float32'`"):
             search.run(start, 0, RunDirectory(tmp_path))
     assert lost(tmp_path) == (18, 18)
     record = search_record(generations(RunDirectory(tmp_path)), optimizer="de", dtype="float16", rows=1)

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from acculturate.cli import main as cli
 from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory
-from acculturate.model.loading import ModelChoice
+from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import read_prompt
 from acculturate.runs.align import align

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from acculturate.errors import UserError
 from acculturate.judge.audit import audit
 from acculturate.model.answers.ways import probabilities_from
-from acculturate.model.loading import ModelChoice
+from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.runs.score import Asking, score_model
 from acculturate.survey.factor import (
@@ -151,14 +151,14 @@ def test_noise_is_called_noise(tmp_path):
         ("a,b,c\n1,2,3\n1,3,2\n1,1,1\n1,2,2\n", "column a: everyone gave the same answer"),
         (
             "a,b,c\n1,2,99\n2,3,2\n3,1,1\n1,2,2\n",
-            "99 in c .1 of 4 answers.. Give --missing 99 if they stand for no answer; "
-            "if all are answers, --missing none.$",
+            "99 in c .1 of 4 answers.. Give `missing=.99.` if they stand for no answer; "
+            "if all are answers, `missing=..none..`.$",
         ),
         (
             "a,b,c\n1,2,12\n2,3,2\n3,1,1\n1,2,2\n1,2,3\n" + "".join(f"1,2,{n}\n" for n in range(4, 12)),
             "1 to 12 has 12 options",
         ),
-        ("a,b,c\n1,2,DK\n2,3,2\n3,1,1\n1,2,2\n", "found 'DK'; if it stands for no answer, name it with --missing"),
+        ("a,b,c\n1,2,DK\n2,3,2\n3,1,1\n1,2,2\n", "found 'DK'; if it stands for no answer, name it with `missing`"),
         ("a,b,c\n1,2,3\n2,3,2\n", "more people than items"),
         ("", "expected a header"),
     ],
@@ -203,8 +203,8 @@ def test_codes_for_no_answer_are_refused_and_can_be_named(tmp_path, scale, codes
     clean = rated(*scale)
     dirty = coded(clean, codes)
     path = write(tmp_path / "d.csv", dirty, IDS[:8])
-    named = ",".join(map(str, sorted(codes)))
-    with pytest.raises(UserError, match=rf"{sorted(codes)[-1]} in q1, q2.* answers\)\. Give --missing {named} if"):
+    named = ", ".join(map(str, sorted(codes)))
+    with pytest.raises(UserError, match=rf"{sorted(codes)[-1]} in q1, q2.* answers\)\. Give `missing=\[{named}\]` if"):
         fit_instrument(path)
     found = fit_instrument(path, missing=codes, factors=2)
     empty = write(tmp_path / "e.csv", np.where(np.isin(dirty, codes), np.nan, dirty.astype(float)), IDS[:8])
@@ -214,7 +214,7 @@ def test_codes_for_no_answer_are_refused_and_can_be_named(tmp_path, scale, codes
 
 def test_a_stated_scale_makes_a_value_an_answer(tmp_path):
     path = write(tmp_path / "d.csv", coded(rated(1, 5), [9]), IDS[:8])
-    with pytest.raises(UserError, match="if all are answers, --scale 1-9 or --missing none"):
+    with pytest.raises(UserError, match=r"if all are answers, `scale=\(1, 9\)` or `missing=\['none'\]`"):
         fit_instrument(path)
     assert "= [1, 2, 3, 4, 5, 6, 7, 8, 9]" in fit_instrument(path, scale=(1, 9)).toml
 
@@ -308,7 +308,7 @@ def notes_of(path, **options) -> str:
 )
 def test_what_is_refused_are_the_codes_alone(tmp_path, answers, named, also):
     path = write(tmp_path / "d.csv", answers, IDS[:8])
-    with pytest.raises(UserError, match=rf"Give --missing {named} if they") as refused:
+    with pytest.raises(UserError, match=rf"Give `missing=\[{named.replace(',', ', ')}\]` if they") as refused:
         fit_instrument(path)
     assert also in str(refused.value)
     assert fit_instrument(path, missing=named.split(","), factors=2).toml
@@ -317,7 +317,7 @@ def test_what_is_refused_are_the_codes_alone(tmp_path, answers, named, also):
 @pytest.mark.parametrize(
     ("answers", "options", "said"),
     [
-        (rated(1, 5) * 2, "[2, 4, 6, 8, 10]", "if those between are answers too, give --scale 2-10"),
+        (rated(1, 5) * 2, "[2, 4, 6, 8, 10]", "if those between are answers too, give `scale=(2, 10)`"),
         (rated(-3, 2), "[-3, -2, -1, 0, 1, 2]", "-3 in q1, q2, q3, q4, q5, q6 and 2 more items lies apart"),
         (rated(0, 4) * 25, "[0, 25, 50, 75, 100]", "are 0, 25, 50, 75, 100."),
         (rated(1, 2) * 4 - 3, "[1, 2, 3, 4, 5]", ""),
@@ -381,7 +381,7 @@ def test_a_code_is_a_number_however_it_is_written(tmp_path, code):
 
 def test_a_code_that_never_occurs_is_mentioned(tmp_path):
     path = write(tmp_path / "d.csv", coded(rated(1, 5), [9]), IDS[:8])
-    assert "No cell of these items holds '77', 'dk', named with --missing" in notes_of(path, missing=[9, 77, "DK"])
+    assert "No cell of these items holds '77', 'dk', named with `missing`" in notes_of(path, missing=[9, 77, "DK"])
     for wrong in ("9.5", "1e300", "9" * 301):
         with pytest.raises(UserError, match="expected whole numbers of up to 15 digits, or words") as error:
             fit_instrument(path, missing=[wrong])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acculturate.errors import UserError
-from acculturate.model.loading import ModelChoice
+from acculturate.model.choice import ModelChoice
 from acculturate.runs.score import Asking, score_model
 from acculturate.survey.instruments import (
     Wording,

@@ -18,28 +18,10 @@ from acculturate.cli import lists as cli_lists
 from acculturate.cli import measure as cli_measure
 from acculturate.cli import pareto as cli_front
 from acculturate.cli import steer as cli_steer
+from acculturate.cli.flags import Settings, in_flags, takes_settings
 from acculturate.cli.multitask import multitask
 from acculturate.cli.printing import Json, is_json, print_json
-from acculturate.cli.settings import (
-    Country,
-    Device,
-    Dtype,
-    Model,
-    Optimizer,
-    Options,
-    Out,
-    Protocol,
-    Seed,
-    Slot,
-    Start,
-    Targets,
-    Tokens,
-    WarmStart,
-    directory,
-    source,
-    spec_values,
-    warn_if_slow,
-)
+from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import Console, complain, discard_output, prepare_streams, say, warn_in_sentences
 from acculturate.errors import UserError
 
@@ -78,7 +60,7 @@ def _exit_code() -> int:
         sys.stdout.flush()
         return code
     except UserError as error:
-        complain(str(error))
+        complain(in_flags(str(error)))
     except _Usage as error:
         _show_usage(error)
     except BrokenPipeError:
@@ -106,75 +88,10 @@ def _show_usage(error: Any) -> None:
 
 
 @app.command()
+@takes_settings()
 def align(
-    country: Country = "",
+    settings: Settings,
     out: Out = None,
-    model: Model = None,
-    targets: Targets = None,
-    protocol: Protocol = None,
-    slot: Slot = None,
-    tokens: Tokens = None,
-    optimizer: Optimizer = None,
-    budget: Annotated[int | None, typer.Option(help="Candidate evaluations to spend.")] = None,
-    population: Annotated[
-        int | None, typer.Option(help="Candidates to begin with, and per generation of a population method.")
-    ] = None,
-    seed: Seed = None,
-    start: Start = None,
-    text: Annotated[str | None, typer.Option(help="The text for --start text.")] = None,
-    spread: Annotated[
-        float | None,
-        typer.Option(
-            help="Spread of the first population around the text or line breaks, in embedding standard deviations."
-        ),
-    ] = None,
-    warm_start: WarmStart = None,
-    space: Annotated[str | None, typer.Option(help="Search all coordinates ('full') or a random 'projection'.")] = None,
-    projection_dim: Annotated[int | None, typer.Option(help="Dimensions of --space projection.")] = None,
-    anchor: Annotated[
-        float | None, typer.Option(help="Points of loss per nat of distance from the untuned answers.")
-    ] = None,
-    mass_penalty: Annotated[
-        float | None, typer.Option(help="Points of loss per nat of answer mass lost; paper protocol 0, else 20.")
-    ] = None,
-    train_formats: Annotated[
-        str | None, typer.Option(help="Formats to train on, comma-separated: labels/layout/variant/language.")
-    ] = None,
-    validation_formats: Annotated[
-        str | None, typer.Option(help="Formats that help choose the winner; '' for none.")
-    ] = None,
-    heldout_formats: Annotated[str | None, typer.Option(help="Formats the result is judged on; '' for none.")] = None,
-    heldout_languages: Annotated[
-        str | None, typer.Option(help="Languages to be judged in too, like ar,zh: one held-out format each.")
-    ] = None,
-    heldout_items: Annotated[
-        str | None, typer.Option(help="Items that the search does not ask, like m04,m12; does the prompt move them?")
-    ] = None,
-    sampled: Annotated[
-        bool | None, typer.Option("--sampled", help="At the end also ask by generated text, as the paper does.")
-    ] = None,
-    instrument: Annotated[
-        str | None, typer.Option(help="Instrument id or file (acculturate list instruments).")
-    ] = None,
-    wording: Annotated[
-        str | None, typer.Option(help="Your own text of the questionnaire, in any language (TOML or YAML).")
-    ] = None,
-    constant: Annotated[float | None, typer.Option(help="Constant added to every dimension, in points.")] = None,
-    mas25: Annotated[bool | None, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = None,
-    dtype: Dtype = None,
-    device: Device = None,
-    quantize: Annotated[
-        str | None, typer.Option(help="none, 8bit or 4bit loading (needs acculturate[quantized]).")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help="Revision of a Hugging Face model.")] = None,
-    trust_remote_code: Annotated[
-        bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
-    ] = None,
-    rows: Annotated[int | None, typer.Option(help="Candidates per forward pass.")] = None,
-    option: Options = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML or YAML file with any of these settings; flags win over it.")
-    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the run would cost, and stop.")] = False,
     output: Json = "text",
 ) -> None:
@@ -185,15 +102,11 @@ def align(
     The directory holds the prompt, every evaluation, the result against honest baselines and a report. The same
     command goes on where an interrupted run stopped.
     """
-    given = {
-        key: value for key, value in locals().items() if key not in ("out", "option", "config", "dry_run", "output")
-    }
-    values = spec_values(given, option or [], config)
     as_json = is_json(output)
     from acculturate.runs.align import align as run
     from acculturate.runs.spec import make_spec
 
-    spec = make_spec(values, source(config))
+    spec = make_spec(settings, settings.source)
     if dry_run:
         _dry_run(spec, as_json)
         return

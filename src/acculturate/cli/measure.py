@@ -12,11 +12,15 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from acculturate.cli.flags import in_flags, option_of
 from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.settings import check_range, warn_if_slow
 from acculturate.cli.terminal import Console, say
 from acculturate.errors import UserError
 
+Instrument = Annotated[str, option_of("instrument", own_default=True)]
+Precision = Annotated[str, option_of("dtype", "Precision.", own_default=True)]
+Device = Annotated[str, option_of("device", own_default=True)]
 Answers = Annotated[
     str,
     typer.Option(
@@ -34,21 +38,19 @@ def score(
     item_means: Annotated[
         Path | None, typer.Option(help="Score means from elsewhere: a CSV with the columns item,mean.")
     ] = None,
-    instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
-    wording: Annotated[Path | None, typer.Option(help="Your own text of the questionnaire (TOML or YAML).")] = None,
+    instrument: Instrument = "vsm2013",
+    wording: Annotated[Path | None, option_of("wording")] = None,
     formats: Annotated[str, typer.Option(help="Formats to ask, comma-separated.")] = "letters/options-first/0/en",
     unbalanced: Annotated[bool, typer.Option("--unbalanced", help="Ask in the given option order only.")] = False,
     country: Annotated[str | None, typer.Option(help="Also print the distance to this country.")] = None,
     targets: Annotated[str, typer.Option(help="Target set for --country.")] = "hofstede-2015",
     system: Annotated[str | None, typer.Option(help="A system message for the model.")] = None,
     answers: Answers = "probabilities",
-    mas25: Annotated[bool, typer.Option("--mas25", help="Legacy weight 25 in the second MAS term.")] = False,
-    constant: Annotated[float, typer.Option(help="Constant added to every dimension, in points.")] = 50.0,
-    dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
-    ] = False,
+    mas25: Annotated[bool, option_of("mas25")] = False,
+    constant: Annotated[float, option_of("constant", own_default=True)] = 50.0,
+    dtype: Precision = "float32",
+    device: Device = "auto",
+    trust_remote_code: Annotated[bool, option_of("trust_remote_code")] = False,
     output: Json = "text",
 ) -> None:
     """Dimension scores of a model, with or without a soft prompt, or of item means from elsewhere.
@@ -75,7 +77,7 @@ def score(
 
         record = score_means_file(chosen, item_means, constant=constant, mas25=mas25)
     else:
-        from acculturate.model.loading import ModelChoice
+        from acculturate.model.choice import ModelChoice
         from acculturate.runs.score import Asking, score_model
 
         assert model is not None
@@ -133,13 +135,13 @@ def _show_scores(record: dict[str, Any]) -> None:
 
 
 def audit(
-    model: Annotated[str, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")],
-    instrument: Annotated[str, typer.Option(help="Instrument id or file.")] = "vsm2013",
+    model: Annotated[str, option_of("model", own_default=True)],
+    instrument: Instrument = "vsm2013",
     short: Annotated[bool, typer.Option("--short", help="Fewer formats, as align runs it first.")] = False,
     personas: Annotated[bool, typer.Option(help="Also ask as people from several countries.")] = True,
     answers: Answers = "probabilities",
-    dtype: Annotated[str, typer.Option(help="Precision: float32, or auto, bfloat16, float16.")] = "float32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    dtype: Precision = "float32",
+    device: Device = "auto",
     output: Json = "text",
 ) -> None:
     """Find out whether a model reads the options of a questionnaire at all, before anything is tuned.
@@ -148,7 +150,7 @@ def audit(
     nothing, and tuning would tune noise. Example: acculturate audit --model embedded
     """
     as_json = is_json(output)
-    from acculturate.model.loading import ModelChoice
+    from acculturate.model.choice import ModelChoice
     from acculturate.model.respondent import Respondent
     from acculturate.runs.score import audit_model, checked_answers
     from acculturate.survey.instruments import load_instrument
@@ -222,9 +224,7 @@ def oracle(
 
 
 def bench(
-    model: Annotated[
-        str, typer.Option(help="A Hugging Face id, a local directory, a GGUF file, or 'embedded'.")
-    ] = "embedded",
+    model: Annotated[str, option_of("model", own_default=True)] = "embedded",
     shape: Annotated[
         str | None, typer.Option(help="Random weights of a known shape instead of a model: llama-8b, tiny.")
     ] = None,
@@ -234,7 +234,7 @@ def bench(
         list[int] | None, typer.Option("--population", help="Also time so many candidates at once; repeat for more.")
     ] = None,
     clock: Annotated[str, typer.Option(help="wall, or cpu for processor seconds on a busy machine.")] = "wall",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     output: Json = "text",
 ) -> None:
     """Time one candidate on this machine: this engine, the usual ways, and the floor of the matrix products."""
@@ -243,7 +243,7 @@ def bench(
     check_range("--repeats", repeats, 1, 1000)
     for population in populations or ():
         check_range("--population", population, 1, 10_000)
-    from acculturate.model.loading import ModelChoice
+    from acculturate.model.choice import ModelChoice
     from acculturate.performance.bench import run_bench
     from acculturate.performance.bench_plan import BenchPlan
     from acculturate.performance.bench_table import format_table
@@ -296,7 +296,7 @@ def fit(
     if as_json:
         print_json(fitted.diagnostics.to_json())
     else:
-        sys.stdout.write("\n".join(fitted.diagnostics.notes) + f"\nInstrument: {out}\n")
+        sys.stdout.write(in_flags("\n".join(fitted.diagnostics.notes)) + f"\nInstrument: {out}\n")
 
 
 def _scale(text: str) -> tuple[int, int]:

@@ -9,46 +9,32 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from acculturate.cli.flags import Settings, option_of, takes_settings
 from acculturate.cli.printing import Json, is_json, print_json
-from acculturate.cli.settings import (
-    Model,
-    Optimizer,
-    Options,
-    Out,
-    Protocol,
-    Seed,
-    Targets,
-    directory,
-    source,
-    spec_values,
-    warn_if_slow,
-)
+from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import Console
 
 
+@takes_settings(
+    without=("heldout_items",),
+    instead={
+        "country": Annotated[
+            list[str] | None, typer.Option(help="Whose scores to reach; once for each of two or more countries.")
+        ],
+        "shared_tokens": Annotated[
+            int | None, typer.Option(help="Virtual tokens that all countries share, before their own (2 if not given).")
+        ],
+        "tokens": Annotated[int | None, option_of("tokens", "Virtual tokens of each country's own.")],
+        "budget": Annotated[
+            int | None,
+            option_of("budget", "Evaluations of one country's questionnaire; a joint candidate costs one for each."),
+        ],
+        "population": Annotated[int | None, option_of("population", "Joint candidates to begin with.")],
+    },
+)
 def multitask(
-    country: Annotated[
-        list[str] | None, typer.Option(help="Whose scores to reach; once for each of two or more countries.")
-    ] = None,
+    settings: Settings,
     out: Out = None,
-    shared_tokens: Annotated[
-        int | None, typer.Option(help="Virtual tokens that all countries share, before their own (2 if not given).")
-    ] = None,
-    tokens: Annotated[int | None, typer.Option(help="Virtual tokens of each country's own.")] = None,
-    budget: Annotated[
-        int | None,
-        typer.Option(help="Evaluations of one country's questionnaire; a joint candidate costs one for each country."),
-    ] = None,
-    model: Model = None,
-    targets: Targets = None,
-    protocol: Protocol = None,
-    optimizer: Optimizer = None,
-    population: Annotated[int | None, typer.Option(help="Joint candidates to begin with.")] = None,
-    seed: Seed = None,
-    option: Options = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML or YAML file with these and any other settings of align; flags win.")
-    ] = None,
     output: Json = "text",
 ) -> None:
     """Search for soft prompts of several countries at once that share their first tokens.
@@ -58,13 +44,11 @@ def multitask(
     Each country gets a directory under --out with its prompt, result and report, as score and compare take them.
     The mean of the countries' losses is minimised, and a budget of 900 is 300 joint candidates for three countries.
     """
-    given = {key: value for key, value in locals().items() if key not in ("out", "option", "config", "output")}
-    values = spec_values(given, option or [], config)
     as_json = is_json(output)
     from acculturate.runs.multitask import multitask as run
     from acculturate.runs.multitask import multitask_spec
 
-    spec = multitask_spec(values, source(config))
+    spec = multitask_spec(settings, settings.source)
     folder = directory(out)
     warn_if_slow(spec.settings.dtype, spec.settings.device)
     from acculturate.cli.progress import watching

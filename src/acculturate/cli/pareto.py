@@ -8,54 +8,30 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from acculturate.cli.flags import Settings, option_of, takes_settings
 from acculturate.cli.printing import Json, is_json, print_json
-from acculturate.cli.settings import (
-    Country,
-    Device,
-    Dtype,
-    Model,
-    Out,
-    Protocol,
-    Seed,
-    Slot,
-    Start,
-    Targets,
-    Tokens,
-    WarmStart,
-    directory,
-    source,
-    spec_values,
-    warn_if_slow,
-)
+from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import Console
 
 SHOWN = 20
 """Points of a front that a terminal shows; the page has all."""
 
 
+@takes_settings(
+    without=("optimizer", "anchor", "mass_penalty", "heldout_items", "sampled"),
+    instead={
+        "budget": Annotated[int | None, option_of("budget", "Candidate evaluations; only whole generations are run.")],
+        "population": Annotated[int | None, option_of("population", "Candidates per generation, at least 4.")],
+        "option": Annotated[list[str] | None, typer.Option(help="F, CR or archive as NAME=VALUE; repeat for more.")],
+    },
+)
 def pareto(
-    country: Country = "",
+    settings: Settings,
+    out: Out = None,
     against: Annotated[
         str,
         typer.Option(help="Second objective: 'untuned' (stay near its answers) or a CSV of questions to get right."),
     ] = "untuned",
-    out: Out = None,
-    model: Model = None,
-    targets: Targets = None,
-    protocol: Protocol = None,
-    slot: Slot = None,
-    tokens: Tokens = None,
-    budget: Annotated[int | None, typer.Option(help="Candidate evaluations; only whole generations are run.")] = None,
-    population: Annotated[int | None, typer.Option(help="Candidates per generation, at least 4.")] = None,
-    seed: Seed = None,
-    start: Start = None,
-    warm_start: WarmStart = None,
-    dtype: Dtype = None,
-    device: Device = None,
-    option: Annotated[list[str] | None, typer.Option(help="F, CR or archive as NAME=VALUE; repeat for more.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML or YAML file with any setting of align; flags win over it.")
-    ] = None,
     output: Json = "text",
 ) -> None:
     """Search for the front between closeness to a country's scores and a second objective.
@@ -65,12 +41,10 @@ def pareto(
     A CSV of questions has the columns question, answer, option_1, option_2 and so on, the answer being the right
     option's text or its letter. The directory gets the front, its prompts and a page; then pick takes a point.
     """
-    values = {k: v for k, v in locals().items() if k not in ("against", "out", "option", "config", "output")}
-    values = spec_values(values, option or [], config)
     as_json = is_json(output)
     from acculturate.runs.spec import make_spec
 
-    spec = make_spec(values, source(config))
+    spec = make_spec(settings, settings.source)
     folder = directory(out)
     warn_if_slow(spec.dtype, spec.device)
     from acculturate.cli.progress import watching

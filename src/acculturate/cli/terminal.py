@@ -17,6 +17,7 @@ import rich.console
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+from acculturate.cli.flags import in_flags
 from acculturate.legible import STEERING, legible, shortened
 
 
@@ -106,7 +107,7 @@ def warn_in_sentences() -> None:
         text = shortened(" ".join(str(message).split()), 1000)
         if _warned_by_us(sys._getframe()) and text not in said:
             said.add(text)
-            complain(f"warning: {text}")
+            complain(f"warning: {in_flags(text)}")
 
     if not sys.warnoptions:  # else somebody asked for another way
         warnings.simplefilter("ignore")

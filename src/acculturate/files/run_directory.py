@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.checksums import SPEC, check_sum
 from acculturate.files.tensor_file import DamagedFileError, read_tensors, write_tensors
 from acculturate.files.whole_file import sync_directory, write_whole
@@ -125,7 +125,8 @@ class RunDirectory:
             lock = _opened_lock(self.path / LOCK)
         except OSError as error:
             raise UserError(
-                f"Cannot write to the run directory '{self.path}' ({error.strerror}); choose another with --out."
+                f"Cannot write to the run directory '{self.path}' ({error.strerror}); "
+                f"choose another with {setting('out')}."
             ) from error
         try:
             self._take(lock)
@@ -144,7 +145,8 @@ class RunDirectory:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                f"Another process is running in '{self.path}'; wait for it or choose another directory with --out."
+                f"Another process is running in '{self.path}'; wait for it or choose another directory with "
+                f"{setting('out')}."
             ) from error
         except OSError as error:
             # Some mounts of Lustre, NFS and FUSE: whoever has no other disk must be able to work.
@@ -169,8 +171,8 @@ class RunDirectory:
         if not same:
             raise UserError(
                 f"The directory '{self.path}' was removed or begun anew by somebody else while this run was going on, "
-                "so this run stops and writes nothing more; give its command again, with another --out if the "
-                "directory is in use."
+                f"so this run stops and writes nothing more; give its command again, with another {setting('out')} if "
+                "the directory is in use."
             )
         if self._written is not None and self._written.length != self._size():
             raise self._changed()
@@ -190,7 +192,7 @@ class RunDirectory:
             if strangers:
                 raise UserError(
                     f"The directory '{self.path}' holds other files ({strangers[0]}) but no run; "
-                    "choose an empty one with --out."
+                    f"choose an empty one with {setting('out')}."
                 )
             return
         # Before the settings are compared: a flipped digit is no other setting of the user's.
@@ -204,7 +206,7 @@ class RunDirectory:
                 raise UserError(
                     f"The directory '{self.path}' holds a run with {place} = {_short(before)}, "
                     f"not {_short(now)}; give the same settings to go on with it, "
-                    "or choose another directory with --out."
+                    f"or choose another directory with {setting('out')}."
                 )
 
     def check_places(self, *names: str) -> None:
@@ -217,13 +219,13 @@ class RunDirectory:
             if path.exists() and not path.is_file():
                 raise UserError(
                     f"'{path}' is not a file, but one of the run belongs there; move it away, or choose another "
-                    "directory with --out."
+                    f"directory with {setting('out')}."
                 )
         for path in sorted(folders):
             if path.exists() and not path.is_dir():
                 raise UserError(
                     f"'{path}' is not a directory, but one of the run belongs there; move it away, or choose another "
-                    "directory with --out."
+                    f"directory with {setting('out')}."
                 )
 
     def check_writable(self) -> None:
@@ -237,7 +239,7 @@ class RunDirectory:
         if lock.is_symlink() or (lock.exists() and not lock.is_file()):
             raise UserError(
                 f"Cannot write to the run directory '{self.path}': its {LOCK} is a link or something else that is no "
-                "plain file; remove it, or choose another directory with --out."
+                f"plain file; remove it, or choose another directory with {setting('out')}."
             )
 
     def _nearest(self) -> Path:

@@ -66,7 +66,7 @@ class Audit(AuditFigures):
         return warning_of(self)
 
     def to_json(self) -> dict[str, object]:
-        """Plain JSON (NaN as null) for ``result.json``, the report and ``--format json``."""
+        """Plain JSON (NaN as null) for ``result.json``, the report and programs."""
         figures = (
             {"verdict": self.verdict, "sentences": self.sentences}
             | asdict(self)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.judge.audit import Audit
 from acculturate.judge.baselines import LeftOut, baseline_responses
 from acculturate.judge.random_floor import Chance, chance, sample_size
@@ -136,7 +136,7 @@ def _check_numbers(rows: Sequence[Mapping[str, Any]]) -> None:
         if row["id"] in ("naive", "tuned") and not all(np.isfinite(view["loss"]) for view in row["by_view"]):
             raise UserError(
                 f"{row['label']}: some of the final answers are no numbers (the model overflows), so this run has no "
-                "result; try another --start or a smaller --spread, in a new directory."
+                f"result; try another {setting('start')} or a smaller {setting('spread')}, in a new directory."
             )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.model.engine.forward import Answers, out_of_memory, precision_name
 from acculturate.model.engine.packed import PackedEngine, PackingError
 from acculturate.model.engine.packing import Plan, SlottedTokens, plan
@@ -144,12 +144,13 @@ class Interview:
     def _shrink(self) -> None:
         if self.rows == 1:
             raise UserError(
-                "One candidate does not fit into memory; use a smaller model, --dtype bfloat16, fewer formats "
-                "or another device."
+                f"One candidate does not fit into memory; use a smaller model, {setting('dtype', 'bfloat16')}, fewer "
+                "formats or another device."
             )
         warnings.warn(
             f"Memory ran out with {self.rows} candidates per forward pass; going on with {self.rows // 2}. Numbers may "
-            f"differ in their last digits from those before; --rows {self.rows // 2} avoids it from the start.",
+            f"differ in their last digits from those before; {setting('rows', self.rows // 2)} avoids it from the "
+            "start.",
             stacklevel=4,
         )
         self.rows = self.rows // 2

@@ -20,27 +20,16 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from acculturate.errors import UserError, counted, first_line, some
+from acculturate.errors import UserError, counted, first_line, setting, some
 from acculturate.files.checksums import sha256_of
 from acculturate.legible import shortened
+from acculturate.model.choice import ModelChoice
 from acculturate.model.gguf import dequantised, gguf_parts, is_gguf
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")
 QUANTIZE = ("none", "8bit", "4bit")
 EMBEDDED = "SmolLM2-135M-Instruct"
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """Which model, and how it is held in memory. ``dtype`` auto: bfloat16 on CUDA, float32 elsewhere."""
-
-    name: str = "embedded"
-    revision: str | None = None
-    dtype: str = "auto"
-    device: str = "auto"
-    quantize: str = "none"
-    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +49,9 @@ def resolve_device(device: str) -> str:
     if device not in there:
         raise UserError(f"Device '{device}' is unknown; expected one of {', '.join(DEVICES)}.")
     if not there[device]:
-        raise UserError(f"Device '{device}' is not available on this machine; use --device cpu or auto.")
+        raise UserError(
+            f"Device '{device}' is not available on this machine; use {setting('device', 'cpu')} or 'auto'."
+        )
     return device
 
 
@@ -239,7 +230,7 @@ def _check_directory(path: Path, name: str) -> None:
 def _adapter_words(name: str) -> str:
     return (
         f"Model '{_named(name)}' is an adapter, not a model; merge it into its base model and give the directory "
-        "of that (a prompt-tuning adapter goes into --prompt, with its base model as --model)."
+        f"of that (a prompt-tuning adapter goes into {setting('prompt')}, with its base model as {setting('model')})."
     )
 
 
@@ -277,7 +268,7 @@ def _unloadable(choice: ModelChoice, error: Exception, *, local: bool) -> UserEr
     text, name = str(error), _named(choice.name)
     chain = {type(one).__name__ for one in _chain(error)}
     if "trust_remote_code" in text:
-        why = "it needs code of its own; read that code, then pass --trust-remote-code"
+        why = f"it needs code of its own; read that code, then give {setting('trust_remote_code', True)}"
     elif "ignore_mismatched_sizes" in text or "size mismatch" in text:
         why = "its weights have other shapes than its configuration says; give the two that belong together"
     elif local:
@@ -285,7 +276,7 @@ def _unloadable(choice: ModelChoice, error: Exception, *, local: bool) -> UserEr
     elif "GatedRepoError" in chain or "gated repo" in text:
         why = "the hub asks for permission; log in with a token that has access, or give a local directory"
     elif "RevisionNotFoundError" in chain:
-        why = f"the hub has no revision '{_named(choice.revision or '')}' of it; check --revision"
+        why = f"the hub has no revision '{_named(choice.revision or '')}' of it; check {setting('revision')}"
     elif chain & _NOT_REACHED:
         why = (
             "no such local directory, and the model hub does not have it or cannot be reached from here; "

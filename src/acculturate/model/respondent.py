@@ -13,12 +13,13 @@ from jaxtyping import Float, Int
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from acculturate.errors import UserError
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine import attention
 from acculturate.model.engine.batches import Batching
 from acculturate.model.engine.forward import embedding_of
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.generation import forward_batching, generation_batching
-from acculturate.model.loading import Loaded, ModelChoice, load_model
+from acculturate.model.loading import Loaded, load_model
 from acculturate.model.soundness import check_embeddings, check_model
 from acculturate.model.template import SLOTS, TEMPLATE_DATE, Chat, Labels, Turn
 from acculturate.survey.formats import Questionnaire, present

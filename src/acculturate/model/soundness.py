@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from acculturate.errors import UserError, first_line
+from acculturate.errors import UserError, first_line, setting
 from acculturate.model.engine.forward import embed, embedding_of, head_of, out_of_memory, precision_name
 from acculturate.model.engine.packed import PackedEngine, PackingError
 from acculturate.model.engine.packing import Plan, SlottedTokens
@@ -78,11 +78,12 @@ def not_finite(dtype: str, what: str) -> str:
             f"This model gives no numbers ({what}): its weights are damaged, or too large for float32; "
             "give another copy of it."
         )
-    return f"In {dtype} this model gives no numbers ({what}); use --dtype {_wider(dtype)}."
+    return f"In {dtype} this model gives no numbers ({what}); use {_wider(dtype)}."
 
 
 def _wider(dtype: str) -> str:
-    return "bfloat16 or float32" if dtype == "float16" else "float32"
+    wider = setting("dtype", "float32")
+    return f"{setting('dtype', 'bfloat16')} or {wider}" if dtype == "float16" else wider
 
 
 def _needs_ids(kind: str) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 import transformers
 
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.forward import Answers, precision_name
 from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.interview import Interview
-from acculturate.model.loading import ModelChoice, resolve_device
+from acculturate.model.loading import resolve_device
 from acculturate.model.respondent import Context, Respondent
 from acculturate.performance.bench_methods import (
     ENGINE,

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import torch
 
+from acculturate.errors import setting
+
 
 def synchronize() -> None:
     """Wait for the accelerator, or a clock would time the asking and not the work."""
@@ -97,7 +99,7 @@ def slow_precision(dtype: str, device: str = "auto") -> str | None:
         return None
     return (
         f"This processor computes in {dtype} about {times:.0f} times as slowly as in float32; "
-        "give --dtype float32, or use a GPU."
+        f"give {setting('dtype', 'float32')}, or use a GPU."
     )
 
 

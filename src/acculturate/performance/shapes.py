@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from acculturate.model.loading import DTYPES, Loaded, ModelChoice, load_model, resolve_device
+from acculturate.model.choice import ModelChoice
+from acculturate.model.loading import DTYPES, Loaded, load_model, resolve_device
 from acculturate.model.respondent import Respondent
 
 SHAPES: dict[str, dict[str, int]] = {

@@ -12,8 +12,8 @@ import numpy as np
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit
 from acculturate.judge.result import result_of
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.forward import precision_name
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.runs.finished import RESULT

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.run_directory import dump_json
 from acculturate.files.whole_file import write_whole
 from acculturate.model.soft_prompt import FILE, read_prompts, write_prompt
@@ -24,7 +24,10 @@ def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float 
     such point, no front, or other files in ``out``.
     """
     if (point is None) == (survey_below is None):
-        raise UserError("Give either --point, the number of a point, or --survey-below, the survey loss to stay under.")
+        raise UserError(
+            f"Give either {setting('point')}, the number of a point, or {setting('survey_below')}, the survey loss to "
+            "stay under."
+        )
     if not (run / FRONT).is_file():
         raise UserError(f"There is no finished front in '{run}'; give the directory of acculturate pareto.")
     front, prompts = read_record(run / FRONT, Front), read_prompts(run / PROMPTS)
@@ -36,11 +39,11 @@ def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float 
     there = [p.name for p in out.iterdir() if not p.name.startswith(".")] if out.is_dir() else []
     strangers = [name for name in there if name not in (FILE, PICK)]
     if out.exists() and not out.is_dir():
-        raise UserError(f"'{out}' is a file; name a directory with --out.")
+        raise UserError(f"'{out}' is a file; name a directory with {setting('out')}.")
     # A directory in the place of a file is another's as well.
     strangers += [name for name in (FILE, PICK) if (out / name).is_dir()]
     if strangers:
-        raise UserError(f"'{out}' holds other files already ({strangers[0]}); choose another with --out.")
+        raise UserError(f"'{out}' holds other files already ({strangers[0]}); choose another with {setting('out')}.")
     kept = {key: front[key] for key in ("acculturate", "model", "target", "second", "references")}
     record = kept | {"of": len(points), **points[index]}
     out.mkdir(parents=True, exist_ok=True)

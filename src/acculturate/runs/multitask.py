@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit
 from acculturate.judge.result import result_of
 from acculturate.legible import shown
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.forward import precision_name
 from acculturate.model.interview import Interview
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.runs.finished import RESULT, write_last
@@ -84,7 +84,7 @@ def multitask_spec(values: Mapping[str, object], source: str = "the command line
     if not all(isinstance(country, str) for country in countries) or len(countries) < 2:
         raise UserError(
             f"A multitask run needs at least two countries, but {source} names {shown(named)}; "
-            "give each with its own --country, or use acculturate align for one."
+            f"name them all with {setting('country')}, or use align for one."
         )
     if isinstance(shared, bool) or not isinstance(shared, int) or not 0 <= shared <= 512:
         raise UserError(
@@ -100,7 +100,7 @@ def multitask_spec(values: Mapping[str, object], source: str = "the command line
     if not spec.candidates:
         raise UserError(
             f"A budget of {spec.settings.budget} does not pay for one candidate, which costs an evaluation for each of "
-            f"{len(countries)} countries; give a larger --budget."
+            f"{len(countries)} countries; give a larger {setting('budget')}."
         )
     _check_population(spec)
     return spec
@@ -111,7 +111,8 @@ def _check_population(spec: MultitaskSpec) -> None:
     if population > max(2, spec.candidates):
         raise UserError(
             f"A population of {population:,} is more than the {spec.candidates:,} joint candidates that a budget of "
-            f"{spec.settings.budget:,} pays for; give a smaller --population or a larger --budget."
+            f"{spec.settings.budget:,} pays for; give a smaller {setting('population')} or a larger "
+            f"{setting('budget')}."
         )
     if population * joint > MOST_TOKENS:
         raise UserError(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.checksums import sha256_of
 from acculturate.files.datafile import user_path
 from acculturate.files.run_directory import RunDirectory
@@ -23,9 +23,9 @@ from acculturate.judge.audit import Audit
 from acculturate.judge.baselines import flat_response
 from acculturate.judge.verdict import LIMITS
 from acculturate.knowledge.questions import read_questions
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.forward import precision_name
 from acculturate.model.interview import Interview
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, write_prompts
 from acculturate.runs.front import FRONT, PROMPTS
@@ -86,11 +86,13 @@ class Second:
 
 
 def second_objective(against: str) -> Second:
-    """What ``--against`` names: 'untuned' or a CSV of questions (questions.py); anything else is a ``UserError``."""
+    """What ``against`` names: 'untuned' or a CSV of questions (questions.py); anything else is a ``UserError``."""
     if against == UNTUNED:
         return Second(against)
     if Path(against).suffix.lower() != ".csv":
-        raise UserError(f"--against is '{against}'; expected '{UNTUNED}' or a CSV of questions, like questions.csv.")
+        raise UserError(
+            f"{setting('against')} is '{against}'; expected '{UNTUNED}' or a CSV of questions, like questions.csv."
+        )
     return Second(against, read_questions(user_path(against)))
 
 
@@ -244,10 +246,11 @@ def _checked(spec: RunSpec) -> int:
     if spec.optimizer not in ("auto", NAME):
         raise UserError(f"A front is searched with {NAME}, not '{spec.optimizer}'; leave the optimizer out.")
     if spec.anchor:
-        raise UserError("A front has no use for an anchor: that is what --against untuned does; leave it out.")
-    for setting in ("heldout_items", "sampled", "mass_penalty"):
-        if getattr(spec, setting):
-            raise UserError(f"'{setting}' is a setting of acculturate align that a front does not know; leave it out.")
+        untuned = setting("against", UNTUNED)
+        raise UserError(f"A front has no use for an anchor: that is what {untuned} does; leave it out.")
+    for name in ("heldout_items", "sampled", "mass_penalty"):
+        if getattr(spec, name):
+            raise UserError(f"'{name}' is a setting of acculturate align that a front does not know; leave it out.")
     return spec.budget - spec.budget % spec.population
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.datafile import nearest, user_path
 from acculturate.judge.audit import Audit
 from acculturate.judge.result import Delivered
@@ -23,7 +23,8 @@ from acculturate.search.methods import make_optimizer
 from acculturate.search.optimizers import Optimizer
 from acculturate.search.problem import Problem
 from acculturate.search.spaces import Space, space_around
-from acculturate.search.starts import Start, StartKind, earlier_prompt
+from acculturate.search.start_kind import StartKind
+from acculturate.search.starts import Start, earlier_prompt
 from acculturate.survey.formats import ROLES, Questionnaire, Role, questionnaire
 from acculturate.survey.instruments import Instrument, load_instrument
 from acculturate.survey.scoring import Survey
@@ -132,7 +133,7 @@ def _check_wordings(instrument: Instrument, spec: RunSpec) -> None:
                 raise UserError(
                     f"The {spec.protocol} protocol asks in wording {form.variant}; instrument '{instrument.id}' has "
                     f"wordings 0 to {there - 1} in language '{form.language}'; name formats that it has with "
-                    "--train-formats, --heldout-formats and --validation-formats ('' for none)."
+                    f"{setting('train_formats')}, {setting('heldout_formats')} and {setting('validation_formats', [])} for none."
                 )
 
 
@@ -142,7 +143,7 @@ def _check_heldout_items(instrument: Instrument, target: Float[np.ndarray, "dims
         if item not in ids:
             raise UserError(
                 f"Instrument '{instrument.id}' has no item '{item}'{nearest(item, ids)}; "
-                "hold out items by their ids, like --heldout-items m04,m12."
+                f"hold out items by their ids, like {setting('heldout_items', list(ids[:2]))}."
             )
     left = instrument.weights(mas25=spec.mas25)[:, ~np.isin(ids, spec.heldout_items)]
     for dimension, weights, wanted in zip(instrument.dimension_ids, left, target, strict=True):

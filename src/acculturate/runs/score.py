@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.run_directory import plain
 from acculturate.judge.audit import Audit, audit, default_targets
 from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.model.answers.cloze import cloze_from, cloze_response
 from acculturate.model.answers.sampled import Sampling, sampled_responses, sampling_from
 from acculturate.model.answers.ways import probabilities_from
+from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.survey.formats import Questionnaire, parse_format, questionnaire
@@ -48,7 +48,7 @@ ANSWERS = ("probabilities", "sampled", "cloze")
 def checked_answers(answers: str) -> str:
     """The name itself, or ``UserError``."""
     if answers not in ANSWERS:
-        raise UserError(f"--answers is '{answers}'; expected one of {', '.join(ANSWERS)}.")
+        raise UserError(f"{setting('answers')} is '{answers}'; expected one of {', '.join(ANSWERS)}.")
     return answers
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit, short_audit
-from acculturate.model.loading import ModelChoice
+from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.runs.finished import finish, finished
 from acculturate.runs.provenance import in_float32

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.datafile import nearest, read_data_file
 from acculturate.legible import legible, shown
-from acculturate.model.loading import ModelChoice
-from acculturate.search.starts import StartKind
+from acculturate.model.choice import ModelChoice
+from acculturate.search.start_kind import StartKind
 from acculturate.survey.formats import ROLES, Format, parse_format
 
 # What each protocol asks where the user names no formats. The paper's: one format in one order. The balanced
@@ -66,50 +66,102 @@ Points = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Scalar = str | int | float | bool
 
 
-class RunSpec(BaseModel):
-    """Everything that decides what a run finds. Two runs with equal specs and code write equal files."""
+@dataclass(frozen=True)
+class Varies:
+    """Say in words what holds where a setting is left out and its default is not one value."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    default: str
+
+
+_OF_PROTOCOL = Varies("the protocol's")
+
+
+class RunSpec(BaseModel):
+    """Everything that decides what a run finds. Two runs with equal specs and code write equal files.
+
+    The text under a field is its help on the command line, in docs/cli.md and in Python.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     model: Name = "embedded"
+    """A Hugging Face id, a local directory, a GGUF file, or 'embedded'."""
     revision: Name | None = None
+    """Revision of a Hugging Face model."""
     trust_remote_code: bool = False
+    """Run code that comes with the model."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the search; results are measured in float32."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the model computes."""
     quantize: Literal["none", "8bit", "4bit"] = "none"
+    """Quantised loading (needs acculturate[quantized])."""
 
     country: Annotated[str, Field(max_length=100), AfterValidator(_steady)]
+    """Whose scores to reach: ISO code, name or common alias."""
     targets: Name = "hofstede-2015"
+    """Target set, or a CSV of your own (acculturate list targets)."""
     instrument: Name = "vsm2013"
+    """Instrument id or file (acculturate list instruments)."""
     wording: Name | None = None
+    """Your own text of the questionnaire, in any language (TOML or YAML)."""
     constant: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 50.0
+    """Constant added to every dimension, in points."""
     mas25: bool = False
+    """Legacy weight 25 in the second MAS term."""
 
     protocol: Literal["balanced", "paper"] = "balanced"
-    train_formats: Names | None = None
-    validation_formats: Names | None = None
-    heldout_formats: Names | None = None
+    """'balanced': several formats, both option orders. 'paper': one format, one order."""
+    train_formats: Annotated[Names | None, _OF_PROTOCOL] = None
+    """Formats to train on: labels/layout/variant/language."""
+    validation_formats: Annotated[Names | None, _OF_PROTOCOL] = None
+    """Formats that help choose the winner; empty for none."""
+    heldout_formats: Annotated[Names | None, _OF_PROTOCOL] = None
+    """Formats the result is judged on; empty for none."""
     heldout_languages: Names = ()
+    """Languages to be judged in too, like ar and zh: one held-out format each."""
     heldout_items: Names = ()
+    """Items that the search does not ask, like m04 and m12, to see whether the prompt moves them."""
     sampled: bool = False
+    """At the end also ask by generated text, as the paper does."""
 
     slot: Literal["before_bos", "system", "user_end", "response_start"] = "response_start"
+    """Where the prompt goes."""
     tokens: Annotated[int, Field(ge=1, le=512)] = 2
-    start: Name | None = None
+    """Virtual tokens of the soft prompt."""
+    start: Annotated[Name | None, Varies("by protocol and slot")] = None
+    """Begin from blank (line breaks), vocabulary, text, culture (texts on the country) or noise."""
     text: Annotated[str, Field(max_length=100_000)] | None = None
+    """The text to begin from, where the start is text."""
     warm_start: Name | None = None
-    spread: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
+    """Begin from an earlier run's prompt (its directory or file) or a PEFT adapter."""
+    spread: Annotated[
+        Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None, Varies("2 for blank, 1 for text")
+    ] = None
+    """Spread of the first population around the text or line breaks, in embedding standard deviations."""
     space: Literal["full", "projection"] = "full"
+    """Search all coordinates ('full') or a random 'projection'."""
     projection_dim: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Dimensions of a projection."""
 
     optimizer: Name = "auto"
+    """Search method (acculturate list optimizers); 'auto' picks by evidence."""
     optimizer_options: dict[str, Scalar] = {}
-    population: Annotated[int, Field(ge=2, le=10_000)] = POPULATION
+    """Options of the search method by name (docs/search.md)."""
+    population: Annotated[
+        Annotated[int, Field(ge=2, le=10_000)], Varies(f"{POPULATION}, or the budget where that is less")
+    ] = POPULATION
+    """Candidates to begin with, and per generation of a population method."""
     budget: Annotated[int, Field(ge=1, le=10**9)] = 1000
+    """Candidate evaluations to spend."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    """All randomness follows from it."""
     anchor: Points = 0.0
-    mass_penalty: Points | None = None
+    """Points of loss per nat of distance from the untuned answers."""
+    mass_penalty: Annotated[Points | None, _OF_PROTOCOL] = None
+    """Points of loss per nat of answer mass lost; paper protocol 0, else 20."""
     rows: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Candidates per forward pass."""
 
     @model_validator(mode="before")
     @classmethod
@@ -135,11 +187,12 @@ class RunSpec(BaseModel):
         if self.start is not None and self.start not in STARTS:
             raise ValueError(f"start is '{self.start}'; expected {', '.join(STARTS[:-1])} or {STARTS[-1]}")
         if self.start == "text" and not (self.text or "").strip():
-            raise ValueError("start is 'text' but there is no text; give one with --text")
+            raise ValueError(f"start is 'text' but there is no text; give one with {setting('text')}")
         if self.start != "text" and self.text is not None:
-            raise ValueError(f"there is a text but start is '{self.begins}'; give --start text or leave the text out")
+            example = setting("start", "text")
+            raise ValueError(f"there is a text but start is '{self.begins}'; give {example} or leave the text out")
         if not self.formats("train"):
-            raise ValueError("there is no format to train on; name at least one with --train-formats")
+            raise ValueError(f"there is no format to train on; name at least one with {setting('train_formats')}")
         known = {form.language for role in ("train", "validation") for form in self.formats(role)}
         for language in self.heldout_languages:
             if language in known:
@@ -246,8 +299,7 @@ def _sentence(message: str) -> str:
 
 def expected(name: str) -> str:
     """What a setting may be, in words, from its type and limits."""
-    kind, *around = _unwrapped(RunSpec.model_fields[name])
-    limits = {key: getattr(one, key) for one in around for key in ("ge", "gt", "le", "max_length") if hasattr(one, key)}
+    kind, limits = kind_and_limits(name)
     if get_origin(kind) is Literal:
         *others, last = map(repr, get_args(kind))
         return f"{', '.join(others)} or {last}"
@@ -261,6 +313,26 @@ def expected(name: str) -> str:
     if get_origin(kind) is tuple:
         return f"a list of at most {longest} texts"
     return "a table of options, each a number, a text, true or false"
+
+
+def kind_and_limits(name: str) -> tuple[Any, dict[str, Any]]:
+    """Look up the plain type of a setting, and its limits by name: ge, gt, le and max_length."""
+    kind, *around = _unwrapped(RunSpec.model_fields[name])
+    return kind, {
+        key: getattr(one, key) for one in around for key in ("ge", "gt", "le", "max_length") if hasattr(one, key)
+    }
+
+
+def default_in_words(name: str) -> str | None:
+    """Say what holds where a setting is left out; None where nothing does."""
+    field = RunSpec.model_fields[name]
+    for one in field.metadata:
+        if isinstance(one, Varies):
+            return one.default
+    value = field.default
+    if field.is_required() or value is None or value is False or value in ((), {}):
+        return None
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _unwrapped(kind: Any) -> Iterator[Any]:

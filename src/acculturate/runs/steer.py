@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.checksums import sha256_of
 from acculturate.files.datafile import nearest
 from acculturate.files.run_directory import RunDirectory
 from acculturate.files.tensor_file import write_tensors
 from acculturate.judge.audit import Audit
 from acculturate.judge.table import Judge
-from acculturate.model.loading import ModelChoice
+from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, write_prompt
 from acculturate.runs.finished import RESULT, read_record
@@ -101,7 +101,7 @@ def read_run(path: Path) -> FinishedRun:
     state, _ = unpack_search(DFGNState, *stored)
     if not len(state.directions):
         raise UserError(
-            f"The run at '{path}' ended before it probed a direction; make one with a larger --budget "
+            f"The run at '{path}' ended before it probed a direction; make one with a larger {setting('budget')} "
             f"(its first {spec.population} evaluations are the starting prompts, and then it may compare some of them)."
         )
     result = read_record(path / RESULT, Result)
@@ -121,7 +121,8 @@ def steering_problem(run: FinishedRun, wanted: Mapping[str, float], free: bool) 
     and for a score that no answers give.
     """
     if not wanted:
-        raise UserError("There are no scores to steer to; name at least one with --set, like --set PDI=80.")
+        example = setting("scores", {"PDI": 80})
+        raise UserError(f"There are no scores to steer to; name at least one, like {example}.")
     named = _named(run, wanted)
     kept = dict.fromkeys(run.scores) if free else run.scores
     target = Target("the wanted scores", "steered", "steering", {**kept, **named}, "named by the user")

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.run_directory import RunDirectory
 from acculturate.search.history import Generation
 from acculturate.search.optimizers import Optimizer
@@ -86,8 +86,8 @@ class Search:
         if not np.isfinite(progress.winner_judged):
             raise UserError(
                 f"None of the {progress.evaluations} candidates gave numbers for all answers that count, so there "
-                "is no prompt to deliver: the model's own numbers overflow; try --dtype float32 or bfloat16, another "
-                "--start or a smaller --spread, in a new directory."
+                f"is no prompt to deliver: the model's own numbers overflow; try {setting('dtype', 'float32')} or "
+                f"'bfloat16', another {setting('start')} or a smaller {setting('spread')}, in a new directory."
             )
         return progress
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.search.culture import culture_texts
 from acculturate.search.optimizers import generator
+from acculturate.search.start_kind import StartKind
 from acculturate.survey.targets import Target
 
 # Generations count from 0, so these streams are never one of a search's own.
@@ -23,16 +23,6 @@ _RANDOM_STREAM = 2**32 - 2
 
 # Newlines leave a model's answers almost unchanged, which makes them a neutral starting point.
 BLANK = "\n"
-
-
-class StartKind(StrEnum):
-    """What the first population is made of."""
-
-    BLANK = "blank"
-    VOCABULARY = "vocabulary"
-    TEXT = "text"
-    CULTURE = "culture"
-    NOISE = "noise"
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +115,12 @@ def earlier_prompt(path: Path, slot: str, tokens: int) -> SoftPrompt:
     if len(earlier.vectors) != tokens:
         raise UserError(
             f"The prompt to start from has {len(earlier.vectors)} tokens, but this run has {tokens}; "
-            f"use --tokens {len(earlier.vectors)}."
+            f"use {setting('tokens', len(earlier.vectors))}."
         )
     if earlier.slot != slot:
         raise UserError(
             f"The prompt to start from was found in the slot {earlier.slot}, where other tokens stand around it than "
-            f"in this run's {slot}; use --slot {earlier.slot}, or start from something else."
+            f"in this run's {slot}; use {setting('slot', earlier.slot)}, or start from something else."
         )
     return earlier
 

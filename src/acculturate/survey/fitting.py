@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.datafile import BOUNDS, LARGEST, MISSING, csv_rows, is_number, shown
 from acculturate.files.whole_file import write_whole
 from acculturate.survey.factor import (
@@ -32,13 +32,20 @@ from acculturate.survey.factor import (
     varimax,
 )
 from acculturate.survey.formats import LABELS
-from acculturate.survey.missing_codes import Item, even_steps, items_of, notes_apart, refusal, suspicions, values_apart
+from acculturate.survey.missing_codes import (
+    NO_CODES,
+    Item,
+    even_steps,
+    items_of,
+    notes_apart,
+    refusal,
+    suspicions,
+    values_apart,
+)
 from acculturate.survey.reliability import cronbach_alpha
 
 MAX_OPTIONS = max(map(len, LABELS.values()))
 _MISSING = MISSING | {"nan", "null"}
-NO_CODES = "none"
-"""What ``missing`` says where no number, or no other one, stands for no answer."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,9 @@ def fit_instrument(
     notes = [*fit.notes, *of_codes]
     if unused := sorted(codes - used - {NO_CODES}):
         listed = ", ".join(map(shown, unused[:6]))
-        notes.append(f"No cell of these items holds {listed}, named with --missing; see whether it is written so.")
+        notes.append(
+            f"No cell of these items holds {listed}, named with {setting('missing')}; see whether it is written so."
+        )
     notes += _on_ranges(observed, ranges)
     if texts is None:
         notes.append("No texts were given: every item and option in the file is a placeholder to be filled in.")
@@ -294,7 +303,7 @@ def _answer(place: str, cell: str, codes: frozenset[str], used: set[str]) -> flo
     if not value.is_integer() or abs(value) > LARGEST:
         raise UserError(
             f"{place}: expected a whole number {BOUNDS} or nothing, found {shown(cell)}; if it stands for no answer, "
-            "name it with --missing."
+            f"name it with {setting('missing')}."
         )
     return value
 
@@ -307,7 +316,9 @@ def _code(given: int | str) -> str:
     number = float(text)
     # Larger ones than this are not told apart as floating-point numbers.
     if not number.is_integer() or abs(number) > 1e15:
-        raise UserError(f"--missing names {shown(text)}; expected whole numbers of up to 15 digits, or words.")
+        raise UserError(
+            f"{setting('missing')} names {shown(text)}; expected whole numbers of up to 15 digits, or words."
+        )
     return f"{number:.0f}" if number else "0"
 
 
@@ -340,7 +351,7 @@ def _stated(path: Path, items: Sequence[Item], scale: tuple[int, int]) -> list[t
         if low < scale[0] or high > scale[1]:
             raise UserError(
                 f"{path}, column {item.id}: answers run from {low} to {high}, outside the scale "
-                f"{scale[0]} to {scale[1]}; give --missing with the codes that stand for no answer."
+                f"{scale[0]} to {scale[1]}; give {setting('missing')} with the codes that stand for no answer."
             )
     return [_options(f"{path}", sorted({*scale, *(v for item in items for v in item.values)}))] * len(items)
 
@@ -369,8 +380,8 @@ def _options(place: str, values: Sequence[int]) -> tuple[int, ...]:
             return tuple(options)
     raise UserError(
         f"{place}: a scale from {low} to {high} has {high - low + 1} options, and a model can be "
-        f"asked with {MAX_OPTIONS} at most; put answers together into fewer, or give --missing with the codes "
-        "that stand for no answer."
+        f"asked with {MAX_OPTIONS} at most; put answers together into fewer, or give {setting('missing')} with the "
+        "codes that stand for no answer."
     )
 
 
@@ -383,7 +394,9 @@ def _on_ranges(items: Sequence[Item], ranges: Sequence[tuple[int, ...]]) -> list
     for options, names in of.items():
         low, high = options[0], options[-1]
         if len(options) < high - low + 1:
-            more = f"; if those between are answers too, give --scale {low}-{high}" * (high - low < MAX_OPTIONS)
+            more = f"; if those between are answers too, give {setting('scale', (low, high))}" * (
+                high - low < MAX_OPTIONS
+            )
             notes.append(f"The options of {', '.join(names)} are {', '.join(map(str, options))}{more}.")
     if len(of) > 1:
         listed = "; ".join(f"{options[0]} to {options[-1]}: {', '.join(names)}" for options, names in of.items())

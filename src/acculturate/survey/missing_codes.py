@@ -15,6 +15,11 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.errors import setting
+
+NO_CODES = "none"
+"""What ``missing`` says where no number, or no other one, stands for no answer."""
+
 HARDLY_A_CODE = 0.25
 """Share of the answers above which a value is hardly a code, unless no scale has such a value."""
 
@@ -156,13 +161,13 @@ def refusal(codes: Codes, items: Sequence[Item], options: int) -> str:
         f"{_and(values)} in {_listed(names)} ({_share(codes, values)})" for values, names in _together(codes.certain)
     )
     low, high = min(item.values[0] for item in items), max(item.values[-1] for item in items)
-    scale = f"--scale {low}-{high} or " if high - low < options else ""
+    scale = f"{setting('scale', (low, high))} or " if high - low < options else ""
     near = sorted({v for item in items for v in _at_the_end(item.id, items, codes.certain)} - set(codes.certain))
     more = f" (and {_and(near)}, if the scale ends below)" if near else ""
     return (
         f"these values lie apart from the rest of their scale: {found}. "
-        f"Give --missing {','.join(map(str, codes.certain))} if they stand for no answer{more}; "
-        f"if all are answers, {scale}--missing none"
+        f"Give {setting('missing', list(codes.certain))} if they stand for no answer{more}; "
+        f"if all are answers, {scale}{setting('missing', [NO_CODES])}"
     )
 
 
@@ -170,38 +175,38 @@ def notes_apart(codes: Codes) -> list[str]:
     """Sentences on values apart that are taken as answers."""
     notes = []
     advice = (
-        (codes.certain, " by --missing none"),
-        (codes.doubtful, "; if that is no answer, give --missing {values}"),
+        (codes.certain, f" by {setting('missing', [NO_CODES])}"),
+        (codes.doubtful, "; if that is no answer, give {codes}"),
         (
             codes.elsewhere,
             ", because other items have such answers; if that is no answer there, empty those cells, or give "
-            "--missing {values} where it is an answer nowhere",
+            "{codes} where it is an answer nowhere",
         ),
     )
     for kind, then in advice:
         for values, names in _together(kind):
-            listed = ",".join(map(str, values))
+            named = setting("missing", list(values))
             notes.append(
                 f"{_and(values)} in {_listed(names)} {_verb(values, 'lies', 'lie')} apart from the rest of the scale "
                 f"({_share(codes, values)}) and {_verb(values, 'is', 'are')} taken for "
-                f"{_verb(values, 'an answer', 'answers')}{then.replace('{values}', listed)}."
+                f"{_verb(values, 'an answer', 'answers')}{then.replace('{codes}', named)}."
             )
     return notes
 
 
 def suspicions(items: Sequence[Item], named: Iterable[int] = ()) -> list[str]:
     """Sentences on values that are answers on some scales and codes for none on others; ``named``: known codes."""
-    notes: dict[tuple[str, str], list[str]] = {}
+    notes: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for item in items:
         doubtful = sorted({*_zero(item), *_few_below_zero(item), *_at_the_end(item.id, items, named)} & set(item.scale))
         rest = [v for v in item.scale if v not in doubtful]
         if doubtful and rest:
             said = f"{_and(doubtful)} {_verb(doubtful, 'stands', 'stand')} beside {rest[0]} to {rest[-1]}"
-            notes.setdefault((said, ",".join(map(str, doubtful))), []).append(item.id)
+            notes.setdefault((said, tuple(doubtful)), []).append(item.id)
     sentences = []
     for (said, doubtful), names in notes.items():
-        cases = "any of them stands for no answer, give it" if "," in doubtful else "it stands for no answer, give it"
-        sentences.append(f"{said} in {_listed(names)}; if {cases}, like --missing {doubtful}.")
+        cases = "any of them stands for no answer, give it" if len(doubtful) > 1 else "it stands for no answer, give it"
+        sentences.append(f"{said} in {_listed(names)}; if {cases}, like {setting('missing', list(doubtful))}.")
     return sentences + _gaps(items)
 
 
@@ -214,7 +219,7 @@ def _gaps(items: Sequence[Item]) -> list[str]:
                 holes.setdefault((before, after), []).append(item.id)
     return [
         f"Nobody chose anything between {before} and {after} in {_listed(names)}; if {after} or more stands for no "
-        "answer, name it with --missing."
+        f"answer, name it with {setting('missing')}."
         for (before, after), names in holes.items()
     ]
 

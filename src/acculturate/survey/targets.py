@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, setting
 from acculturate.files.datafile import BOUNDS, MISSING, cell_number, is_number, shown
 
 VSM_DIMENSIONS = ("pdi", "idv", "mas", "uai", "lto", "ivr")
@@ -202,9 +202,10 @@ def find_target(
     """
     found = load_target_set(target_set, dimensions)
     if str(target_set) in _catalogue() and not set(dimensions) & set(found.targets[0].scores):
+        own = setting("targets", "mine.csv")
         raise UserError(
-            f"No published scores on {_listing(dimensions)} are built in; bring your own with --targets FILE, a CSV "
-            f"with the columns {', '.join(('country', *dimensions))} (docs/targets.md says where to find such scores)."
+            f"No published scores on {_listing(dimensions)} are built in; bring your own with {own}, "
+            f"a CSV with the columns {', '.join(('country', *dimensions))} (docs/targets.md says where to find scores)."
         )
     return found.find(country)
 

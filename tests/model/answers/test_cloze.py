@@ -7,7 +7,7 @@ from tiny import save_tiny_model
 
 from acculturate.errors import UserError
 from acculturate.model.answers.cloze import cloze_question, cloze_response
-from acculturate.model.loading import ModelChoice
+from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import Format, questionnaire
 from acculturate.survey.instruments import load_instrument

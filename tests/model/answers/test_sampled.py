@@ -21,8 +21,8 @@ from acculturate.model.answers.sampled import (
     sampling_from,
     stream,
 )
+from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import Format, questionnaire
 from acculturate.survey.instruments import load_instrument

@@ -13,11 +13,11 @@ from architectures import ARCHITECTURES, RECURRENT, WINDOW, small_questionnaire,
 from transformers import AutoModelForCausalLM
 
 from acculturate.errors import UserError
+from acculturate.model.choice import ModelChoice
 from acculturate.model.engine import packed as engines
 from acculturate.model.engine.packed import PackedEngine
 from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.interview import Interview
-from acculturate.model.loading import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.template import SLOTS
 from acculturate.survey.formats import Format, questionnaire
