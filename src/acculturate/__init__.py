@@ -85,4 +85,4 @@ def score(
 
     choice = ModelChoice(model, dtype=dtype)
     path = None if prompt is None else Path(prompt)
-    return score_model(load_instrument(instrument), choice, asking or Asking(), prompt=path)
+    return score_model(load_instrument(instrument), choice, asking or Asking(), prompt=path).to_json()

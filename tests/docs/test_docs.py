@@ -16,6 +16,7 @@ from acculturate.cli import main as cli
 from acculturate.judge import audit_verdict as audit
 from acculturate.judge import persona_audit
 from acculturate.judge import verdict as results
+from acculturate.judge.records import AuditVerdict
 from acculturate.runs.spec import PROTOCOLS
 from acculturate.search.methods import METHODS
 
@@ -145,7 +146,7 @@ def test_rules_are_quoted_with_the_thresholds_of_the_code() -> None:
         f"| H < {results.CARRIED:g} NH |",
     ):
         assert rule in " ".join(text.split()), rule
-    for verdict in list(audit.AuditVerdict)[:6]:
+    for verdict in set(AuditVerdict) - {AuditVerdict.WORDING, AuditVerdict.ONE_WORDING}:
         assert f"| {verdict} |" in text
 
 

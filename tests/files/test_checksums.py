@@ -17,10 +17,10 @@ from folders import contents
 from acculturate.errors import UserError
 from acculturate.files.checksums import SUMS, check_sum, read_sums, write_sums
 from acculturate.files.run_directory import RunDirectory
+from acculturate.judge.records import Result
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt, write_prompt
 from acculturate.runs.align import Align, align
 from acculturate.runs.finished import RESULT, finished, read_record
-from acculturate.runs.records import Result
 from acculturate.runs.spec import make_spec
 
 NAMES = ["evaluations.parquet", "journal.jsonl", "prompt.safetensors", "result.json", "spec.json"]
@@ -157,7 +157,7 @@ class TestChanged:
         shutil.rmtree(own / "checkpoints")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert align(make_spec(settings(tiny)), own) == json.loads((run / "result.json").read_text())
+            assert align(make_spec(settings(tiny)), own).to_json() == json.loads((run / "result.json").read_text())
 
     def test_without_checkpoints_a_damaged_prompt_is_refused(self, fails, own, tiny):
         shutil.rmtree(own / "checkpoints")
@@ -188,7 +188,7 @@ class TestEarlierVersions:
         before = contents(earlier)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert align(make_spec(settings(tiny)), earlier) == json.loads((run / "result.json").read_text())
+            assert align(make_spec(settings(tiny)), earlier).to_json() == json.loads((run / "result.json").read_text())
         assert contents(earlier) == before
 
     @pytest.mark.parametrize("harm", [cut, emptied])

@@ -20,8 +20,8 @@ from synthetic import (
 
 from acculturate.errors import UserError
 from acculturate.judge.audit import audit, default_formats, default_targets
-from acculturate.judge.audit_verdict import AuditVerdict
 from acculturate.judge.cloze_audit import cloze_audit
+from acculturate.judge.records import AuditVerdict
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.runs.score import ANSWERS, audit_model

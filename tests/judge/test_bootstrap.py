@@ -28,8 +28,8 @@ def test_an_interval_contains_its_estimate_and_nothing_impossible(losses):
 
 def test_an_interval_by_hand_and_where_there_is_none():
     # Two losses: the standard error is half their distance, and Student's t with one degree of freedom 12.706.
-    assert mean_interval(np.array([98.0, 102.0])) == pytest.approx([100 - 2 * 12.7062, 100 + 2 * 12.7062])
-    assert mean_interval(np.array([50.0, 50.0])) == [50.0, 50.0]
+    assert mean_interval(np.array([98.0, 102.0])) == pytest.approx((100 - 2 * 12.7062, 100 + 2 * 12.7062))
+    assert mean_interval(np.array([50.0, 50.0])) == (50.0, 50.0)
     for losses in ([50.0], [], [50.0, np.nan], [50.0, np.inf]):
         assert mean_interval(np.array(losses)) is None
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from acculturate.errors import UserError
-from acculturate.judge.compare import compare
+from acculturate.judge.compare import Compared, compare
 from acculturate.survey.targets import load_target_set
 
 DIMS = ("pdi", "idv", "mas", "uai", "lto", "ivr")
@@ -17,8 +17,8 @@ SET = load_target_set("hofstede-2015")
 COUNTRIES = ("United States", "China", "India", "Japan")
 
 
-def result(country, tuned=None, persona=None, **changes):
-    """A result.json with what a comparison reads; scores default to the country's own."""
+def result(country, tuned=None, persona=None):
+    """What a comparison reads of a result.json; scores default to the country's own."""
     target = SET.find(country)
     own = dict(target.scores)
 
@@ -32,11 +32,15 @@ def result(country, tuned=None, persona=None, **changes):
         "target": {"country": target.country, "code": target.code, "scores": own},
         "instrument": {"id": "vsm2013", "constant": 50, "dimensions": [{"id": d} for d in DIMS]},
         "rows": rows,
-    } | changes
+    }
+
+
+def compared(results, *more, **options):
+    return compare([Compared.model_validate(one) for one in results], *more, **options)
 
 
 def test_prompts_that_reach_their_targets_are_nearest_to_them():
-    found = compare([result(c) for c in COUNTRIES], SET).find("tuned", "heldout")
+    found = compared([result(c) for c in COUNTRIES], SET).find("tuned", "heldout")
     assert found.right == 1.0 and found.chance == 0.25
     assert [p.rank for p in found.placings] == [1] * 4
     assert [p.rank_all for p in found.placings] == [1] * 4
@@ -51,7 +55,7 @@ def test_prompts_that_reach_their_targets_are_nearest_to_them():
 
 def test_flat_answers_are_right_for_no_one_by_luck():
     # One country is nearest to the middle; only its own run may be called right.
-    found = compare([result(c, [50] * 6) for c in COUNTRIES]).find()
+    found = compared([result(c, [50] * 6) for c in COUNTRIES]).find()
     assert found.right == 0.25
     assert len({p.nearest for p in found.placings}) == 1
     assert found.p == 1.0
@@ -62,13 +66,13 @@ def test_equal_distances_count_against_the_own_country():
     a, b = result("United States", [0] * 6), result("China", [0] * 6)
     for one, scores in ((a, [10] * 6), (b, [-10] * 6)):
         one["target"]["scores"] = dict(zip(DIMS, scores, strict=True))
-    found = compare([a, b]).find()
+    found = compared([a, b]).find()
     assert [p.rank for p in found.placings] == [2, 2] and found.right == 0.0
 
 
 def test_exchanged_prompts_are_all_wrong():
     own = [[SET.find(c).scores[d] for d in DIMS] for c in COUNTRIES]
-    found = compare([result(c, s) for c, s in zip(COUNTRIES, own[1:] + own[:1], strict=True)]).find()
+    found = compared([result(c, s) for c, s in zip(COUNTRIES, own[1:] + own[:1], strict=True)]).find()
     assert found.right == 0.0
     assert [p.nearest for p in found.placings] == ["CHN", "IND", "JPN", "USA"]
     found_pairs = [abs(t) <= 1 for t in found.tau.values()]
@@ -77,7 +81,7 @@ def test_exchanged_prompts_are_all_wrong():
 
 def test_rank_agreement_per_dimension():
     runs = [result(c, [0, 0, 0, 0, lto, 0]) for c, lto in zip(COUNTRIES, (20, 70, 80, 90), strict=True)]
-    found = compare(runs).find()
+    found = compared(runs).find()
     # Published LTO: 26, 87, 51, 88; the scores put India above China.
     pairs = list(itertools.combinations([(20, 26), (70, 87), (80, 51), (90, 88)], 2))
     signs = [np.sign((a[0] - b[0]) * (a[1] - b[1])) for a, b in pairs]
@@ -87,7 +91,7 @@ def test_rank_agreement_per_dimension():
 
 def test_dimensions_that_a_country_lacks_are_left_out_for_all():
     runs = [result("Saudi Arabia", [50, 50, 50, 50, 36, 52]), result("China", [0, 0, 0, 0, 87, 24])]
-    found = compare(runs, SET)
+    found = compared(runs, SET)
     assert found.find().dimensions == ("lto", "ivr")
     assert found.find().right == 1.0
     assert any("pdi, idv, mas, uai" in note for note in found.notes)
@@ -98,14 +102,14 @@ def test_missing_rows_are_noted_and_rows_are_kept_apart():
     runs = [result(c) for c in COUNTRIES]
     for run in runs:
         run["rows"][0]["heldout"] = None
-    found = compare(runs)
+    found = compared(runs)
     assert found.find("tuned", "heldout") is None
     assert found.find("tuned", "train") is not None and found.find("persona") is not None
     assert any("heldout scores in the row 'tuned'" in note for note in found.notes)
 
 
 def test_markdown_names_countries_and_marks_the_own_one():
-    text = compare([result(c) for c in COUNTRIES], SET, names=["a|b", "c", "d", "e"]).to_markdown()
+    text = compared([result(c) for c in COUNTRIES], SET, names=["a|b", "c", "d", "e"]).to_markdown()
     assert "| a\\|b | **0.0** |" in text
     assert "Nearest to its own country: 4 of 4 runs (chance 25%)" in text
     assert text.count("### Distance") == 4
@@ -116,18 +120,14 @@ def test_markdown_names_countries_and_marks_the_own_one():
 def test_what_cannot_be_compared_is_refused():
     usa, china = result("United States"), result("China")
     with pytest.raises(UserError, match="at least two runs"):
-        compare([usa])
+        compared([usa])
     with pytest.raises(UserError, match="All runs are for United States"):
-        compare([usa, usa])
+        compared([usa, usa])
     other = copy.deepcopy(china)
     other["instrument"]["constant"] = 0
     with pytest.raises(UserError, match="compare runs that measure the same"):
-        compare([usa, other])
-    broken = copy.deepcopy(china)
-    del broken["target"]
-    with pytest.raises(UserError, match="run 2 lacks 'target'"):
-        compare([usa, broken])
+        compared([usa, other])
     moved = copy.deepcopy(usa)
     moved["target"]["scores"]["pdi"] = 41
     with pytest.raises(UserError, match="different targets"):
-        compare([usa, moved, china])
+        compared([usa, moved, china])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from acculturate.judge.records import Together, TopItems
 from acculturate.judge.transfer import columns, item_record, item_sentences, novelty, towards
-from acculturate.survey.formats import parse_format
+from acculturate.survey.formats import Role, parse_format
 from acculturate.survey.scoring import Scoring
 
 IDS = ("a", "b", "c", "d", "e")
@@ -16,7 +17,7 @@ SCORING = Scoring(
     np.array([50.0, 0.0]),
     np.array([70.0, np.nan]),
 )
-NAIVE = np.full((2, 5), 3.0)
+UNTUNED = np.full((2, 5), 3.0)
 
 
 def formats(*names: str):
@@ -50,7 +51,7 @@ def test_columns_group_held_out_views_by_what_is_new():
         *("letters/options-first/0/en", "digits/options-first/1/en", "digits/options-first/2/ar"),
         *("letters/options-first/2/en", "letters/options-first/0/ar", "roman/options-first/2/en"),
     )
-    found = columns(formats(*names), ["train", "validation", *["heldout"] * 4])
+    found = columns(formats(*names), [Role.TRAIN, Role.VALIDATION, *[Role.HELDOUT] * 4])
     shown = [(column.title, column.views) for column in found]
     assert shown == [
         ("Trained", (0,)),
@@ -63,42 +64,42 @@ def test_columns_group_held_out_views_by_what_is_new():
 
 
 def test_an_items_cost_is_the_loss_that_comes_back():
-    tuned = NAIVE.copy()
+    tuned = UNTUNED.copy()
     tuned[:, 0], tuned[:, 1], tuned[:, 4] = 4.0, 2.5, 1.0  # score 50 + 10 + 5 = 65 of 70
-    found = item_record(NAIVE, tuned, SCORING, IDS)
-    assert (found["untuned"], found["improvement"]) == (20.0, 15.0)
-    assert [one["cost"] for one in found["items"]] == [10.0, 5.0, 0.0, 0.0, 0.0]
-    assert found["top"][0] == {"items": ["a"], "cost": 10.0, "share": pytest.approx(2 / 3)}
-    assert found["top"][1]["items"] == ["a", "b"] and found["top"][1]["share"] == 1.0  # only two items count
-    assert found["trained_items"] == {"n": 2, "towards": 2, "mean": 7.5, "chance": 0.25}
-    assert found["heldout_items"] is None
-    assert "Without the move of item a" in item_sentences({"train": found, "heldout": None})[0]
+    found = item_record(UNTUNED, tuned, SCORING, IDS)
+    assert (found.untuned, found.improvement) == (20.0, 15.0)
+    assert [one.cost for one in found.items] == [10.0, 5.0, 0.0, 0.0, 0.0]
+    assert found.top[0] == TopItems(items=("a",), cost=10.0, share=10.0 / 15.0)
+    assert found.top[1].items == ("a", "b") and found.top[1].share == 1.0  # only two items count
+    assert found.trained_items == Together(n=2, towards=2, mean=7.5, chance=0.25)
+    assert found.heldout_items is None
+    assert "Without the move of item a" in item_sentences({Role.TRAIN: found, Role.HELDOUT: None})[0]
 
 
 def test_items_that_moved_against_each_other_both_cost():
-    tuned = NAIVE.copy()
+    tuned = UNTUNED.copy()
     tuned[:, 0], tuned[:, 1] = 5.0, 3.5  # 50 + 20 - 5: b moved away
-    costs = [one["cost"] for one in item_record(NAIVE, tuned, SCORING, IDS)["items"]]
-    moves = [one["towards"] for one in item_record(NAIVE, tuned, SCORING, IDS)["items"]]
+    items = item_record(UNTUNED, tuned, SCORING, IDS).items
+    costs, moves = [one.cost for one in items], [one.towards for one in items]
     assert costs[:2] == [20.0, -5.0] and moves[:2] == [20.0, -5.0]
 
 
 def test_nothing_is_a_share_of_an_immaterial_improvement():
-    tuned = NAIVE.copy()
+    tuned = UNTUNED.copy()
     tuned[:, 0] = 3.1
-    found = item_record(NAIVE, tuned, SCORING, IDS, material=0.1)
-    assert found["improvement"] == pytest.approx(1.0) and found["top"][0]["share"] is None
-    assert item_sentences({"train": found, "heldout": None}) == []
+    found = item_record(UNTUNED, tuned, SCORING, IDS, material=0.1)
+    assert found.improvement == pytest.approx(1.0) and found.top[0].share is None
+    assert item_sentences({Role.TRAIN: found, Role.HELDOUT: None}) == []
 
 
 def test_a_right_move_counts_though_the_others_have_reached_the_target():
-    tuned = NAIVE.copy()
+    tuned = UNTUNED.copy()
     tuned[:, 0], tuned[:, 1] = 5.0, 2.0  # a alone reaches 70; b, held out, carries the score beyond it
-    assert towards(NAIVE, tuned, SCORING).tolist() == [20.0, 10.0, 0.0, 0.0, 0.0]
-    found = item_record(NAIVE, tuned, SCORING, IDS, heldout=("b",))
-    assert found["heldout_items"] == {"n": 1, "towards": 1, "mean": 10.0, "chance": 0.5}
-    assert found["trained_items"]["n"] == 1
-    said = item_sentences({"train": found, "heldout": found})[-1]
+    assert towards(UNTUNED, tuned, SCORING).tolist() == [20.0, 10.0, 0.0, 0.0, 0.0]
+    found = item_record(UNTUNED, tuned, SCORING, IDS, heldout=("b",))
+    assert found.heldout_items == Together(n=1, towards=1, mean=10.0, chance=0.5)
+    assert found.trained_items.n == 1
+    said = item_sentences({Role.TRAIN: found, Role.HELDOUT: found})[-1]
     assert "Of the 1 items that the search never asked, 1 moved" in said
 
 

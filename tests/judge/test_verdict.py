@@ -9,28 +9,37 @@ import pytest
 
 from acculturate.cli import main as cli
 from acculturate.judge import audit_verdict as audit
+from acculturate.judge.records import Result, Row, VerdictKind
 from acculturate.judge.verdict import choice_sentences, verdict
-from acculturate.search.history import Generation, search_record
+from acculturate.search.history import Chosen, Generation, SearchRecord, search_record
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
 
+def table_row(ident: str, label: str, train: tuple[float, float], heldout: tuple[float, float] | None) -> Row:
+    """A row of which a verdict reads losses and answer mass alone."""
+
+    def figures(values: tuple[float, float] | None) -> dict | None:
+        return None if values is None else {"loss": values[0], "mae": None, "scores": {}, "mass": values[1]}
+
+    kind = ident if ident in ("flat", "tuned") else "baseline"
+    return Row.model_validate(
+        {"id": ident, "label": label, "kind": kind, "by_view": []}
+        | {"train": figures(train), "heldout": figures(heldout)}
+    )
+
+
 def rows(
     train: float, held: float | None, *, rival: float = 120.0, mass: tuple[float, float] = (0.8, 0.8)
-) -> list[dict]:
-    def row(ident: str, t: float, h: float | None) -> dict:
+) -> list[Row]:
+    def row(ident: str, t: float, h: float | None) -> Row:
         answered = mass if ident == "tuned" else (0.25, 0.352)
-        return {
-            "id": ident,
-            "label": ident.capitalize(),
-            "train": {"loss": t, "mass": answered[0]},
-            "heldout": None if held is None else {"loss": h, "mass": answered[1]},
-        }
+        return table_row(ident, ident.capitalize(), (t, answered[0]), None if h is None else (h, answered[1]))
 
     return [
-        row("flat", 126.0, 126.0),
-        row("naive", 120.0, 120.0),
-        row("persona", 118.0, rival),
+        row("flat", 126.0, None if held is None else 126.0),
+        row("naive", 120.0, None if held is None else 120.0),
+        row("persona", 118.0, None if held is None else rival),
         row("tuned", train, held),
     ]
 
@@ -48,23 +57,23 @@ def rows(
     ],
 )
 def test_kind(train: float, held: float | None, rival: float, kind: str):
-    found = verdict(rows(train, held, rival=rival), "Ruritania").to_json()
-    assert found["kind"] == kind
-    assert f"{train:.1f}" in found["sentences"][0]
+    found = verdict(rows(train, held, rival=rival), "Ruritania")
+    assert found.kind is VerdictKind(kind)
+    assert f"{train:.1f}" in found.sentences[0]
 
 
 def test_a_model_that_does_not_read_the_options_is_never_called_aligned():
-    found = verdict(rows(5.0, 20.0), "Ruritania", "This model answers by position.").to_json()
-    assert found["kind"] == "fitted-to-format"
-    assert "This model answers by position." in found["sentences"]
-    assert "do not read" in found["headline"]
+    found = verdict(rows(5.0, 20.0), "Ruritania", "This model answers by position.")
+    assert found.kind is VerdictKind.FITTED
+    assert "This model answers by position." in found.sentences
+    assert "do not read" in found.headline
 
 
 def test_the_best_random_prompt_is_a_rival_and_remarks_decide_nothing():
-    random = {"id": "best-random", "label": "Best random prompt", "train": {"loss": 90.0}, "heldout": {"loss": 41.0}}
-    found = verdict([*rows(5.0, 40.0), random], "Ruritania", None, ["A remark."]).to_json()
-    assert found["kind"] == "partly" and "best random prompt" in found["headline"]
-    assert "A remark." in found["sentences"]
+    random = table_row("best-random", "Best random prompt", (90.0, 0.8), (41.0, 0.8))
+    found = verdict([*rows(5.0, 40.0), random], "Ruritania", None, ["A remark."])
+    assert found.kind is VerdictKind.PARTLY and "best random prompt" in found.headline
+    assert "A remark." in found.sentences
     assert verdict(rows(5.0, 40.0), "Ruritania", None, ["A remark."]).kind == "aligned"
 
 
@@ -76,11 +85,12 @@ def test_nothing_held_out_is_said():
 def test_the_terminal_tables_are_whole_at_80_columns(extra, monkeypatch, capsys):
     result = json.loads((FIXTURES / "result_saudi.json").read_text())
     more = [f"dimension{i}" for i in range(extra)]
-    result["instrument"]["dimensions"] += [{"id": name} for name in more]
+    result["instrument"]["dimensions"] += [{"id": name, "name": name} for name in more]
     for row in result["rows"]:
-        row["train"]["scores"] |= dict.fromkeys(more, 12.34)
+        for role in ("train", "heldout"):
+            row[role]["scores"] |= dict.fromkeys(more, 12.34)
     monkeypatch.setenv("COLUMNS", "80")
-    cli._show_result(result, Path("runs/x/report.html"))
+    cli._show_result(Result.model_validate(result), Path("runs/x/report.html"))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     tuned = [line.split() for line in lines if line.startswith("Tuned soft prompt")]
@@ -97,7 +107,7 @@ def test_the_terminal_tables_are_whole_at_80_columns(extra, monkeypatch, capsys)
 def test_a_label_is_no_markup(monkeypatch, capsys):
     result = json.loads((FIXTURES / "result_saudi.json").read_text())
     result["rows"][-1]["label"] = "[red]Tuned[/red] :smile:"
-    cli._show_result(result, Path("runs/x/report.html"))
+    cli._show_result(Result.model_validate(result), Path("runs/x/report.html"))
     assert capsys.readouterr().out.count("[red]Tuned[/red] :smile:") == 2
 
 
@@ -111,11 +121,11 @@ def test_a_label_is_no_markup(monkeypatch, capsys):
     ],
 )
 def test_a_prompt_under_which_the_model_hardly_answers_is_said(held, mass, said):
-    judged = verdict(rows(5.0, held, mass=mass), "Ruritania").to_json()
-    found = [sentence for sentence in judged["sentences"] if "hardly ever answer with an option" in sentence]
+    judged = verdict(rows(5.0, held, mass=mass), "Ruritania")
+    found = [sentence for sentence in judged.sentences if "hardly ever answer with an option" in sentence]
     assert len(found) == (0 if said is None else 1)
-    assert judged["kind"] == ("aligned" if said is None else "fitted-to-format")
-    assert ("hardly answers any more" in judged["headline"]) == (said is not None and held is not None)
+    assert judged.kind == ("aligned" if said is None else "fitted-to-format")
+    assert ("hardly answers any more" in judged.headline) == (said is not None and held is not None)
     assert said is None or said in found[0]
 
 
@@ -134,16 +144,18 @@ def curve_line(evaluations: int, best: float | None, validation: float | None, w
     )
 
 
-def recorded(*course: Generation) -> dict:
+def recorded(*course: Generation) -> SearchRecord:
     return search_record(course, optimizer="dfgn", dtype="float32", rows=1)
 
 
 def test_an_early_winner_is_said():
     found = recorded(curve_line(40, 110.0, 120.0, 40), curve_line(80, 60.0, 175.0, 40), curve_line(96, 60.0, None, 40))
-    assert found["chosen"] == {"evaluations": 40, "best": 110.0, "validation": 120.0}
+    assert found.chosen == Chosen(evaluations=40, best=110.0, validation=120.0)
     (sentence,) = choice_sentences(found)
     assert "after 40 of 96 evaluations" in sentence and "110.0" in sentence and "60.0" in sentence
-    assert choice_sentences(found | {"together_with": ["IND"]}) == [], "a choice made for several countries"
+    assert choice_sentences(found.model_copy(update={"together_with": ("IND",)})) == [], (
+        "a choice made for several countries"
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,5 +170,5 @@ def test_an_early_winner_is_said():
 )
 def test_nothing_is_said_where_the_winner_fits_about_as_well_as_the_best(lines: list[dict], chosen: int | None):
     found = recorded(*lines)
-    assert (found["chosen"] and found["chosen"]["evaluations"]) == chosen
+    assert (found.chosen and found.chosen.evaluations) == chosen
     assert choice_sentences(found) == []

@@ -46,7 +46,7 @@ def test_an_adapter_scores_as_our_own_file_with_its_vectors(adapter, tiny, tmp_p
     write_prompt(tmp_path / "p.safetensors", SoftPrompt(prompt.vectors, "before_bos", {"model": tiny}))
     asking = Asking(("digits/question-first/0/en",))
     scores = [
-        score_model(load_instrument("vsm2013"), ModelChoice(tiny, dtype="float32"), asking, prompt=path)["scores"]
+        score_model(load_instrument("vsm2013"), ModelChoice(tiny, dtype="float32"), asking, prompt=path).scores
         for path in (adapter, adapter / "adapter_model.safetensors", tmp_path / "p.safetensors", None)
     ]
     assert scores[0] == scores[1] == scores[2] != scores[3]

@@ -10,7 +10,8 @@ from architectures import CHATML, tiny_tokenizer
 from tokenizers_of_families import byte_level, sentencepiece, unigram
 
 from acculturate.errors import UserError
-from acculturate.model.template import SLOTS, TEMPLATE_DATE, Chat, Turn
+from acculturate.model.slot import Slot
+from acculturate.model.template import TEMPLATE_DATE, Chat, Turn
 
 TEXT = "Think of a job. How important is it?"
 
@@ -71,7 +72,7 @@ def _own(chat: Chat, *turns: Turn, request: bool = True) -> list[int]:
     return list(chat.tokenizer.apply_chat_template(messages, add_generation_prompt=request, return_dict=False))
 
 
-@pytest.mark.parametrize("slot", [slot for slot in SLOTS if slot != "system"])
+@pytest.mark.parametrize("slot", [slot for slot in tuple(Slot) if slot != "system"])
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "harmony"])
 def test_ids_are_those_of_the_models_own_template(family, slot) -> None:
     chat = _chat(family)
@@ -215,7 +216,7 @@ def test_a_template_that_wants_content_in_parts_gets_parts() -> None:
         "{{ m['content'] }}", "{% for c in m['content'] if c['type'] == 'text' %}{{ c['text'] }}{% endfor %}"
     )
     turns = (Turn("system", "You live by the sea."), Turn("user", "How?"))
-    for slot in SLOTS:
+    for slot in tuple(Slot):
         assert Chat(tiny_tokenizer(parts)).encode(turns, slot) == Chat(tiny_tokenizer(CHATML)).encode(turns, slot)
 
 

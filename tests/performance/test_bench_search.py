@@ -91,12 +91,13 @@ def test_the_numbers_are_those_of_align(tiny, tmp_path):
     cell = benchmark.cell("dfgn", benchmark.start(None), 1)
     spec = make_spec({**settings, "optimizer": "dfgn", "seed": 1, "dtype": "float32"})
     result = align(spec, tmp_path / "run")
-    rows = {row["id"]: row for row in result["rows"]}
-    assert cell["loss"] == cell["curve"][-1] == result["search"]["search_loss"]
+    untuned, tuned = result.untuned, result.tuned
+    assert untuned.heldout is not None and tuned.heldout is not None
+    assert cell["loss"] == cell["curve"][-1] == result.search.search_loss
     assert len(cell["curve"]) == len(cell["heldout_curve"]) == 10
-    assert cell["heldout"] == cell["heldout_curve"][-1] == pytest.approx(rows["tuned"]["heldout"]["loss"], abs=1e-3)
-    assert cell["untuned"]["train"] == pytest.approx(rows["naive"]["train"]["loss"], abs=1e-3)
-    assert cell["untuned"]["heldout"] == pytest.approx(rows["naive"]["heldout"]["loss"], abs=1e-3)
+    assert cell["heldout"] == cell["heldout_curve"][-1] == pytest.approx(tuned.heldout.loss, abs=1e-3)
+    assert cell["untuned"]["train"] == pytest.approx(untuned.train.loss, abs=1e-3)
+    assert cell["untuned"]["heldout"] == pytest.approx(untuned.heldout.loss, abs=1e-3)
 
 
 def test_a_peers_winner_is_chosen_as_in_align():

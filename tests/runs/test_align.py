@@ -21,6 +21,7 @@ from acculturate.cli import main as cli
 from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.baselines import DEMONSTRATIONS, in_context, target_answers
+from acculturate.judge.records import Result
 from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
@@ -42,7 +43,7 @@ ROLES = (("train", "letters"), ("validation", "digits"))
 @pytest.fixture(scope="module")
 def run(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("run") / "sau"
-    return out, align(make_spec(settings(tiny)), out)
+    return out, align(make_spec(settings(tiny)), out).to_json()
 
 
 class TestRecord:
@@ -114,13 +115,13 @@ class TestRecord:
     def test_a_finished_run_is_returned_as_it_is(self, run, tiny):
         out, result = run
         before = {name: (out / name).read_bytes() for name in FILES}
-        assert align(make_spec(settings(tiny)), out) == result
+        assert align(make_spec(settings(tiny)), out).to_json() == result
         assert before == {name: (out / name).read_bytes() for name in FILES}
 
     def test_budget_counts_to_the_last_candidate(self, tiny, tmp_path):
         stages: list[str] = []
         result = align(make_spec(settings(tiny, budget=13)), tmp_path / "run", lambda stage, _: stages.append(stage))
-        assert result["search"]["evaluations"] == 13
+        assert result.search.evaluations == 13
         people = [f"measuring: personas, {n} of 10" for n in range(1, 11)]
         assert [stage for stage in stages if "persona" in stage] == people, "long measurements say where they are"
         assert stages[-1] == "measuring: the tuned prompt"
@@ -132,7 +133,7 @@ def rich(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dic
     """A run with everything that can be added to the end of one."""
     out = tmp_path_factory.mktemp("run") / "rich"
     more = {"heldout_languages": ["zh"], "heldout_items": ["m04", "m12"], "sampled": True, "budget": 10}
-    return out, align(make_spec(settings(tiny, **more)), out)
+    return out, align(make_spec(settings(tiny, **more)), out).to_json()
 
 
 class TestTransfer:
@@ -201,7 +202,7 @@ class TestTransfer:
 
     def test_its_report_shows_every_figure(self, rich):
         _, result = rich
-        page = render(result)
+        page = render(Result.model_validate(result))
         text = " ".join(re.sub(r"<[^>]*>", "", page).split())
         assert "How far it carries" in text and "New language" in text and "What the improvement rests on" in text
         heat = page[page.index('id="formats"') : page.index('id="audit"')]
@@ -286,7 +287,8 @@ def test_a_warm_start_is_the_first_candidate(run, tiny, tmp_path):
     again = align(make_spec(settings(tiny, warm_start=str(out), budget=5)), tmp_path / "again")
     table = pd.read_parquet(tmp_path / "again" / "evaluations.parquet")
     assert table["loss"][0] == pytest.approx(result["search"]["search_loss"], abs=1e-3)
-    assert again["search"]["search_loss"] <= result["search"]["search_loss"] + 1e-3
+    assert again.search.search_loss is not None
+    assert again.search.search_loss <= result["search"]["search_loss"] + 1e-3
     other = SoftPrompt(read_prompt(out).vectors, "response_start", {"model": "another", "config_sha256": "0" * 64})
     write_prompt(tmp_path / "other.safetensors", other)
     warm = make_spec(settings(tiny, warm_start=str(tmp_path / "other.safetensors"), budget=5))
@@ -312,10 +314,11 @@ def test_the_winner_is_chosen_by_distance_alone_whatever_the_anchor(tiny, tmp_pa
         if line["validation"] is not None
     ]
     trained, validation = min(judged, key=sum)
-    tuned = next(row for row in result["rows"] if row["id"] == "tuned")
-    assert tuned["train"]["loss"] == pytest.approx(trained, abs=1e-3)
-    assert tuned["validation"]["loss"] == pytest.approx(validation, abs=1e-3)
-    assert result["search"]["chosen"]["validation"] == validation
+    tuned, chosen = result.tuned, result.search.chosen
+    assert tuned.validation is not None and chosen is not None
+    assert tuned.train.loss == pytest.approx(trained, abs=1e-3)
+    assert tuned.validation.loss == pytest.approx(validation, abs=1e-3)
+    assert chosen.validation == validation
     anchors = [terms["anchor"] for line in lines for terms in line["terms"]]
     assert min(anchors) > 1, "the anchor did pull, in the training loss"
 
@@ -331,8 +334,8 @@ def test_rows_that_memory_allowed_are_on_record(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(Interview, "__call__", cramped)
     with pytest.warns(UserWarning, match="Memory ran out"):
         result = align(make_spec(settings(tiny, rows=4, budget=5)), tmp_path / "run")
-    assert result["spec"]["rows"] == 4
-    assert result["search"]["rows"] == 2
+    assert result.spec["rows"] == 4
+    assert result.search.rows == 2
 
 
 def test_a_changed_input_file_is_not_the_same_run(tiny, tmp_path):
@@ -567,16 +570,16 @@ class TestAnswers:
         respondent, form = asked
         records = {way: score_respondent(respondent, form, Asking(answers=way), None) for way in ANSWERS}
         for way, record in records.items():
-            assert record["answers"] == way
+            assert record.answers == way
             response = asking_by(respondent, way)(form, Context())
-            assert record["answer_mass"] == pytest.approx(response.mass.mean())
-        assert all(score is not None for score in records["cloze"]["scores"].values())
-        assert records["cloze"]["scores"] != records["probabilities"]["scores"]
+            assert record.answer_mass == pytest.approx(response.mass.mean())
+        assert all(score is not None for score in records["cloze"].scores.values())
+        assert records["cloze"].scores != records["probabilities"].scores
 
     def test_what_cannot_be_read_is_missing(self, asked):
         record = score_respondent(*asked, Asking(answers="sampled"), None)
-        assert record["answer_mass"] < 0.5 and None in record["scores"].values()
-        assert any("could not be read" in note for note in record["notes"])
+        assert record.answer_mass is not None and record.answer_mass < 0.5 and None in record.scores.values()
+        assert any("could not be read" in note for note in record.notes)
 
     def test_a_soft_prompt_goes_into_each(self, asked):
         respondent, form = asked
@@ -584,7 +587,7 @@ class TestAnswers:
         prompt = SoftPrompt(vectors, "response_start", respondent.identity)
         for way in ("probabilities", "cloze"):
             with_it = score_respondent(respondent, form, Asking(answers=way), prompt)
-            assert with_it["scores"] != score_respondent(respondent, form, Asking(answers=way), None)["scores"]
+            assert with_it.scores != score_respondent(respondent, form, Asking(answers=way), None).scores
 
 
 def test_config_file_gives_the_same_run_as_flags(tiny, tmp_path, run):
@@ -638,13 +641,13 @@ def test_a_baseline_that_does_not_fit_the_model_is_left_out_and_said(tiny, tmp_p
         "heldout_formats": ["digits/question-first/0/en"],
     }
     result = align(make_spec(settings(model, **names)), tmp_path / "run")
-    assert [row["id"] for row in result["rows"]] == ["flat", "naive", "persona", "best-random", "tuned"]
-    (left,) = result["left_out"]
-    assert (left["id"], left["label"]) == ("in-context", "In-context answers")
-    assert f"reads {2 * longest} at most" in left["why"]
-    said = f"In-context answers: left out, because {left['why']}."
-    assert said in result["verdict"]["sentences"]
-    assert left["why"] in html.unescape(render(result))
+    assert list(result.by_id) == ["flat", "naive", "persona", "best-random", "tuned"]
+    (left,) = result.left_out or ()
+    assert (left.id, left.label) == ("in-context", "In-context answers")
+    assert f"reads {2 * longest} at most" in left.why
+    said = f"In-context answers: left out, because {left.why}."
+    assert said in result.verdict.sentences
+    assert left.why in html.unescape(render(result))
 
 
 def test_a_template_without_system_message_has_no_persona_row_and_says_so(tiny, tmp_path):
@@ -659,8 +662,5 @@ def test_a_template_without_system_message_has_no_persona_row_and_says_so(tiny, 
                 stored = json.loads(text)
                 path.write_text(json.dumps(stored | {"chat_template": refusing + stored["chat_template"]}))
     result = align(make_spec(settings(str(tmp_path / "plain"))), tmp_path / "run")
-    assert "persona" not in [row["id"] for row in result["rows"]]
-    assert (
-        "Persona: left out, because the model's chat template takes no system message."
-        in result["verdict"]["sentences"]
-    )
+    assert "persona" not in result.by_id
+    assert "Persona: left out, because the model's chat template takes no system message." in result.verdict.sentences

@@ -22,13 +22,15 @@ from acculturate.cli import pareto as cli_front
 from acculturate.errors import UserError
 from acculturate.files.checksums import SUMS, read_sums
 from acculturate.files.run_directory import RunDirectory
+from acculturate.judge.compare import Compared
+from acculturate.judge.front import Front
+from acculturate.judge.records import Result
 from acculturate.report.front_page import render_front
 from acculturate.report.run_page import render
 from acculturate.runs.align import align
 from acculturate.runs.finished import finished, read_record
 from acculturate.runs.oracle import Descent, compare_with_oracle
 from acculturate.runs.pareto import pareto
-from acculturate.runs.records import Compared, Front, Result
 from acculturate.runs.spec import make_spec
 
 WRONG: tuple[object, ...] = (None, 5, "x", True, [], {}, [1], {"a": 1}, float("inf"), 10**400)
@@ -172,7 +174,7 @@ class TestCommands:
     def test_a_comparison_reads_its_own_part_only(self, run, tmp_path):
         record = json.loads((run / "result.json").read_text())
         (tmp_path / "result.json").write_text(json.dumps(damaged(record, ("search",))))
-        assert read_record(tmp_path / "result.json", Compared)["rows"]
+        assert read_record(tmp_path / "result.json", Compared).rows
         del record["rows"][-1]["train"]["scores"]
         (tmp_path / "result.json").write_text(json.dumps(record))
         with pytest.raises(UserError, match=r"rows\.5\.train\.scores"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from acculturate.errors import UserError
-from acculturate.judge.verdict import VerdictKind
+from acculturate.judge.records import Verdict, VerdictKind
 from acculturate.model.soft_prompt import read_prompt
 from acculturate.runs.load import FrontRun, MultitaskRun, Run, SteeredRun, open_run
 from acculturate.runs.records import RunKind
@@ -77,9 +77,8 @@ def test_every_other_kind_opens() -> None:
 
 
 def test_a_page_of_a_notebook_shows_text_as_text(run) -> None:
-    hostile = Run(
-        run.path, dict(run) | {"verdict": {"kind": "partly", "headline": "<script>x</script>", "sentences": []}}
-    )
+    verdict = Verdict(kind=VerdictKind.PARTLY, headline="<script>x</script>", sentences=())
+    hostile = Run(run.path, run.record.model_copy(update={"verdict": verdict}))
     assert "<script>" not in hostile._repr_html_()
 
 

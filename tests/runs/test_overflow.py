@@ -16,11 +16,13 @@ from acculturate.cli import steer as cli_steer
 from acculturate.cli.tables import plain_tables
 from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory, read_json
+from acculturate.judge.records import Result
 from acculturate.model.soft_prompt import read_prompt
 from acculturate.report.run_page import render
 from acculturate.runs.align import align
 from acculturate.runs.multitask import multitask, multitask_spec
 from acculturate.runs.pareto import pareto
+from acculturate.runs.records import Steered
 from acculturate.runs.spec import make_spec
 from acculturate.runs.steer import steer
 from acculturate.search.history import generations, search_record
@@ -75,7 +77,7 @@ def test_a_run_ends_well_when_some_prompts_overflow(run):
     assert any(f"{some} of {n} candidates gave no numbers" in s for s in result["verdict"]["sentences"])
     assert np.isfinite(read_prompt(run).vectors).all()
     assert not re.search(r"\bnan\b", json.dumps(result), re.IGNORECASE)
-    assert plain_tables(result) and render(result)
+    assert plain_tables(Result.model_validate(result)) and render(Result.model_validate(result))
 
 
 class Overflowing:
@@ -100,7 +102,7 @@ def test_a_search_in_which_nothing_is_a_number_delivers_nothing(tmp_path, valida
             search.run(start, 0, RunDirectory(tmp_path))
     assert lost(tmp_path) == (18, 18)
     record = search_record(generations(RunDirectory(tmp_path)), optimizer="de", dtype="float16", rows=1)
-    assert (record["without_numbers"], record["chosen"], record["curve"][0]["mass"]) == (18, None, None)
+    assert (record.without_numbers, record.chosen, record.curve[0].mass) == (18, None, None)
 
 
 def test_several_countries_and_two_objectives(wide, tmp_path):
@@ -109,13 +111,13 @@ def test_several_countries_and_two_objectives(wide, tmp_path):
     assert lost(tmp_path / "multi")[0] > 0
     assert all(np.isfinite(read_prompt(tmp_path / "multi" / code).vectors).all() for code in ("SAU", "USA"))
     front = pareto(make_spec(settings(wide, optimizer="auto")), "untuned", tmp_path / "front")
-    assert lost(tmp_path / "front")[0] > 0 and front["points"]
+    assert lost(tmp_path / "front")[0] > 0 and front.points
 
 
 @pytest.mark.parametrize("run", ["dfgn"], indirect=True)
 def test_steering_leaves_out_what_overflows(run, tmp_path, capsys):
-    record = steer(run, {"pdi": 60.0}, tmp_path / "steered", budget=10)
+    record = steer(run, {"pdi": 60.0}, tmp_path / "steered", budget=10).to_json()
     assert np.isfinite(read_prompt(tmp_path / "steered").vectors).all()
     record["effects"]["measured"][0][0] = None
-    cli_steer._show(record, tmp_path / "steered")
+    cli_steer._show(Steered.model_validate(record), tmp_path / "steered")
     assert "–" in capsys.readouterr().out

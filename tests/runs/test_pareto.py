@@ -13,6 +13,7 @@ from commands import failing, settings
 
 from acculturate.cli import main as cli
 from acculturate.errors import UserError
+from acculturate.judge.front import Front
 from acculturate.knowledge.questions import read_questions
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import read_prompt, read_prompts
@@ -22,7 +23,7 @@ from acculturate.runs.front import pick
 from acculturate.runs.pareto import TwoObjectives, pareto
 from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import make_spec
-from acculturate.survey.formats import parse_format, questionnaire
+from acculturate.survey.formats import Role, parse_format, questionnaire
 from acculturate.survey.scoring import Response
 
 FILES = ("spec.json", "journal.jsonl", "front.json", "front.safetensors", "SHA256SUMS")
@@ -47,7 +48,7 @@ def csv(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def run(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("front") / "sau"
-    return out, pareto(spec_of(tiny), "untuned", out)
+    return out, pareto(spec_of(tiny), "untuned", out).to_json()
 
 
 def whole(response: Response) -> np.ndarray:
@@ -82,7 +83,7 @@ def test_figures_are_those_of_the_prompts(run, tiny):
     respondent = Respondent(prepared.spec.choice)
     prompts = np.stack([prompt.vectors for prompt in read_prompts(out / "front.safetensors")])
     untuned, flat = front["references"]
-    for role in ("train", "heldout"):
+    for role in (Role.TRAIN, Role.HELDOUT):
         judge = TwoObjectives(respondent, prepared.problem, role, None)
         reference = whole(judge.untuned().response)
         for point, seen in zip(front["points"], judge(prompts), strict=True):
@@ -114,7 +115,7 @@ def test_a_run_cut_off_after_five_of_ten_generations_ends_the_same(run, tiny, tm
         spec_of(tiny), "untuned", tmp_path / "run", lambda _, p: generations.append(p.generation) if p else None
     )
     assert generations == [5, 6, 7, 8, 9, 10], "it went on and did not begin anew"
-    assert again == run[1]
+    assert again.to_json() == run[1]
     for name in FILES:
         assert (tmp_path / "run" / name).read_bytes() == (run[0] / name).read_bytes(), name
     assert pareto(spec_of(tiny), "untuned", tmp_path / "run") == again
@@ -154,10 +155,12 @@ def test_a_question_file_that_is_wrong_is_refused_with_its_line(tmp_path, text, 
 def test_wrong_answers_are_a_second_objective(tiny, csv, tmp_path):
     spec = spec_of(tiny, budget=10)
     front = pareto(spec, str(csv), tmp_path / "run")
-    flat = next(one for one in front["references"] if one["id"] == "flat")
-    assert flat["train"]["second"] == pytest.approx(1 - (1 / 3 + 1 / 3 + 1 / 2) / 3)
-    assert all(0 < point[role]["second"] < 1 for point in front["points"] for role in ("train", "heldout"))
-    assert front["second"]["about"].endswith("3 questions of questions.csv")
+    flat = next(one for one in front.references if one.id == "flat")
+    assert flat.train.second == pytest.approx(1 - (1 / 3 + 1 / 3 + 1 / 2) / 3)
+    for point in front.points:
+        assert point.heldout is not None and point.heldout.second is not None
+        assert 0 < point.train.second < 1 and 0 < point.heldout.second < 1
+    assert front.second.about.endswith("3 questions of questions.csv")
     csv.write_text(QUESTIONS.replace(",4,3,4,5", ",5,3,4,5"))
     with pytest.raises(UserError, match="files"):
         pareto(spec, str(csv), tmp_path / "run")
@@ -166,7 +169,7 @@ def test_wrong_answers_are_a_second_objective(tiny, csv, tmp_path):
 def test_the_page_holds_no_markup_from_data_and_needs_nothing_else(run):
     front = json.loads(json.dumps(run[1]))
     front["target"]["country"] = front["references"][0]["label"] = "<script>alert(1)</script>"
-    page = render_front(front)
+    page = render_front(Front.model_validate(front))
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert "http" not in page.replace("http-equiv", "")
@@ -194,7 +197,7 @@ def test_words_of_a_scatter_never_overlap_and_stay_inside():
 
 def test_pick_by_number_writes_a_prompt_that_scores_as_the_point(run, tmp_path, capsys, monkeypatch, tiny):
     out, front = run
-    record = pick(out, tmp_path / "picked", point=2)
+    record = pick(out, tmp_path / "picked", point=2).to_json()
     assert record["train"] == front["points"][1]["train"]
     assert json.loads((tmp_path / "picked" / "pick.json").read_text()) == record
     stored = read_prompts(out / "front.safetensors")[1]
@@ -213,8 +216,8 @@ def test_pick_by_bound_takes_the_least_second_objective(run, tmp_path):
     out, front = run
     points = front["points"]
     bound = (points[-1]["train"]["survey"] + points[-2]["train"]["survey"]) / 2
-    assert pick(out, tmp_path / "p", survey_below=bound)["point"] == len(points) - 1
-    assert pick(out, tmp_path / "p", survey_below=1e9)["point"] == len(points)
+    assert pick(out, tmp_path / "p", survey_below=bound).point == len(points) - 1
+    assert pick(out, tmp_path / "p", survey_below=1e9).point == len(points)
 
 
 class TestMistakes:

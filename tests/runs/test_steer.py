@@ -72,7 +72,7 @@ def wanted(run: Path) -> dict[str, float]:
 def steered(run, wanted, tmp_path_factory) -> tuple[Path, dict]:
     out = tmp_path_factory.mktemp("steering") / "steered"
     before = digest(run)
-    record = steer(run, wanted, out, budget=24)
+    record = steer(run, wanted, out, budget=24).to_json()
     assert digest(run) == before, "the run's directory is only read"
     return out, record
 
@@ -103,7 +103,7 @@ class TestRecord:
         asking = Asking((FORMAT,), balanced=False)
         found = score_model(load_instrument("vsm2013"), ModelChoice(tiny, dtype="float32"), asking, prompt=out)
         expected = {row["id"]: row["trained"] for row in record["dimensions"]}
-        assert found["scores"] == pytest.approx(expected, abs=1e-3)
+        assert found.scores == pytest.approx(expected, abs=1e-3)
 
     def test_the_sentence_gives_the_rows_figures(self, steered):
         rows = by_id(steered[1])
@@ -114,7 +114,7 @@ class TestRecord:
     def test_the_same_again_is_returned_as_it_is(self, steered, run, wanted):
         out, record = steered
         before = digest(out)
-        assert steer(run, wanted, out, budget=24) == record
+        assert steer(run, wanted, out, budget=24).to_json() == record
         assert digest(out) == before
 
     def test_another_directory_gets_the_same_bytes(self, steered, run, wanted, tmp_path):
@@ -122,7 +122,7 @@ class TestRecord:
         assert digest(tmp_path / "again") == digest(steered[0])
 
     def test_free_leaves_the_other_dimensions_alone(self, run, wanted, tmp_path):
-        record = steer(run, wanted, tmp_path / "free", free=True, budget=0)
+        record = steer(run, wanted, tmp_path / "free", free=True, budget=0).to_json()
         assert {row["id"] for row in record["dimensions"] if row["wanted"] is None} == {"mas", "uai", "lto", "ivr"}
         assert all(row["trained_miss"] is None for row in record["dimensions"] if row["wanted"] is None)
         rows = by_id(record)

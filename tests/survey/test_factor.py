@@ -272,7 +272,7 @@ def test_scales_of_ten_and_eleven_options_reach_the_model(tmp_path, tiny, scale)
     instrument = load_instrument(path)
     forms = [f"{labels}/{layout}/0/en" for labels in ("letters", "lower") for layout in LAYOUTS]
     record = score_model(instrument, ModelChoice(tiny), Asking(tuple(forms)))
-    assert all(scale[0] < mean < scale[1] for mean in record["item_means"].values())
+    assert all(mean is not None and scale[0] < mean < scale[1] for mean in record.item_means.values())
     assert (audit(probabilities_from(Respondent(ModelChoice(tiny))), instrument, short=True)).verdict
     options = present(instrument, "q1", parse_format("letters")).labels
     assert options == tuple("ABCDEFGHIJK"[: scale[1] - scale[0] + 1])

@@ -7,7 +7,7 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -24,6 +24,9 @@ from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import Console, complain, discard_output, prepare_streams, say, warn_in_sentences
 from acculturate.errors import UserError
+
+if TYPE_CHECKING:
+    from acculturate.judge.records import Result
 
 app = typer.Typer(
     name="acculturate",
@@ -134,14 +137,14 @@ def _dry_run(spec: Any, as_json: bool) -> None:
         say(estimate.text())
 
 
-def _show_result(result: dict[str, Any], page: Path) -> None:
+def _show_result(result: Result, page: Path) -> None:
     from acculturate.cli.tables import plain_tables
 
     console = Console()
-    search = result["search"]
+    target, search = result.target, result.search
     console.print(
-        f"{result['model']['model']} towards {result['target']['country']} ({result['target']['target_set']}), "
-        f"{search['evaluations']} evaluations with {search['optimizer']}; distances in points, mean over formats.\n",
+        f"{result.model.name} towards {target.country} ({target.target_set}), "
+        f"{search.evaluations} evaluations with {search.optimizer}; distances in points, mean over formats.\n",
     )
     for header, *lines in plain_tables(result):
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -151,7 +154,7 @@ def _show_result(result: dict[str, Any], page: Path) -> None:
             table.add_row(*map(Text, line))
         console.print(table)
         console.print()
-    for sentence in (result["verdict"]["headline"], *result["verdict"]["sentences"]):
+    for sentence in (result.verdict.headline, *result.verdict.sentences):
         console.print(sentence)
     console.print(f"Report: {page}", soft_wrap=True)
 

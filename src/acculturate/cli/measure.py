@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -21,6 +21,9 @@ from acculturate.errors import UserError
 Instrument = Annotated[str, option_of("instrument", own_default=True)]
 Precision = Annotated[str, option_of("dtype", "Precision.", own_default=True)]
 Device = Annotated[str, option_of("device", own_default=True)]
+if TYPE_CHECKING:
+    from acculturate.runs.score import Scores
+
 Answers = Annotated[
     str,
     typer.Option(
@@ -110,27 +113,27 @@ def _refuse_asking(given: Mapping[str, object]) -> None:
             )
 
 
-def _show_scores(record: dict[str, Any]) -> None:
+def _show_scores(record: Scores) -> None:
     console = Console()
     table = Table(box=None, pad_edge=False)
     table.add_column("dimension")
     table.add_column("score", justify="right")
-    for dimension, value in record["scores"].items():
+    for dimension, value in record.scores.items():
         table.add_row(dimension.upper(), "missing" if value is None else f"{value:.1f}")
     console.print(table)
-    if record.get("answer_mass") is not None:
+    if record.answer_mass is not None and record.answers is not None:
         meant = {
             "probabilities": "share of the next token's probability that is an option",
             "sampled": "share of the replies that could be read",
             "cloze": "probability that a reply begins with an option's words",
         }
-        console.print(f"Answer mass {record['answer_mass']:.3f} ({meant[record['answers']]})")
-    if "distance" in record:
-        gap = record["distance"]
+        console.print(f"Answer mass {record.answer_mass:.3f} ({meant[record.answers]})")
+    if record.distance is not None:
+        gap = record.distance
         console.print(
-            f"Distance to {gap['country']}: {gap['l1']:.1f} points (L1), {gap['mae']:.1f} per dimension",
+            f"Distance to {gap.country}: {gap.l1:.1f} points (L1), {gap.mae:.1f} per dimension",
         )
-    for note in record.get("notes", []):
+    for note in record.notes:
         console.print(note)
 
 
@@ -179,9 +182,9 @@ def compare(
     Example: acculturate compare runs/usa runs/sau runs/chn
     """
     as_json = is_json(output)
+    from acculturate.judge.compare import Compared
     from acculturate.judge.compare import compare as examine
     from acculturate.runs.finished import RESULT, read_record
-    from acculturate.runs.records import Compared
     from acculturate.survey.targets import load_target_set
 
     results = [read_record(run / RESULT if run.is_dir() else run, Compared) for run in runs]

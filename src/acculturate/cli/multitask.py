@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,6 +12,9 @@ from acculturate.cli.flags import Settings, option_of, takes_settings
 from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import Console
+
+if TYPE_CHECKING:
+    from acculturate.runs.records import Losses, Multitask
 
 
 @takes_settings(
@@ -52,37 +54,43 @@ def multitask(
     folder = directory(out)
     warn_if_slow(spec.settings.dtype, spec.settings.device)
     from acculturate.cli.progress import watching
+    from acculturate.judge.records import Result
     from acculturate.report.run_page import write_report
     from acculturate.runs.finished import RESULT, read_record
-    from acculturate.runs.records import Result
 
     with watching(spec.candidates * len(spec.countries)) as watch:
         record = run(spec, folder, watch)
-        for one in record["countries"]:
-            write_report(folder / one["code"], read_record(folder / one["code"] / RESULT, Result))
+        for one in record.countries:
+            write_report(folder / one.code, read_record(folder / one.code / RESULT, Result))
     if as_json:
         print_json(record)
     else:
         _show(record, folder)
 
 
-def _show(record: Mapping[str, Any], out: Path) -> None:
+def _show(record: Multitask, out: Path) -> None:
     console = Console()
-    spec = record["spec"]
+    spec = record.spec
     console.print(
-        f"{record['model']['model']}, {spec['shared_tokens']} shared tokens and {spec['tokens']} of each country's "
-        f"own, {record['evaluations']} evaluations; distances in points, mean over formats.\n"
+        f"{record.model.name}, {spec.shared_tokens} shared tokens and {spec.tokens} of each country's "
+        f"own, {record.evaluations} evaluations; distances in points, mean over formats.\n"
     )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("", "trained", "untuned", "held out", "untuned", "verdict"):
         table.add_column(name, justify="left" if name in ("", "verdict") else "right")
-    for one in (*record["countries"], {"code": "mean", "verdict": "", **record["mean"]}):
-        cells = [_number(one[role], key) for role in ("train", "heldout") for key in ("tuned", "naive")]
-        table.add_row(one["code"], *cells, one["verdict"])
+    for one in record.countries:
+        table.add_row(one.code, *_cells(one.train), *_cells(one.heldout), one.verdict)
+    table.add_row("mean", *_cells(record.mean.train), *_cells(record.mean.heldout), "")
     console.print(table)
-    console.print(f"\nPrompts, results and reports: {out}/", ", ".join(one["code"] for one in record["countries"]))
+    console.print(f"\nPrompts, results and reports: {out}/", ", ".join(one.code for one in record.countries))
 
 
-def _number(losses: Mapping[str, float | None] | None, key: str) -> str:
-    value = None if losses is None else losses[key]
+def _cells(losses: Losses | None) -> tuple[str, str]:
+    """Return the loss with the prompt and without it."""
+    if losses is None:
+        return "–", "–"
+    return _number(losses.tuned), _number(losses.untuned)
+
+
+def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}"

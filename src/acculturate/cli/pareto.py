@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,6 +13,10 @@ from acculturate.cli.flags import Settings, option_of, takes_settings
 from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import Console
+
+if TYPE_CHECKING:
+    from acculturate.judge.front import Front, Point, Reference, SecondObjective
+    from acculturate.runs.front import Pick
 
 SHOWN = 20
 """Points of a front that a terminal shows; the page has all."""
@@ -83,43 +88,46 @@ def pick(
         print_json(record)
         return
     console = Console()
-    console.print(f"Point {record['point']} of {record['of']} towards {record['target']['country']}:\n", soft_wrap=True)
-    console.print(_table(record["second"], record["references"], [record]))
-    console.print(f"\nUse it: acculturate score --model {record['model']['model']} --prompt {out}", soft_wrap=True)
+    console.print(f"Point {record.point} of {record.of} towards {record.target.country}:\n", soft_wrap=True)
+    console.print(_table(record.second, (*record.references, record)))
+    console.print(f"\nUse it: acculturate score --model {record.model.name} --prompt {out}", soft_wrap=True)
 
 
-def _show_front(front: dict[str, Any], out: Path, page: Path) -> None:
+def _show_front(front: Front, out: Path, page: Path) -> None:
     console = Console()
-    search, points = front["search"], front["points"]
+    target, points = front.target, front.points
     console.print(
-        f"{front['model']['model']} towards {front['target']['country']} ({front['target']['target_set']}), "
-        f"{search['evaluations']} evaluations; {len(points)} points. Distances in points; second objective: "
-        f"{front['second']['about']}.\n"
+        f"{front.model.name} towards {target.country} ({target.target_set}), "
+        f"{front.search.evaluations} evaluations; {len(points)} points. Distances in points; second objective: "
+        f"{front.second.about}.\n"
     )
     step = max(1, -(-len(points) // SHOWN))
-    console.print(_table(front["second"], front["references"], points[::step]))
+    console.print(_table(front.second, (*front.references, *points[::step])))
     if step > 1:
         console.print(f"Every {step}th point is shown; the page has all.")
-    if warning := front["audit"].get("warning"):
-        console.print(f"\n{warning}")
+    if front.audit.warning:
+        console.print(f"\n{front.audit.warning}")
     console.print(f"\nPage: {page}", soft_wrap=True)
     console.print(f"Take a point: acculturate pick {out} --point N --out DIRECTORY", soft_wrap=True)
 
 
-def _table(second: dict[str, Any], references: list[dict[str, Any]], points: list[dict[str, Any]]) -> Table:
-    """Both objectives on the trained and the held-out formats."""
-    name = "departure" if second["id"] == "untuned" else "wrong"
+def _table(second: SecondObjective, rows: Sequence[Reference | Point | Pick]) -> Table:
+    """Tabulate both objectives on the trained and the held-out formats."""
+    from acculturate.judge.front import FLAT, UNTUNED, Reference
+
+    name = "departure" if second.id == UNTUNED else "wrong"
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("", "trained", name, "held out", name, "mass"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    for row in (*references, *points):
-        cells = [row.get("label") or f"Point {row['point']}"]
-        for role in ("train", "heldout"):
-            figures = row[role] or {}
-            for key, digits in (("survey", 1), ("second", 3)):
-                value = figures.get(key)
-                cells.append("–" if value is None else f"{value:.{digits}f}")
-        mass = None if row.get("id") == "flat" else row["train"]["mass"]
-        cells.append("–" if mass is None else f"{mass:.2f}")
-        table.add_row(*cells)
+    for row in rows:
+        cells = [row.name]
+        for figures in (row.train, row.heldout):
+            cells.append(_number(None if figures is None else figures.survey, 1))
+            cells.append(_number(None if figures is None else figures.second, 3))
+        flat = isinstance(row, Reference) and row.id == FLAT
+        table.add_row(*cells, _number(None if flat else row.train.mass, 2))
     return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -14,6 +14,9 @@ from acculturate.cli.terminal import Console
 from acculturate.errors import UserError
 from acculturate.files.datafile import BOUNDS, cell_number
 from acculturate.legible import shown
+
+if TYPE_CHECKING:
+    from acculturate.runs.records import Steered
 
 
 def steer(
@@ -66,34 +69,34 @@ def _scores(texts: list[str]) -> dict[str, float]:
     return scores
 
 
-def _show(record: dict[str, Any], out: Path) -> None:
+def _show(record: Steered, out: Path) -> None:
     console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in ("wanted", "run's prompt", "trained", "miss", "held out", "miss"):
         table.add_column(name, justify="right")
-    for row in record["dimensions"]:
-        kept = "" if row["id"] in record["set"] else " (kept)"
-        wanted = "free" if row["wanted"] is None else f"{row['wanted']:.1f}{kept}"
-        reached = [_number(row["run"]), _number(row["trained"]), _number(row["trained_miss"], signed=True)]
-        unseen = [_number(row["heldout"]), _number(row["heldout_miss"], signed=True)]
-        table.add_row(row["id"].upper(), wanted, *reached, *unseen)
+    for row in record.dimensions:
+        kept = "" if row.id in record.wanted else " (kept)"
+        wanted = "free" if row.wanted is None else f"{row.wanted:.1f}{kept}"
+        reached = [_number(row.run), _number(row.trained), _number(row.trained_miss, signed=True)]
+        unseen = [_number(row.heldout), _number(row.heldout_miss, signed=True)]
+        table.add_row(row.id.upper(), wanted, *reached, *unseen)
     console.print(table)
-    effects = record["effects"]
+    effects = record.effects
     console.print(
-        f"\nEffects of the steering directions, measured over {effects['step']:g} predicted points, "
+        f"\nEffects of the steering directions, measured over {effects.step:g} predicted points, "
         "per point: each row's own column should be 1, the others 0."
     )
     matrix = Table(box=None, pad_edge=False, header_style="bold")
     matrix.add_column("")
-    for name in (*(d.upper() for d in effects["dimensions"]), *(["own, held out"] if effects["heldout"] else [])):
+    for name in (*(d.upper() for d in effects.dimensions), *(["own, held out"] if effects.heldout else [])):
         matrix.add_column(name, justify="right")
-    for d, name in enumerate(effects["dimensions"]):
-        held = [_number(effects["heldout"][d][d], places=2)] if effects["heldout"] else []
-        matrix.add_row(name.upper(), *(_number(value, places=2) for value in effects["measured"][d]), *held)
+    for d, name in enumerate(effects.dimensions):
+        held = [_number(effects.heldout[d][d], places=2)] if effects.heldout else []
+        matrix.add_row(name.upper(), *(_number(value, places=2) for value in effects.measured[d]), *held)
     console.print(matrix)
     console.print()
-    for sentence in record["sentences"]:
+    for sentence in record.sentences:
         console.print(sentence)
     console.print(f"Prompt, directions and record: {out}", soft_wrap=True)
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
+from acculturate.judge.records import Result, RowKind
 
 
-def plain_tables(result: Mapping[str, Any], width: int = 80) -> list[list[list[str]]]:
-    """Tables for a terminal of ``width`` columns, header first: the losses, then the scores on the trained formats.
+def plain_tables(result: Result, width: int = 80) -> list[list[list[str]]]:
+    """Make tables for a terminal of ``width`` columns, header first: losses, then scores on the trained formats.
 
     As many dimensions stand in one table as fit beside the labels.
     """
-    rows, target = result["rows"], result["target"]["scores"]
+    rows, target = result.rows, result.target.scores
     losses = [["Distance", "trained", "held out", "held out/dim.", "answer mass"]]
     for row in rows:
-        train, held = row["train"], row["heldout"]
-        mass = _number(None if row["kind"] == "flat" else train["mass"], 2)
-        shown = [train["loss"], *((held["loss"], held["mae"]) if held is not None else (None, None))]
-        losses.append([row["label"], *map(_number, shown), mass])
-    room = width - max(len(row["label"]) for row in rows)
-    tables, scores = [losses], [["Score, trained"], ["Target"], *([row["label"]] for row in rows)]
-    for dim in (d["id"] for d in result["instrument"]["dimensions"]):
-        column = [_number(target.get(dim)), *(_number(row["train"]["scores"][dim]) for row in rows)]
+        train, held = row.train, row.heldout
+        mass = _number(None if row.kind is RowKind.FLAT else train.mass, 2)
+        figures = [train.loss, *((held.loss, held.mae) if held is not None else (None, None))]
+        losses.append([row.label, *map(_number, figures), mass])
+    room = width - max(len(row.label) for row in rows)
+    tables, scores = [losses], [["Score, trained"], ["Target"], *([row.label] for row in rows)]
+    for dim in (d.id for d in result.instrument.dimensions):
+        column = [_number(target.get(dim)), *(_number(row.train.scores[dim]) for row in rows)]
         taken = [len(name) + 2 for name in scores[0][1:]]
         if taken and sum(max(7, n) for n in taken) + max(7, len(dim) + 2) > room:
             tables.append(scores)
@@ -33,5 +30,5 @@ def plain_tables(result: Mapping[str, Any], width: int = 80) -> list[list[list[s
     return [*tables, scores]
 
 
-def _number(value: int | float | None, digits: int = 1) -> str:
-    return "–" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+def _number(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -26,6 +26,7 @@ import numpy as np
 
 from acculturate.errors import UserError, setting
 from acculturate.files.checksums import SPEC, check_sum
+from acculturate.files.record import Record
 from acculturate.files.tensor_file import DamagedFileError, read_tensors, write_tensors
 from acculturate.files.whole_file import sync_directory, write_whole
 
@@ -40,7 +41,9 @@ def dump_json(value: object) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """Arrays as lists, NumPy scalars as numbers, what is not finite as None."""
+    """Bring a value into plain JSON: records as dicts, arrays as lists, NumPy scalars as numbers, NaN as None."""
+    if isinstance(value, Record):
+        return plain(value.to_json())
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, np.ndarray):

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.files.run_directory import plain
 from acculturate.judge import bootstrap
 from acculturate.judge.audit_figures import AuditFigures, PresentationAudit
 from acculturate.judge.audit_verdict import (
@@ -26,11 +26,11 @@ from acculturate.judge.audit_verdict import (
     MASS_MODEST,
     MISSING_HIGH,
     NEAR_FLAT,
-    AuditVerdict,
     verdict_of_orders,
 )
 from acculturate.judge.audit_words import sentences_on_orders, warning_of
 from acculturate.judge.persona_audit import PERSONA_P, PERSONA_SMALL, personas_in_words
+from acculturate.judge.records import AuditRecord, AuditVerdict
 from acculturate.judge.statistics import named_scores
 from acculturate.model.answers.ways import Ask, probabilities_from
 from acculturate.model.respondent import Context, Respondent
@@ -65,31 +65,29 @@ class Audit(AuditFigures):
         """Write the sentence for whoever is about to tune; None where the answers are worth tuning."""
         return warning_of(self)
 
-    def to_json(self) -> dict[str, object]:
-        """Plain JSON (NaN as null) for ``result.json``, the report and programs."""
-        figures = (
-            {"verdict": self.verdict, "sentences": self.sentences}
-            | asdict(self)
-            | {
-                "format_correlation": self.format_correlation,
-                "persona_sensitivity": None if self.persona is None else self.persona.sensitivity,
-                "usable": self.usable,
-                "noise": self.noise,
-                "warning": self.warning,
-                "thresholds": {
-                    "mass_low": MASS_LOW,
-                    "mass_modest": MASS_MODEST,
-                    "missing_high": MISSING_HIGH,
-                    "flat_spread": FLAT_SPREAD,
-                    "near_flat": NEAR_FLAT,
-                    "flat_shift": FLAT_SHIFT,
-                    "clear": CLEAR,
-                    "persona_small": PERSONA_SMALL,
-                    "persona_p": PERSONA_P,
-                },
-            }
-        )
-        return plain(figures)
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Name the bounds that the verdict rests on."""
+        return {
+            "mass_low": MASS_LOW,
+            "mass_modest": MASS_MODEST,
+            "missing_high": MISSING_HIGH,
+            "flat_spread": FLAT_SPREAD,
+            "near_flat": NEAR_FLAT,
+            "flat_shift": FLAT_SHIFT,
+            "clear": CLEAR,
+            "persona_small": PERSONA_SMALL,
+            "persona_p": PERSONA_P,
+        }
+
+    @property
+    def record(self) -> AuditRecord:
+        """Collect every figure for result.json, NaN as None."""
+        return AuditRecord.model_validate(self, from_attributes=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON, for programs."""
+        return self.record.to_json()
 
 
 def in_words(figures: AuditFigures, *sentences: str) -> Audit:

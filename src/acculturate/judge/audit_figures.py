@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from acculturate.judge.audit_verdict import AuditVerdict
 from acculturate.judge.persona_audit import PersonaAudit
+from acculturate.judge.records import AuditVerdict
 from acculturate.survey.reliability import mean_of_known
 
 
@@ -86,6 +86,11 @@ class AuditFigures:
     def format_correlation(self) -> float:
         """Average the correlations between labels, layouts, wordings and languages that exist."""
         return mean_of_known(self.correlations.values())
+
+    @property
+    def persona_sensitivity(self) -> float | None:
+        """Give ``PersonaAudit.sensitivity``; None where no personas were tested."""
+        return None if self.persona is None else self.persona.sensitivity
 
     @property
     def usable(self) -> tuple[str, ...]:

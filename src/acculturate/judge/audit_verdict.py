@@ -1,23 +1,10 @@
-"""The verdicts of an audit, and the thresholds and rules that lead to them."""
+"""The rules and thresholds that lead to the verdict of an audit."""
 
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 
-
-class AuditVerdict(StrEnum):
-    """Name what a respondent's answers are made of."""
-
-    NO_ANSWER = "does not answer"
-    FLAT = "gives flat answers"
-    POSITION = "answers by position"
-    READS = "reads the options"
-    WEAK = "mixed: weakly reads the options"
-    UNCLEAR = "mixed: content and position cannot be told apart"
-    WORDING = "answers by wording"
-    ONE_WORDING = "cannot be told from one wording"
-
+from acculturate.judge.records import AuditVerdict
 
 MASS_LOW = 0.1
 """Mean answer mass below this: nine tenths of the model's reply is something other than an answer. Small chat

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.judge.persona import DESCRIPTORS, persona
+from acculturate.judge.records import LeftOut, RowId
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import Questionnaire
@@ -73,26 +74,13 @@ def averaged(responses: list[Response]) -> Response:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """A baseline's answers, with what to say of them."""
+class Baseline:
+    """Hold a baseline's answers, with what to say of them."""
 
     ident: str
     label: str
     response: Response
     note: str | None = None
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A baseline that this model cannot be asked for, and the reason, which goes on from "because"."""
-
-    id: str
-    label: str
-    why: str
-
-    @property
-    def sentence(self) -> str:
-        return f"{self.label}: left out, because {self.why}."
 
 
 def baseline_responses(
@@ -101,8 +89,8 @@ def baseline_responses(
     survey: Survey,
     target: Target,
     watch: Callable[[str], None] = lambda stage: None,
-) -> tuple[list[Asked], list[LeftOut]]:
-    """Every baseline in the order of the table, and those that cannot be asked: too long for the model, for one.
+) -> tuple[list[Baseline], list[LeftOut]]:
+    """Ask every baseline, in the order of the table; those that cannot be asked come second.
 
     ``watch`` is told who is asked next: on a CPU the personas can take longer than a short search.
     """
@@ -111,33 +99,35 @@ def baseline_responses(
         watch(who)
         return Interview(respondent, asked, context=context).ask()
 
-    found = [
-        Asked("flat", "Flat answers", flat_response(asked), "The middle of every scale, without any model."),
-        Asked("naive", "Untuned model", ask("the untuned model", Context())),
+    answered = [
+        Baseline(RowId.FLAT, "Flat answers", flat_response(asked), "The middle of every scale, without any model."),
+        Baseline(RowId.UNTUNED, "Untuned model", ask("the untuned model", Context())),
     ]
     left: list[LeftOut] = []
-    country, persona_label = target.country, "Persona"
+    country, label = target.country, "Persona"
     if respondent.chat.takes_system_message:
         note = f"Asked to act like someone from {country}; answers averaged over {len(DESCRIPTORS)} descriptions."
         contexts = [persona(country, descriptor) for descriptor in DESCRIPTORS]
         try:
             people = [ask(f"personas, {n} of {len(contexts)}", one) for n, one in enumerate(contexts, start=1)]
-            found.append(Asked("persona", persona_label, averaged(people), note))
+            answered.append(Baseline(RowId.PERSONA, label, averaged(people), note))
         except UserError as error:
-            left.append(LeftOut("persona", persona_label, _reason(error)))
+            left.append(LeftOut(id=RowId.PERSONA, label=label, why=_reason(error)))
     else:
-        left.append(LeftOut("persona", persona_label, "the model's chat template takes no system message"))
+        why = "the model's chat template takes no system message"
+        left.append(LeftOut(id=RowId.PERSONA, label=label, why=why))
     answers = target_answers(asked.instrument, survey.weights, survey.constants, target)
+    label = "In-context answers"
     note = f"Shown {DEMONSTRATIONS} answers to other questions that fit the target, never the probed item."
     try:
-        shown = ask("in-context answers", in_context(asked.instrument, answers))
-        found.append(Asked("in-context", "In-context answers", shown, note))
+        response = ask("in-context answers", in_context(asked.instrument, answers))
+        answered.append(Baseline(RowId.IN_CONTEXT, label, response, note))
     except UserError as error:
-        left.append(LeftOut("in-context", "In-context answers", _reason(error)))
-    return found, left
+        left.append(LeftOut(id=RowId.IN_CONTEXT, label=label, why=_reason(error)))
+    return answered, left
 
 
 def _reason(error: UserError) -> str:
-    """A complaint as the end of a sentence."""
+    """Turn a complaint into the end of a sentence."""
     text = str(error).removesuffix(".")
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]

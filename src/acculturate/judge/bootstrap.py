@@ -14,8 +14,8 @@ from acculturate.survey.reliability import correlations, mean_of_known_rows
 
 def mean_interval(
     values: Float[np.ndarray, "n"], *, level: float = 0.95, least: float = -math.inf
-) -> list[float] | None:
-    """Student's t interval of the mean of ``values``, cut at the ``least`` that there can be; None under two values.
+) -> tuple[float, float] | None:
+    """Compute Student's t interval of the mean of ``values``, cut at ``least``; None under two values.
 
     Over formats it answers: where would the mean lie if other formats of the same kind were asked? It contains the mean
     of those that were asked by construction. None where a value is missing, too.
@@ -25,7 +25,7 @@ def mean_interval(
         return None
     middle = float(values.mean())
     half = float(stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / math.sqrt(n))
-    return [max(middle - half, least), middle + half]
+    return max(middle - half, least), middle + half
 
 
 def correlation_interval(

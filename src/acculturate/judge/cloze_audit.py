@@ -19,9 +19,10 @@ from jaxtyping import Float
 from acculturate.judge import bootstrap
 from acculturate.judge.audit import Audit, in_words
 from acculturate.judge.audit_figures import AuditFigures, PresentationAudit
-from acculturate.judge.audit_verdict import AuditVerdict, verdict_of_wordings
+from acculturate.judge.audit_verdict import verdict_of_wordings
 from acculturate.judge.audit_words import sentences_on_wordings
 from acculturate.judge.persona_audit import personas_in_words
+from acculturate.judge.records import AuditVerdict
 from acculturate.judge.statistics import named_scores
 from acculturate.model.answers.ways import Ask
 from acculturate.model.respondent import Context

@@ -8,25 +8,74 @@ stand in their published order (after Hofstede's CAT, Masoud et al. 2024, arXiv:
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from acculturate.errors import UserError
+from acculturate.files.record import Figure, Record, or_nan
+from acculturate.files.run_directory import plain
 from acculturate.judge.ranks import kendall_tau, misranked_share
+from acculturate.survey.formats import Role
 from acculturate.survey.targets import TargetSet
 
-ROLES = ("train", "heldout")
+COMPARED_ROLES = (Role.TRAIN, Role.HELDOUT)
+
+
+class ComparedTarget(Record):
+    """Hold whose scores a run is to reach."""
+
+    country: str
+    code: str
+    scores: dict[str, Figure]
+
+
+class ComparedDimension(Record):
+    """Hold the id of a dimension."""
+
+    id: str
+
+
+class ComparedInstrument(Record):
+    """Hold what has to be the same in all runs. ``constant``: added to every dimension, in points."""
+
+    id: str
+    constant: Figure
+    dimensions: tuple[ComparedDimension, ...]
+
+
+class ComparedScores(Record):
+    """Hold dimension scores, in points."""
+
+    scores: dict[str, Figure]
+
+
+class ComparedRow(Record):
+    """Hold a row's scores on the trained and on the held-out formats."""
+
+    id: str
+    train: ComparedScores | None
+    heldout: ComparedScores | None
+
+    def on(self, role: Role) -> ComparedScores | None:
+        """Return the scores on the formats of a role."""
+        return {Role.TRAIN: self.train, Role.HELDOUT: self.heldout}.get(role)
+
+
+class Compared(Record):
+    """Hold the part of a result.json that a comparison reads; the rest may be of any version."""
+
+    target: ComparedTarget
+    instrument: ComparedInstrument
+    rows: tuple[ComparedRow, ...]
 
 
 @dataclass(frozen=True)
 class Placing:
-    """Where one run's scores land.
+    """Hold where one run's scores land.
 
     ``distances``: mean absolute error per dimension, in points, to each compared country. ``rank``: of the
     run's own country among them, 1 is nearest; ties count against it. ``nearest``: the nearest country's
@@ -46,7 +95,7 @@ class Placing:
 
 @dataclass(frozen=True)
 class Confusion:
-    """One row of results (tuned, persona) in one role (train, heldout) over all runs.
+    """Hold one row of results (tuned, persona) in one role (train, heldout) over all runs.
 
     ``right``: share of runs whose own country is nearest; ``chance``: what guessing would give. ``p``: share
     of the relabellings of the runs' countries whose mean distance to the own country is as small. ``tau`` and
@@ -54,7 +103,7 @@ class Confusion:
     """
 
     row: str
-    role: str
+    role: Role
     dimensions: tuple[str, ...]
     placings: tuple[Placing, ...]
     right: float
@@ -66,33 +115,34 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All runs, compared. ``countries``: code to name. ``notes``: sentences on what could not be compared."""
+    """Hold all runs, compared. ``countries``: code to name. ``notes``: sentences on what could not be compared."""
 
     countries: dict[str, str]
     confusions: tuple[Confusion, ...]
     notes: tuple[str, ...]
 
-    def find(self, row: str = "tuned", role: str = "heldout") -> Confusion | None:
+    def find(self, row: str = "tuned", role: str = Role.HELDOUT) -> Confusion | None:
+        """Return the confusion matrix of a row in a role; None where there is none."""
         return next((c for c in self.confusions if (c.row, c.role) == (row, role)), None)
 
     def to_json(self) -> dict[str, object]:
-        """Plain JSON; NaN as null."""
-        return json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
+        """Return plain JSON, NaN as null."""
+        return plain(asdict(self))
 
     def to_markdown(self) -> str:
-        """Every confusion matrix and its rank agreement as Markdown tables."""
+        """Write every confusion matrix and its rank agreement as Markdown tables."""
         parts = [_markdown(confusion, self.countries) for confusion in self.confusions]
         return "\n\n".join([*parts, *self.notes]) + "\n"
 
 
 def compare(
-    results: Sequence[Mapping[str, Any]],
+    results: Sequence[Compared],
     target_set: TargetSet | None = None,
     *,
     names: Sequence[str] | None = None,
     rows: Sequence[str] = ("tuned", "persona"),
 ) -> Comparison:
-    """Compare runs by the content of their ``result.json``.
+    """Compare runs by their results.
 
     ``target_set``: also rank each run's country among all of its countries. ``names``: of the runs (their
     directories). Distances use the dimensions that all compared targets and runs have. Raises ``UserError``
@@ -101,7 +151,7 @@ def compare(
     runs = _read(results, names)
     notes: list[str] = []
     confusions = []
-    for row, role in itertools.product(rows, ROLES):
+    for row, role in itertools.product(rows, COMPARED_ROLES):
         scores = _scores(results, row, role, runs.dims)
         if scores is None:
             notes.append(f"Not every run has {role} scores in the row '{row}', so these are not compared.")
@@ -117,7 +167,7 @@ def compare(
 
 @dataclass(frozen=True, eq=False)
 class _Runs:
-    """What all results have in common. ``own``: per run, the place of its country in ``codes``."""
+    """Hold what all results have in common. ``own``: per run, the place of its country in ``codes``."""
 
     labels: tuple[str, ...]
     dims: tuple[str, ...]
@@ -136,7 +186,7 @@ class _Runs:
         return np.asarray(~np.isnan(self.table).any(axis=0))
 
 
-def _read(results: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> _Runs:
+def _read(results: Sequence[Compared], names: Sequence[str] | None) -> _Runs:
     if len(results) < 2:
         raise UserError("A comparison needs at least two runs; give two or more run directories.")
     labels = tuple(names) if names is not None else tuple(f"run {i + 1}" for i in range(len(results)))
@@ -144,8 +194,8 @@ def _read(results: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> 
     targets: dict[str, tuple[str, Float[np.ndarray, "dims"]]] = {}
     own = []
     for result, label in zip(results, labels, strict=True):
-        code, country = str(result["target"]["code"]), str(result["target"]["country"])
-        vector = _vector(result["target"]["scores"], dims)
+        code, country = result.target.code, result.target.country
+        vector = _vector(result.target.scores, dims)
         if code in targets and not np.array_equal(targets[code][1], vector, equal_nan=True):
             raise UserError(
                 f"Two runs for {country} have different targets ({label} is one of them); "
@@ -160,45 +210,43 @@ def _read(results: Sequence[Mapping[str, Any]], names: Sequence[str] | None) -> 
     return _Runs(labels, dims, tuple(targets), tuple(countries), tuple(own), np.stack(vectors))
 
 
-def _dimensions(results: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> tuple[str, ...]:
-    found: list[tuple[Any, ...]] = []
+def _dimensions(results: Sequence[Compared], labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the ids of the dimensions, which have to be the same in all runs."""
+
+    def ids(instrument: ComparedInstrument) -> tuple[str, ...]:
+        return tuple(one.id for one in instrument.dimensions)
+
+    first = results[0].instrument
     for result, label in zip(results, labels, strict=True):
-        try:
-            measure, target = result["instrument"], result["target"]
-            found.append((measure["id"], measure["constant"], tuple(str(d["id"]) for d in measure["dimensions"])))
-            _ = target["code"], target["country"], target["scores"], result["rows"]
-        except (KeyError, TypeError) as error:
+        one = result.instrument
+        if (one.id, one.constant, ids(one)) != (first.id, first.constant, ids(first)):
             raise UserError(
-                f"The result of {label} lacks {error}; expected the result.json of a finished run."
-            ) from None
-        if found[-1] != found[0]:
-            raise UserError(
-                f"{label} measures {found[-1][0]} with the constant {found[-1][1]}, but {labels[0]} measures "
-                f"{found[0][0]} with {found[0][1]}; compare runs that measure the same."
+                f"{label} measures {one.id} with the constant {one.constant}, but {labels[0]} measures "
+                f"{first.id} with {first.constant}; compare runs that measure the same."
             )
-    return found[0][2]
+    return ids(first)
 
 
-def _vector(scores: Mapping[str, float | int | None], dims: Sequence[str]) -> Float[np.ndarray, "dims"]:
-    found = [scores.get(d) for d in dims]
-    return np.array([math.nan if value is None else value for value in found], dtype=np.float64)
+def _vector(scores: Mapping[str, float | None], dims: Sequence[str]) -> Float[np.ndarray, "dims"]:
+    return np.array([or_nan(scores.get(d)) for d in dims], dtype=np.float64)
 
 
 def _scores(
-    results: Sequence[Mapping[str, Any]], row: str, role: str, dims: Sequence[str]
+    results: Sequence[Compared], row: str, role: Role, dims: Sequence[str]
 ) -> Float[np.ndarray, "runs dims"] | None:
-    found = []
+    """Return every run's scores in one row and role; None where a run has none."""
+    vectors = []
     for result in results:
-        entry = next((r for r in result["rows"] if r["id"] == row), None)
-        part = None if entry is None else entry.get(role)
+        entry = next((one for one in result.rows if one.id == row), None)
+        part = None if entry is None else entry.on(role)
         if part is None:
             return None
-        found.append(_vector(part["scores"], dims))
-    return np.stack(found)
+        vectors.append(_vector(part.scores, dims))
+    return np.stack(vectors)
 
 
 def _confusion(
-    row: str, role: str, scores: Float[np.ndarray, "runs dims"], runs: _Runs, target_set: TargetSet | None
+    row: str, role: Role, scores: Float[np.ndarray, "runs dims"], runs: _Runs, target_set: TargetSet | None
 ) -> Confusion:
     shared = runs.shared(scores)
     gaps = np.abs(scores[:, None, shared] - runs.table[None][:, :, shared]).mean(axis=-1)
@@ -237,7 +285,7 @@ def _confusion(
 
 
 def _rank(others: Float[np.ndarray, "others"], own: float) -> int:
-    """Place of a distance among the others, 1 is nearest; an equal distance counts as nearer.
+    """Find the place of a distance among the others, 1 is nearest; an equal distance counts as nearer.
 
     Answers that do not differ between countries would otherwise be right for all of them.
     """
@@ -250,7 +298,7 @@ def _among_all(
     dims: Sequence[str],
     target_set: TargetSet,
 ) -> tuple[int, int, str]:
-    """Rank of the own target among a set's countries that have all the dimensions, their number, the nearest."""
+    """Rank the own target among a set's countries that have all the dimensions, their number, the nearest."""
     others = []
     for target in target_set.targets:
         vector = _vector(target.scores, dims)
@@ -264,8 +312,7 @@ def _among_all(
 
 
 def _relabelled(gaps: Float[np.ndarray, "runs countries"], own: Sequence[int], *, draws: int = 5000) -> float:
-    """How often a random exchange of the runs' countries fits as well: p of the mean distance to the own
-    country.
+    """Estimate how often a random exchange of the runs' countries fits as well: p of the mean distance.
 
     All exchanges are tried up to seven runs; beyond that 5000 are drawn and the observed one is counted in.
     """
@@ -281,7 +328,7 @@ def _relabelled(gaps: Float[np.ndarray, "runs countries"], own: Sequence[int], *
 
 
 def _markdown(confusion: Confusion, countries: Mapping[str, str]) -> str:
-    place = "held-out formats" if confusion.role == "heldout" else "training formats"
+    place = "held-out formats" if confusion.role is Role.HELDOUT else "training formats"
     codes = list(countries)
     ranked_all = any(placing.rank_all is not None for placing in confusion.placings)
     head = ["run", *(countries[code] for code in codes), "rank of its own"]

@@ -7,12 +7,13 @@ member is measured like every other row, and the expected best of the whole budg
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
+
+from acculturate.judge.records import RandomPrompts
 
 SHARE = 0.05
 FEWEST, MOST = 20, 100
@@ -22,13 +23,13 @@ _GRID = 2000
 
 
 def sample_size(budget: int) -> int:
-    """How many random prompts a run asks: 5 % of its budget, at least 20 and at most 100, never more than it."""
+    """Choose how many random prompts a run asks: 5 % of its budget, at least 20 and at most 100, never more."""
     return min(budget, max(FEWEST, min(MOST, math.ceil(SHARE * budget))))
 
 
 @dataclass(frozen=True)
 class Chance:
-    """What ``n`` random prompts lost on the trained formats, and what ``budget`` of them would be expected to.
+    """Hold what ``n`` random prompts lost on the trained formats, and what ``budget`` of them would be expected to.
 
     Losses are in points. ``best``: the smallest that was measured. ``expected_minimum`` with its 95 % bootstrap
     ``interval`` over the sample: by ``estimator`` (``expected_minimum`` below). A sample of the whole budget is
@@ -45,8 +46,10 @@ class Chance:
     tuned: float
     where: str = "the trained formats"
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    @property
+    def record(self) -> RandomPrompts:
+        """The figures for result.json."""
+        return RandomPrompts.model_validate(self, from_attributes=True)
 
     @property
     def sentence(self) -> str:

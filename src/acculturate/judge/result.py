@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import UserError, setting
+from acculturate.files.record import or_nan
+from acculturate.files.run_directory import plain
 from acculturate.judge.audit import Audit
-from acculturate.judge.baselines import LeftOut, baseline_responses
+from acculturate.judge.baselines import baseline_responses
 from acculturate.judge.random_floor import Chance, chance, sample_size
+from acculturate.judge.records import (
+    DimensionRecord,
+    InstrumentRecord,
+    ItemRecord,
+    Items,
+    ItemText,
+    LeftOut,
+    ModelIdentity,
+    Result,
+    Row,
+    RowId,
+    RowKind,
+    TargetRecord,
+    View,
+    WordingRecord,
+)
 from acculturate.judge.table import Judge
 from acculturate.judge.transfer import columns, item_record, item_sentences, transfer_matrix
 from acculturate.judge.verdict import LIMITS, MATERIAL, search_sentences, verdict
 from acculturate.model.answers.sampled import Sampling, sampled_responses
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt
+from acculturate.search.history import SearchRecord
 from acculturate.search.loop import Watch, silent
 from acculturate.search.objective import search_objective
 from acculturate.search.problem import Problem
 from acculturate.search.starts import Start, random_prompts
 from acculturate.survey.formats import Role
-from acculturate.survey.scoring import Scoring
 from acculturate.survey.targets import explain_missing
 from acculturate.version import VERSION
 
 
 @dataclass(frozen=True, eq=False)
 class Delivered:
-    """What a search delivers to its judges.
+    """Hold what a search delivers to its judges.
 
     Parameters
     ----------
@@ -53,89 +71,94 @@ class Delivered:
     budget: int
     sampled: bool
     settings: Mapping[str, Any]
-    search: dict[str, Any]
+    search: SearchRecord
     audit: Audit
 
 
-def result_of(delivered: Delivered, respondent: Respondent, watch: Watch = silent) -> dict[str, Any]:
+def result_of(delivered: Delivered, respondent: Respondent, watch: Watch = silent) -> Result:
     """Measure the prompt and its rivals on every format and put the record together."""
-    problem, prompt, found = delivered.problem, delivered.prompt, delivered.audit
-    asked = problem.everything
-
-    def tell(who: str) -> None:
-        watch(f"measuring: {who}", None)
-
-    judge = Judge(asked, problem.survey(asked), problem.roles)
-    baselines, left_out = baseline_responses(respondent, asked, judge.survey, problem.target, tell)
-    rows = [
-        judge.row(one.ident, one.label, "flat" if one.ident == "flat" else "baseline", one.response, one.note)
-        for one in baselines
-    ]
-    tell("random prompts")
-    rivals = _random_prompts(delivered, respondent)
-    ask = problem.interview(respondent, asked)
-    if rivals is None:
-        left_out.append(LeftOut("best-random", "Best random prompt", "the model gave no numbers after any of them"))
-    else:
-        rows.append(judge.row("best-random", "Best random prompt", "baseline", ask(rivals.best[None])[0], rivals.note))
-    tell("the tuned prompt")
-    rows.append(judge.row("tuned", "Tuned prompt", "tuned", ask(prompt.vectors[None])[0]))
-    _check_numbers(rows)
-    sampled = []
+    problem, audit = delivered.problem, delivered.audit
+    rows, left_out, rivals = _measured(delivered, respondent, watch)
+    by_id = {row.id: row for row in rows}
+    _check_numbers(by_id[RowId.UNTUNED], by_id[RowId.TUNED])
+    sampled: list[Row] = []
     if delivered.sampled:
-        tell("generated answers")
+        watch("measuring: generated answers", None)
         sampled = _sampled_rows(delivered, respondent)
-    scoring = judge.survey.scoring
-    forms = [asked.formats[view[0]] for view in asked.views]
-    items = _item_records(problem, {row["id"]: row for row in rows}, scoring)
+    questions = problem.everything
+    forms = [questions.formats[view[0]] for view in questions.views]
+    items = _item_records(problem, by_id[RowId.UNTUNED], by_id[RowId.TUNED])
     remarks = [
         *search_sentences(delivered.search),
         *([] if rivals is None else [rivals.chance.sentence]),
         *item_sentences(items),
         *(one.sentence for one in left_out),
     ]
-    return {
-        "schema": 1,
-        "acculturate": VERSION,
-        "spec": dict(delivered.settings),
-        "model": respondent.identity,
-        "target": {
-            "country": problem.target.country,
-            "code": problem.target.code,
-            "target_set": problem.target.target_set,
-            "provenance": problem.target.provenance,
-            "scores": {d: problem.target.scores.get(d) for d in problem.instrument.dimension_ids},
-            "note": explain_missing(problem.target),
-        },
-        "instrument": _described(problem),
-        "views": [{"name": n, "role": r} for n, r in zip(asked.view_names, problem.roles, strict=True)],
-        "rows": rows + sampled,
-        "left_out": [asdict(one) for one in left_out],
-        "transfer": transfer_matrix(rows, columns(forms, problem.roles)),
-        "items": {"heldout": list(problem.heldout_items), "by_role": items},
-        "random_prompts": None if rivals is None else rivals.chance.to_json(),
-        "search": delivered.search,
-        "verdict": verdict(rows, problem.target.country, found.warning, remarks).to_json(),
-        "audit": found.to_json(),
-        "limits": list(LIMITS),
-    }
+    views = zip(questions.view_names, problem.roles, strict=True)
+    return Result(
+        schema=1,
+        acculturate=VERSION,
+        spec=plain(delivered.settings),
+        model=ModelIdentity(respondent.identity),
+        target=_target(problem),
+        instrument=_instrument(problem),
+        views=tuple(View(name=name, role=role) for name, role in views),
+        rows=(*rows, *sampled),
+        left_out=tuple(left_out),
+        transfer=transfer_matrix(rows, columns(forms, problem.roles)),
+        items=Items(heldout=problem.heldout_items, by_role=items),
+        random_prompts=None if rivals is None else rivals.chance.record,
+        search=delivered.search,
+        verdict=verdict(rows, problem.target.country, audit.warning, remarks),
+        audit=audit.record,
+        limits=LIMITS,
+    )
+
+
+def _measured(
+    delivered: Delivered, respondent: Respondent, watch: Watch
+) -> tuple[list[Row], list[LeftOut], _Rivals | None]:
+    """Measure every baseline, the best random prompt and, last, the tuned one."""
+    problem, questions = delivered.problem, delivered.problem.everything
+
+    def tell(who: str) -> None:
+        watch(f"measuring: {who}", None)
+
+    judge = Judge(questions, problem.survey(questions), problem.roles)
+    baselines, left_out = baseline_responses(respondent, questions, judge.survey, problem.target, tell)
+    rows = []
+    for one in baselines:
+        kind = RowKind.FLAT if one.ident == RowId.FLAT else RowKind.BASELINE
+        rows.append(judge.row(one.ident, one.label, kind, one.response, one.note))
+    tell("random prompts")
+    rivals = _random_prompts(delivered, respondent)
+    ask = problem.interview(respondent, questions)
+    ident, label = RowId.BEST_RANDOM, "Best random prompt"
+    if rivals is None:
+        left_out.append(LeftOut(id=ident, label=label, why="the model gave no numbers after any of them"))
+    else:
+        rows.append(judge.row(ident, label, RowKind.BASELINE, ask(rivals.best[None])[0], rivals.note))
+    tell("the tuned prompt")
+    response = ask(delivered.prompt.vectors[None])[0]
+    rows.append(judge.row(RowId.TUNED, "Tuned prompt", RowKind.TUNED, response))
+    return rows, left_out, rivals
 
 
 @dataclass(frozen=True, eq=False)
 class _Rivals:
-    """The best of some random prompts by its loss on the trained formats, and what they say about more of them."""
+    """Hold the best of some random prompts by its loss on the trained formats, and what they say about more."""
 
     best: Float[np.ndarray, "tokens hidden"]
     chance: Chance
     note: str
 
 
-def _check_numbers(rows: Sequence[Mapping[str, Any]]) -> None:
+def _check_numbers(*rows: Row) -> None:
     """Refuse a result whose two ends, the untuned model and the tuned prompt, are no numbers."""
     for row in rows:
-        if row["id"] in ("naive", "tuned") and not all(np.isfinite(view["loss"]) for view in row["by_view"]):
+        if any(view.loss is None for view in row.by_view):
             raise UserError(
-                f"{row['label']}: some of the final answers are no numbers (the model overflows), so this run has no "
+                f"{row.label}: some of the final answers are no numbers (the model overflows), so this run has no "
                 f"result; try another {setting('start')} or a smaller {setting('spread')}, in a new directory."
             )
 
@@ -148,76 +171,96 @@ def _random_prompts(delivered: Delivered, respondent: Respondent) -> _Rivals | N
     problem, start = delivered.problem, delivered.start
     drawn = random_prompts(respondent, start, problem.target, sample_size(delivered.budget))
     evaluate = search_objective(problem, respondent, Role.TRAIN)
-    seen = evaluate(np.concatenate([drawn, delivered.prompt.vectors[None]]))
-    judged = np.array([e.unanchored if np.isfinite(e.loss) else np.inf for e in seen[:-1]])
+    evaluations = evaluate(np.concatenate([drawn, delivered.prompt.vectors[None]]))
+    judged = np.array([e.unanchored if np.isfinite(e.loss) else np.inf for e in evaluations[:-1]])
     if not np.isfinite(judged).any():
         return None
-    *losses, tuned = (e.terms["survey"] for e in seen)
+    *losses, tuned = (e.terms["survey"] for e in evaluations)
     where = "the trained formats" + (" and items" if problem.heldout_items else "")
-    found = chance(np.array(losses), delivered.budget, tuned, where)
-    note = f"The lowest loss on {where} among {found.n} random prompts (start: {start.kind})."
-    return _Rivals(drawn[int(np.argmin(judged))], found, note)
+    floor = chance(np.array(losses), delivered.budget, tuned, where)
+    note = f"The lowest loss on {where} among {floor.n} random prompts (start: {start.kind})."
+    return _Rivals(drawn[int(np.argmin(judged))], floor, note)
 
 
-def _item_records(problem: Problem, rows: Mapping[str, Any], scoring: Scoring) -> dict[str, dict[str, Any] | None]:
-    """What the tuned prompt's improvement rests on, item by item, on trained and on held-out formats."""
-    ids, out = problem.instrument.item_ids, {}
+def _item_records(problem: Problem, untuned: Row, tuned: Row) -> dict[Role, ItemRecord | None]:
+    """Find what the tuned prompt's improvement rests on, item by item, on trained and on held-out formats."""
+    scoring = problem.survey(problem.everything).scoring
+    records: dict[Role, ItemRecord | None] = {}
     for role in (Role.TRAIN, Role.HELDOUT):
-        naive, tuned = (
-            np.array([view["item_means"] for view in rows[name]["by_view"] if view["role"] == role])
-            for name in ("naive", "tuned")
+        if untuned.on(role) is None:
+            records[role] = None
+            continue
+        records[role] = item_record(
+            _item_means(untuned, role),
+            _item_means(tuned, role),
+            scoring,
+            problem.instrument.item_ids,
+            heldout=problem.heldout_items,
+            material=MATERIAL,
         )
-        out[role] = (
-            item_record(naive, tuned, scoring, ids, heldout=problem.heldout_items, material=MATERIAL)
-            if len(naive)
-            else None
-        )
-    return out
+    return records
 
 
-def _sampled_rows(delivered: Delivered, respondent: Respondent) -> list[dict[str, Any]]:
-    """The untuned model and the tuned prompt asked as the paper does, by generated text, on the trained formats."""
+def _item_means(row: Row, role: Role) -> Float[np.ndarray, "views items"]:
+    """Return a row's item means (option values) in the views of a role, NaN where one is missing."""
+    return np.array([[or_nan(one) for one in view.item_means] for view in row.by_view if view.role is role])
+
+
+def _sampled_rows(delivered: Delivered, respondent: Respondent) -> list[Row]:
+    """Ask the untuned model and the tuned prompt as the paper does, by generated text, on the trained formats."""
     problem, how = delivered.problem, Sampling()
-    asked = problem.train
-    judge = Judge(asked, problem.survey(asked), [Role.TRAIN] * len(asked.views))
+    questions = problem.train
+    judge = Judge(questions, problem.survey(questions), [Role.TRAIN] * len(questions.views))
     rows = []
     for ident, label, vectors in (
         ("naive-sampled", "Untuned model, sampled", None),
         ("tuned-sampled", "Tuned prompt, sampled", delivered.prompt.vectors),
     ):
-        found = sampled_responses(respondent, asked, slot=problem.slot, prompt=vectors, sampling=how)
-        row = judge.row(ident, label, "sampled", found.response(), found.note(how))
-        rows.append(row | {"invalid_share": found.invalid_share})
+        texts = sampled_responses(respondent, questions, slot=problem.slot, prompt=vectors, sampling=how)
+        row = judge.row(ident, label, RowKind.SAMPLED, texts.response(), texts.note(how))
+        rows.append(row.model_copy(update={"invalid_share": texts.invalid_share}))
     return rows
 
 
-def _described(problem: Problem) -> dict[str, Any]:
-    """The instrument as a report needs it."""
+def _target(problem: Problem) -> TargetRecord:
+    target = problem.target
+    return TargetRecord(
+        country=target.country,
+        code=target.code,
+        target_set=target.target_set,
+        provenance=target.provenance,
+        scores={d: target.scores.get(d) for d in problem.instrument.dimension_ids},
+        note=explain_missing(target),
+    )
+
+
+def _instrument(problem: Problem) -> InstrumentRecord:
+    """Describe the instrument as a report needs it, in the first language that is asked."""
     instrument = problem.instrument
     languages = dict.fromkeys(form.language for form in problem.everything.formats)
     language = next(iter(languages))
     wordings = [instrument.wording(one) for one in languages]
-    return {
-        "id": instrument.id,
-        "name": instrument.name,
-        "version": instrument.version,
-        "citation": instrument.citation,
-        "constant": problem.constant,
-        "mas25": problem.mas25,
-        "wordings": [
-            {"language": w.language, "name": w.name, "official": w.official, "source": w.source} for w in wordings
-        ],
-        "dimensions": [
-            {"id": d.id, "name": d.name, "low": d.low, "high": d.high, "about": d.about} for d in instrument.dimensions
-        ],
-        "items": [
-            {
-                "id": item.id,
-                "topic": item.topic,
-                "question": instrument.question(item.id, language=language),
-                "options": list(instrument.options(item.id, language=language)),
-                "values": list(instrument.scales[item.scale].values),
-            }
+    return InstrumentRecord(
+        id=instrument.id,
+        name=instrument.name,
+        version=instrument.version,
+        citation=instrument.citation,
+        constant=problem.constant,
+        mas25=problem.mas25,
+        wordings=tuple(
+            WordingRecord(language=w.language, name=w.name, official=w.official, source=w.source) for w in wordings
+        ),
+        dimensions=tuple(
+            DimensionRecord(id=d.id, name=d.name, low=d.low, high=d.high, about=d.about) for d in instrument.dimensions
+        ),
+        items=tuple(
+            ItemText(
+                id=item.id,
+                topic=item.topic,
+                question=instrument.question(item.id, language=language),
+                options=instrument.options(item.id, language=language),
+                values=instrument.scales[item.scale].values,
+            )
             for item in instrument.items
-        ],
-    }
+        ),
+    )

@@ -2,52 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.files.record import Interval
 from acculturate.judge.bootstrap import mean_interval
-from acculturate.survey.formats import ROLES, Questionnaire
+from acculturate.judge.records import Figures, Row, RowKind, ViewFigures
+from acculturate.survey.formats import Questionnaire, Role
 from acculturate.survey.scoring import Response, Survey
 
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Scores responses to the whole questionnaire by the role of each view."""
+    """Score responses to a questionnaire by the role of each view."""
 
-    asked: Questionnaire
+    questionnaire: Questionnaire
     survey: Survey
-    roles: Sequence[str]
+    roles: Sequence[Role]
 
-    def row(self, ident: str, label: str, kind: str, response: Response, note: str | None = None) -> dict[str, Any]:
-        """One row of the table: losses, scores and answer mass per role and per view.
+    def row(self, ident: str, label: str, kind: RowKind, response: Response, note: str | None = None) -> Row:
+        """Make one row of the table: losses, scores and answer mass per role and per view.
 
-        ``interval``: of the mean loss over formats, in points; None where there is one format or an answer is missing.
+        The interval of a role is None where it has one format or an answer is missing. Flat answers have none.
         """
-        survey = self.survey
-        scores, means = survey.scores(response.logprobs), survey.means(response.logprobs)
-        losses = survey.losses(scores)
-        views = []
-        for v, name in enumerate(self.asked.view_names):
-            mass = float(response.mass[list(survey.views[v])].mean())
-            views.append({"view": name, "role": self.roles[v], **self._figures(losses[v], scores[v], mass),
-                          "item_means": means[v].tolist()})  # fmt: skip
-        row: dict[str, Any] = {"id": ident, "label": label, "kind": kind, "interval": {}}
-        for role in ROLES:
-            those = [v for v, r in enumerate(self.roles) if r == role]
-            if not those:
-                row[role] = None
-                continue
-            mass = float(np.mean([views[v]["mass"] for v in those]))
-            row[role] = self._figures(losses[those].mean(), scores[those].mean(axis=0), mass)
-            if kind != "flat":
-                row["interval"][role] = mean_interval(losses[those], least=0.0)
-        return {**row, "by_view": views, "note": note}
+        scores, means = self.survey.scores(response.logprobs), self.survey.means(response.logprobs)
+        losses = self.survey.losses(scores)
+        mass = np.array([response.mass[list(view)].mean() for view in self.survey.views])
+        places = {role: [v for v, r in enumerate(self.roles) if r == role] for role in Role}
+        by_role = {
+            role: Figures(**self._figures(losses[v].mean(), scores[v].mean(axis=0), mass[v].mean())) if v else None
+            for role, v in places.items()
+        }
+        intervals: dict[Role, Interval] = {}
+        if kind is not RowKind.FLAT:
+            intervals = {role: mean_interval(losses[v], least=0.0) for role, v in places.items() if v}
+        train = by_role[Role.TRAIN]
+        if train is None:
+            raise ValueError("a row needs figures on the trained formats")
+        return Row(
+            id=ident,
+            label=label,
+            kind=kind,
+            interval=intervals,
+            train=train,
+            validation=by_role[Role.VALIDATION],
+            heldout=by_role[Role.HELDOUT],
+            by_view=tuple(
+                ViewFigures(
+                    view=name,
+                    role=self.roles[v],
+                    **self._figures(losses[v], scores[v], mass[v]),
+                    item_means=tuple(means[v].tolist()),
+                )
+                for v, name in enumerate(self.questionnaire.view_names)
+            ),
+            note=note,
+        )
 
-    def _figures(self, loss: float, scores: Float[np.ndarray, " dims"], mass: float) -> dict[str, Any]:
+    def _figures(self, loss: float, scores: Float[np.ndarray, " dims"], mass: float) -> Mapping[str, Any]:
         present = int((~np.isnan(self.survey.target)).sum())
-        named = dict(zip(self.asked.instrument.dimension_ids, scores.tolist(), strict=True))
-        return {"loss": float(loss), "mae": float(loss) / present, "scores": named, "mass": mass}
+        named = dict(zip(self.questionnaire.instrument.dimension_ids, scores.tolist(), strict=True))
+        return {"loss": float(loss), "mae": float(loss) / present, "scores": named, "mass": float(mass)}

@@ -15,6 +15,7 @@ from acculturate.model.engine.packing import Plan, SlottedTokens, plan
 from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.engine.size import packing_cost
 from acculturate.model.respondent import Context, Respondent
+from acculturate.model.slot import Slot
 from acculturate.model.soundness import not_finite, packs, pads, scales_positions
 from acculturate.survey.formats import Questionnaire
 from acculturate.survey.scoring import Response
@@ -48,7 +49,7 @@ class Interview:
         respondent: Respondent,
         questionnaire: Questionnaire,
         *,
-        slot: str = "response_start",
+        slot: str = Slot.RESPONSE_START,
         n_tokens: int = 0,
         context: Context | None = None,
         rows: int = 1,

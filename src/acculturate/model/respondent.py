@@ -20,8 +20,9 @@ from acculturate.model.engine.forward import embedding_of
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.generation import forward_batching, generation_batching
 from acculturate.model.loading import Loaded, load_model
+from acculturate.model.slot import Slot
 from acculturate.model.soundness import check_embeddings, check_model
-from acculturate.model.template import SLOTS, TEMPLATE_DATE, Chat, Labels, Turn
+from acculturate.model.template import TEMPLATE_DATE, Chat, Labels, Turn
 from acculturate.survey.formats import Questionnaire, present
 
 
@@ -73,7 +74,7 @@ class Respondent:
 
     def _check(self) -> None:
         """Refuse a model whose numbers would be wrong, before there are any; raises ``UserError``."""
-        specimen = self.chat.encode([Turn("user", "What matters?")], SLOTS[-1])
+        specimen = self.chat.encode([Turn("user", "What matters?")], Slot.RESPONSE_START)
         ids = [*specimen.prefix, *specimen.suffix]
         self._check_ids(max(ids))
         check_model(self.model, ids)
@@ -98,7 +99,7 @@ class Respondent:
         return generation_batching(self.model, self._short_and_long())
 
     def _short_and_long(self) -> list[tuple[int, ...]]:
-        texts = [self.chat.encode([Turn("user", "What matters?" * n)], SLOTS[-1]) for n in (1, 8)]
+        texts = [self.chat.encode([Turn("user", "What matters?" * n)], Slot.RESPONSE_START) for n in (1, 8)]
         return [one.prefix + one.suffix for one in texts]
 
     @property

@@ -13,6 +13,7 @@ from acculturate.errors import UserError
 from acculturate.files.checksums import check_sum
 from acculturate.files.tensor_file import DamagedFileError, read_tensors, write_tensors
 from acculturate.model.peft_prompt import CONFIG, WEIGHTS, read_peft
+from acculturate.model.slot import Slot
 
 FILE = "prompt.safetensors"
 _ABOUT = "acculturate"
@@ -56,7 +57,7 @@ def read_prompt(path: Path) -> SoftPrompt:
     file = prompt_file(path)
     if file.name == WEIGHTS and (file.parent / CONFIG).exists():
         vectors, identity = read_peft(file.parent)
-        return SoftPrompt(vectors, "before_bos", identity)
+        return SoftPrompt(vectors, Slot.BEFORE_BOS, identity)
     if not file.is_file():
         raise UserError(
             f"There is no soft prompt at '{file}'; give a run directory, a .safetensors file or a PEFT adapter."

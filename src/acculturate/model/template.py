@@ -21,8 +21,8 @@ from transformers import PreTrainedTokenizerBase
 
 from acculturate.errors import UserError, first_line
 from acculturate.model.engine.packing import SlottedTokens
+from acculturate.model.slot import Slot
 
-SLOTS = ("before_bos", "system", "user_end", "response_start")
 TEMPLATE_DATE = datetime.date(2025, 1, 1)
 """What templates that print today's date are given: with the real one, scores would depend on the day."""
 # Private-use characters: templates pass them through, and no survey text holds them.
@@ -71,8 +71,8 @@ class Chat:
         Where the template writes something before every reply (a channel, closed thoughts), it is part of them.
         Raises ``UserError`` where the model's template has no place for the slot or for a system message.
         """
-        if slot not in SLOTS:
-            raise UserError(f"Slot '{slot}' is unknown; expected one of {', '.join(SLOTS)}.")
+        if slot not in set(Slot):
+            raise UserError(f"Slot '{slot}' is unknown; expected one of {', '.join(Slot)}.")
         parts = _template_parts(self, tuple(turn.role for turn in turns), slot)
         texts = {f"t{i}": turn.text for i, turn in enumerate(turns)}
         here = next(i for i, (name, _) in enumerate(parts) if name == _SLOT)
@@ -125,7 +125,7 @@ class Chat:
     def takes_system_message(self) -> bool:
         """Whether the model's chat template has a place for a system message."""
         try:
-            self._render(("system", "user"), "before_bos")
+            self._render(("system", "user"), Slot.BEFORE_BOS)
         except UserError:
             return False
         return True
@@ -268,22 +268,22 @@ class Chat:
         """The conversation as the template writes it, with marks where the texts and the slot go."""
         mark = {i: _mark(f"t{i}") for i in range(len(shape))}
         here = _mark(_SLOT)
-        if slot == "user_end":
+        if slot == Slot.USER_END:
             mark[len(shape) - 1] += here
         messages = [{"role": role, "content": mark[i]} for i, role in enumerate(shape)]
-        if slot == "system":
+        if slot == Slot.SYSTEM:
             if shape[0] == "system":
                 messages[0]["content"] += here
             else:
                 messages.insert(0, {"role": "system", "content": here})
         text = self._requested(self._apply(messages))
-        text = here + text if slot == "before_bos" else text + here if slot == "response_start" else text
+        text = here + text if slot == Slot.BEFORE_BOS else text + here if slot == Slot.RESPONSE_START else text
         found = _MARK.findall(text)
         expected = [m for message in messages for m in _MARK.findall(message["content"])]
-        if slot in ("before_bos", "response_start"):
-            expected.insert(0 if slot == "before_bos" else len(expected), _SLOT)
+        if slot in (Slot.BEFORE_BOS, Slot.RESPONSE_START):
+            expected.insert(0 if slot == Slot.BEFORE_BOS else len(expected), _SLOT)
         if found != expected:
-            place = "a system message" if slot == "system" or "system" in shape else f"the slot {slot}"
+            place = "a system message" if slot == Slot.SYSTEM or "system" in shape else f"the slot {slot}"
             raise UserError(f"This model's chat template has no place for {place}; choose another slot or model.")
         return text
 

@@ -16,6 +16,7 @@ from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.interview import Interview
 from acculturate.model.loading import resolve_device
 from acculturate.model.respondent import Context, Respondent
+from acculturate.model.slot import Slot
 from acculturate.performance.bench_methods import (
     ENGINE,
     FLOOR,
@@ -82,7 +83,7 @@ def _populations(
 ) -> str:
     """Time one candidate by the number handed over at once, and measure the process's memory at the largest."""
     clock, shape = CLOCKS[plan.clock], (plan.n_tokens, respondent.hidden)
-    interview = Interview(respondent, questionnaire, slot="user_end", n_tokens=plan.n_tokens)
+    interview = Interview(respondent, questionnaire, slot=Slot.USER_END, n_tokens=plan.n_tokens)
     rng = np.random.default_rng(1)
     taken = {}
     for n in plan.populations:

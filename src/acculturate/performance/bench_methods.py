@@ -17,6 +17,7 @@ from acculturate.model.engine.packed import PackedEngine
 from acculturate.model.engine.size import weight_bytes
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
+from acculturate.model.slot import Slot
 from acculturate.performance.bench_plan import BenchPlan
 from acculturate.survey.formats import Questionnaire
 
@@ -90,7 +91,7 @@ def methods_of(
 def _full_head(respondent: Respondent, questionnaire: Questionnaire, prompt: Prompt, dtype: str) -> Method:
     """Put all items of a format as one padded batch behind the soft prompt; logits at every position."""
     model, options = respondent.model, respondent.option_tokens(questionnaire)
-    sequences = respondent.sequences(questionnaire, "before_bos", Context())
+    sequences = respondent.sequences(questionnaire, Slot.BEFORE_BOS, Context())
     items = len(questionnaire.instrument.items)
     batches = [slice(start, start + items) for start in range(0, len(sequences), items)]
 
@@ -110,7 +111,7 @@ def _full_head(respondent: Respondent, questionnaire: Questionnaire, prompt: Pro
         return Answers(np.concatenate(logprobs)[None].astype(float), np.concatenate(mass)[None].astype(float))
 
     tokens = sum(len(sequences[b]) * (prompt.shape[1] + max(len(s.suffix) for s in sequences[b])) for b in batches)
-    return Method(FULL_HEAD, "before_bos", dtype, tokens, call, weight_bytes(respondent.model))
+    return Method(FULL_HEAD, Slot.BEFORE_BOS, dtype, tokens, call, weight_bytes(respondent.model))
 
 
 def _generate(respondent: Respondent, questionnaire: Questionnaire, plan: BenchPlan, dtype: str) -> Method | None:
@@ -122,7 +123,7 @@ def _generate(respondent: Respondent, questionnaire: Questionnaire, plan: BenchP
         from peft import PromptTuningConfig, TaskType, get_peft_model
     except ImportError:
         return None
-    questions = [s.suffix for s in respondent.sequences(questionnaire, "before_bos", Context())]
+    questions = [s.suffix for s in respondent.sequences(questionnaire, Slot.BEFORE_BOS, Context())]
     some = [questions[i] for i in np.linspace(0, len(questions) - 1, plan.generated).astype(int)]
     config = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=plan.n_tokens)
     model, end = respondent.model, respondent.tokenizer.eos_token_id
@@ -151,7 +152,7 @@ def _generate(respondent: Respondent, questionnaire: Questionnaire, plan: BenchP
 
     tokens = seeds * (sum(map(len, questions)) + len(questions) * (plan.n_tokens + new))
     scale = len(questions) / len(some)
-    return Method(GENERATE, "before_bos", dtype, tokens, call, weight_bytes(respondent.model), scale)
+    return Method(GENERATE, Slot.BEFORE_BOS, dtype, tokens, call, weight_bytes(respondent.model), scale)
 
 
 def _floor(model: PreTrainedModel, tokens: int) -> Callable[[], None] | None:

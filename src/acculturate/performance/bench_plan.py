@@ -10,6 +10,7 @@ import numpy as np
 from acculturate.errors import UserError
 from acculturate.legible import shown
 from acculturate.model.loading import DTYPES
+from acculturate.model.slot import Slot
 from acculturate.performance.shapes import SHAPES
 from acculturate.survey.formats import Format
 from acculturate.survey.instruments import Instrument, load_instrument
@@ -46,7 +47,7 @@ class BenchPlan:
     """
 
     n_tokens: int = 8
-    slots: tuple[str, ...] = ("before_bos", "user_end", "response_start")
+    slots: tuple[str, ...] = (Slot.BEFORE_BOS, Slot.USER_END, Slot.RESPONSE_START)
     dtypes: tuple[str, ...] = ("float32", "bfloat16")
     repeats: int = 3
     checked: int = 8

@@ -2,90 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from acculturate.judge.front import UNTUNED, Front, Point, PointFigures, Reference, ReferenceFigures
 from acculturate.report import charts
-from acculturate.report.charts import Axis, Mark, number, words
+from acculturate.report.charts import Axis, Mark, words
 from acculturate.report.run_page import pairs, style, template, write_page
+from acculturate.survey.formats import Role
 
 FILE_NAME = "front.html"
-TITLES = {"train": "Trained formats", "validation": "Validation formats", "heldout": "Held-out formats"}
+TITLES = {Role.TRAIN: "Trained formats", Role.VALIDATION: "Validation formats", Role.HELDOUT: "Held-out formats"}
+
+Shown = Point | Reference
+Both = PointFigures | ReferenceFigures
 
 
-def write_front_page(directory: Path, front: Mapping) -> Path:
+def write_front_page(directory: Path, front: Front) -> Path:
     """Write ``front.html`` beside a front.json and return its path; ``UserError`` where it cannot be written."""
     return write_page(directory / FILE_NAME, render_front(front))
 
 
-def render_front(front: Mapping) -> str:
-    """The page as HTML text from what front.json holds."""
+def render_front(front: Front) -> str:
+    """Draw the page as HTML text."""
     css, digest = style()
-    panels = {role: title for role, title in TITLES.items() if front["points"][0].get(role) is not None}
-    drawn = [role for role in panels if role != "validation"]
+    panels = {role: title for role, title in TITLES.items() if front.points[0].on(role) is not None}
+    drawn = [role for role in panels if role is not Role.VALIDATION]
     right, up = _axes(front, drawn)
-    target, search = front["target"], front["search"]
-    audit = front.get("audit") or {}
-    about_target = {"country": f"{target['country']} ({target['code']})", "target set": target["target_set"]}
+    target, second = front.target, front.second
+    about_target = {"country": f"{target.country} ({target.code})", "target set": target.target_set}
     return template("front.html.jinja").render(
         front=front,
         css=css,
         digest=digest,
         panels=panels,
         charts={role: _chart(front, role, right, up) for role in drawn},
-        outside=[one for one in front["references"] if not _inside(one["train"], up)],
+        outside=[one for one in front.references if _place(one.train, up) is None],
         digits=3,
-        unit=" nats" if front["second"]["id"] == "untuned" else "",
-        warning=audit.get("warning"),
+        unit=" nats" if second.id == UNTUNED else "",
+        warning=front.audit.warning,
         facts={
             "Target": pairs(about_target),
-            "Second objective": pairs({key: front["second"][key] for key in ("name", "about")}),
-            "Model": pairs(front["model"]),
-            "Search": pairs({"method": "gde3", **search}),
-            "Specification": pairs(front["spec"], keep_empty=True),
+            "Second objective": pairs({"name": second.name, "about": second.about}),
+            "Model": pairs(front.model.root),
+            "Search": pairs({"method": "gde3", **front.search.to_json()}),
+            "Specification": pairs(front.spec, keep_empty=True),
         },
     )
 
 
-def _places(rows: list[Mapping], roles: list[str], key: str) -> Iterator[float]:
+def _figures(rows: Iterable[Shown], roles: Sequence[Role]) -> Iterator[Both]:
     for row in rows:
         for role in roles:
-            if (value := number(row[role][key])) is not None:
-                yield value
+            if (figures := row.on(role)) is not None:
+                yield figures
 
 
-def _axes(front: Mapping, roles: list[str]) -> tuple[Axis, Axis]:
-    """One pair of axes from zero for all drawings; a comparison far above the front does not stretch them."""
-    points, references = list(front["points"]), list(front["references"])
-    high = 1.5 * max(_places(points, roles, "second"), default=1.0)
-    seconds = [*_places(points, roles, "second"), *(y for y in _places(references, roles, "second") if y <= high)]
-    surveys = [*_places(points, roles, "survey"), *_places(references, roles, "survey")]
+def _axes(front: Front, roles: Sequence[Role]) -> tuple[Axis, Axis]:
+    """Make one pair of axes from zero for all drawings; a comparison far above the front does not stretch them."""
+    points, references = list(_figures(front.points, roles)), list(_figures(front.references, roles))
+    seconds = [one.second for one in points if one.second is not None]
+    high = 1.5 * max(seconds, default=1.0)
+    seconds += [one.second for one in references if one.second is not None and one.second <= high]
+    surveys = [one.survey for one in (*points, *references) if one.survey is not None]
     return charts.axis(surveys, ceiling=0.0), charts.axis(seconds, ceiling=0.0)
 
 
-def _inside(figures: Mapping, up: Axis) -> bool:
-    y = number(figures["second"])
-    return y is not None and y <= up.high and number(figures["survey"]) is not None
+def _place(figures: Both | None, up: Axis) -> tuple[float, float] | None:
+    """Return where both objectives stand in a drawing; None where one is missing or lies above it."""
+    if figures is None or figures.survey is None or figures.second is None or figures.second > up.high:
+        return None
+    return figures.survey, figures.second
 
 
-def _chart(front: Mapping, role: str, right: Axis, up: Axis) -> object:
+def _chart(front: Front, role: Role, right: Axis, up: Axis) -> object:
+    """Draw the references and the points of one role; the front is a line where it was searched."""
     marks = [
-        Mark({"untuned": "before"}.get(one["id"], "even"), one[role]["survey"], one[role]["second"], one["label"])
-        for one in front["references"]
-        if _inside(one[role], up)
+        Mark("before" if one.id == UNTUNED else "even", *place, one.label)
+        for one in front.references
+        if (place := _place(one.on(role), up)) is not None
     ]
-    points = [one for one in front["points"] if _inside(one[role], up)]
+    points = [(one, place) for one in front.points if (place := _place(one.on(role), up)) is not None]
     # The ends of the front are named first, should there be no room for all.
     order = [*points[:1], *points[-1:], *points[1:-1]][: len(points)]
-    marks += [
-        Mark(
-            "beaten" if one["beaten_by_untuned"] else "after",
-            one[role]["survey"],
-            one[role]["second"],
-            str(one["point"]),
-        )
-        for one in order
-    ]
-    line = [(one[role]["survey"], one[role]["second"]) for one in points] if role == "train" else []
+    marks += [Mark("beaten" if one.beaten_by_untuned else "after", *place, str(one.point)) for one, place in order]
+    line = [place for _, place in points] if role is Role.TRAIN else []
     said = "; ".join(f"{one.said}: {words(one.x)} points, {words(one.y, 3)}" for one in marks)
     return charts.scatter(marks, right, up, f"{TITLES[role]}. {said}.", line=line)

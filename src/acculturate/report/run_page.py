@@ -19,48 +19,37 @@ import jinja2
 from markupsafe import Markup, escape
 
 from acculturate.errors import UserError
+from acculturate.files.record import Figure
 from acculturate.files.whole_file import write_whole
+from acculturate.judge.records import (
+    AuditRecord,
+    DimensionRecord,
+    ItemRecord,
+    ItemText,
+    Result,
+    Row,
+    RowKind,
+    VerdictKind,
+)
 from acculturate.report import charts
 from acculturate.report.charts import Axis, Series, number, words
 from acculturate.survey.formats import Role
 
 FILE_NAME = "report.html"
-SCHEMA = 1
-ROLES = {role.value: role.heading for role in Role}
 VERDICTS = {
-    "aligned": "Aligned",
-    "partly": "Partly aligned",
-    "fitted-to-format": "Fitted to its format",
-    "not-better": "Not better",
+    VerdictKind.ALIGNED: "Aligned",
+    VerdictKind.PARTLY: "Partly aligned",
+    VerdictKind.FITTED: "Fitted to its format",
+    VerdictKind.NOT_BETTER: "Not better",
 }
+PANELS = {Role.TRAIN: "Trained formats", Role.HELDOUT: "Held-out formats"}
 HEAT_LEVELS = 8
-AUDIT_NAMES = {
-    "mass": "Answer mass",
-    "missing": "Missing answers",
-    "order_correlation": "Correlation of item means between option orders",
-    "format_correlation": "Correlation of item means between formats",
-    "consistency": "Consistency over presentations (alpha)",
-    "spread": "Spread of item means, share of the scale",
-    "position_share": "Share of position in what moves the answers",
-    "persona_sensitivity": "Persona sensitivity",
-}
-AUDIT_SHARES = {"mass", "missing", "spread", "position_share"}
-# What the page cannot do without, by the place in the result where it stands.
-NEEDED = {
-    "": ("spec", "model", "target", "instrument", "views", "rows", "search", "verdict", "limits"),
-    "target": ("country", "scores"),
-    "instrument": ("name", "dimensions", "items"),
-    "search": ("curve",),
-    "verdict": ("headline", "sentences"),
-}
-
-Row = Mapping[str, object]
 
 
-def write_report(run_dir: Path, result: Mapping) -> Path:
+def write_report(run_dir: Path, result: Result) -> Path:
     """Write ``report.html`` into a run directory, whole or not at all, and return its path.
 
-    Raises ``UserError`` when the result cannot be read as one or the directory cannot be written.
+    Raises ``UserError`` when the directory cannot be written.
     """
     return write_page(Path(run_dir) / FILE_NAME, render(result))
 
@@ -91,102 +80,60 @@ def write_page(path: Path, page: str) -> Path:
     return path
 
 
-def render(result: Mapping) -> str:
-    """The report as HTML text; a missing or non-finite number in ``result`` shows as an en dash.
-
-    Raises ``UserError`` naming what is missing when ``result`` is not a result of schema 1.
-    """
-    _check(result)
-    try:
-        return _page(result)
-    except (KeyError, jinja2.UndefinedError, RecursionError) as error:
-        raise UserError(
-            f"The result is incomplete ({error}); give a finished run's result.json, or re-issue it."
-        ) from error
-
-
-def _page(result: Mapping) -> str:
-    before, after = _row(result, "naive"), _row(result, "tuned")
+def render(result: Result) -> str:
+    """Draw the report as HTML text; a figure that is missing shows as an en dash."""
     panels = _panels(result)
     css, digest = style()
     return template("report.html.jinja").render(
         result=result,
         css=css,
         digest=digest,
-        roles=ROLES,
-        badge=VERDICTS.get(str(result["verdict"].get("kind")), "Result"),
-        before=before,
-        after=after,
-        flat=next((row for row in result["rows"] if row.get("kind") == "flat"), None),
+        badge=VERDICTS[result.verdict.kind],
+        before=result.untuned,
+        after=result.tuned,
+        flat=result.flat,
         panels=panels,
-        dumbbells={role: _dumbbells(result, role, before, after) for role in panels},
+        dumbbells={role: _dumbbells(result, role) for role in panels},
         missing=_missing(result),
         averaged=_averaged(result),
         bars=_bars(result, panels),
-        intervals=any(_interval(row, role) for row in result["rows"] for role in panels),
-        curve=_curve(result, before),
-        answers=_answers(result, before, after),
-        transfer=result.get("transfer"),
+        intervals=any(_interval(row, role) for row in result.rows for role in panels),
+        curve=_curve(result),
+        answers=_answers(result),
+        transfer=result.transfer,
         rests=_rests(result),
         heat=_heat(result),
-        audit=_audit(result.get("audit")),
+        audit=_audit(result.audit),
         facts=_facts(result),
     )
 
 
-def _check(result: Mapping) -> None:
-    if not isinstance(result, Mapping) or result.get("schema") != SCHEMA:
-        raise UserError(
-            f"This is not a result of schema {SCHEMA}; give the result.json of a run made with this version, "
-            "or run it again."
-        )
-    for place, keys in NEEDED.items():
-        part = result[place] if place else result
-        for key in keys:
-            if not isinstance(part, Mapping) or part.get(key) is None:
-                where = f"{place}.{key}" if place else key
-                raise UserError(f"The result has no '{where}'; it is incomplete, so re-issue the run to finish it.")
-    for row in result["rows"]:
-        lacking = [key for key in ("id", "label", "train") if row.get(key) is None]
-        if lacking:
-            name = row.get("id", "without id")
-            raise UserError(f"The result's row '{name}' has no '{lacking[0]}'; re-issue the run to finish it.")
+def _panels(result: Result) -> dict[Role, str]:
+    """Name the format groups that have figures, by role."""
+    return {role: title for role, title in PANELS.items() if any(row.on(role) is not None for row in result.rows)}
 
 
-def _row(result: Mapping, name: str) -> Row:
-    for row in result["rows"]:
-        if row["id"] == name:
-            return row
-    raise UserError(f"The result has no row '{name}' to compare with; re-issue the run to finish it.")
+def _score(row: Row, role: Role, dimension: str) -> float | None:
+    figures = row.on(role)
+    return None if figures is None else figures.scores.get(dimension)
 
 
-def _panels(result: Mapping) -> dict[str, str]:
-    """The format groups that have figures, by role."""
-    titles = {"train": "Trained formats", "heldout": "Held-out formats"}
-    return {role: title for role, title in titles.items() if any(row.get(role) for row in result["rows"])}
-
-
-def _score(row: Row, role: str, dimension: str) -> float | None:
-    group = row.get(role) or {}
-    return number((group.get("scores") or {}).get(dimension))  # type: ignore[union-attr]
-
-
-def _dumbbells(result: Mapping, role: str, before: Row, after: Row) -> dict[str, object]:
-    """One line per dimension: numbers and drawing; one common axis where the nominal ranges agree."""
-    target = result["target"]["scores"]
-    dimensions = result["instrument"]["dimensions"]
-    bands = {d["id"]: _band(d) for d in dimensions}
-    drawn = [(row, group) for row in (before, after) for group in ROLES]
-    shown = {key: [target.get(key), *(_score(row, group, key) for row, group in drawn)] for key in bands}
+def _dumbbells(result: Result, role: Role) -> dict[str, object]:
+    """Draw one line per dimension: numbers and drawing; one common axis where the nominal ranges agree."""
+    target, dimensions = result.target.scores, result.instrument.dimensions
+    before, after = result.untuned, result.tuned
+    bands = {d.id: _band(d) for d in dimensions}
+    drawn = [(row, group) for row in (before, after) for group in Role]
+    values = {key: [target.get(key), *(_score(row, group, key) for row, group in drawn)] for key in bands}
     common = len(set(bands.values())) == 1
-    every = [value for values in shown.values() for value in values]
+    every = [value for some in values.values() for value in some]
     lines = []
     for dimension in dimensions:
-        key, (low, high) = dimension["id"], bands[dimension["id"]]
-        scale = charts.axis(every if common else shown[key], floor=low, ceiling=high)
-        start, end, goal = _score(before, role, key), _score(after, role, key), number(target.get(key))
+        key, (low, high) = dimension.id, bands[dimension.id]
+        scale = charts.axis(every if common else values[key], floor=low, ceiling=high)
+        start, end, goal = _score(before, role, key), _score(after, role, key), target.get(key)
         label = (
-            f"{dimension['name']}: before {words(start)}, after {words(end)}, "
+            f"{dimension.name}: before {words(start)}, after {words(end)}, "
             f"target {'missing' if goal is None else words(goal)} (points)"
         )
         drawing = charts.dumbbell(scale, label, before=start, after=end, target=goal, band=(low, high))
@@ -205,76 +152,79 @@ def _dumbbells(result: Mapping, role: str, before: Row, after: Row) -> dict[str,
     return {"lines": lines, "ruler": ruler}
 
 
-def _band(dimension: Mapping) -> tuple[float, float]:
-    """A dimension's nominal range, 0..100 where it names none."""
-    low, high = number(dimension.get("low")), number(dimension.get("high"))
+def _band(dimension: DimensionRecord) -> tuple[float, float]:
+    """Return a dimension's nominal range, 0..100 where it names none."""
+    low, high = dimension.low, dimension.high
     return 0.0 if low is None else low, 100.0 if high is None else high
 
 
-def _missing(result: Mapping) -> list[str]:
-    """The names of the dimensions that the target lacks."""
-    scores = result["target"]["scores"]
-    return [d["name"] for d in result["instrument"]["dimensions"] if number(scores.get(d["id"])) is None]
+def _missing(result: Result) -> list[str]:
+    """Name the dimensions that the target lacks."""
+    return [d.name for d in result.instrument.dimensions if result.target.scores.get(d.id) is None]
 
 
-def _averaged(result: Mapping) -> bool:
-    """Whether some row's loss exceeds the distance of its mean scores, which the page then explains."""
-    goals = {key: number(value) for key, value in result["target"]["scores"].items()}
-    for row in result["rows"]:
-        for role in ROLES:
-            loss = number((row.get(role) or {}).get("loss"))
-            gaps = [
-                abs(score - goal)
-                for key, goal in goals.items()
-                if goal is not None and (score := _score(row, role, key)) is not None
-            ]
-            if loss is not None and loss > sum(gaps) + 0.05:
+def _averaged(result: Result) -> bool:
+    """Tell whether some row's loss exceeds the distance of its mean scores, which the page then explains."""
+    goals = {key: goal for key, goal in result.target.scores.items() if goal is not None}
+    for row in result.rows:
+        for role in Role:
+            figures = row.on(role)
+            if figures is None or figures.loss is None:
+                continue
+            gaps = [abs(score - goals[key]) for key in goals if (score := figures.scores.get(key)) is not None]
+            if figures.loss > sum(gaps) + 0.05:
                 return True
     return False
 
 
-def _bars(result: Mapping, panels: Mapping[str, str]) -> list[dict[str, object]]:
-    """Per row and format group, the loss as a bar; all bars share one axis."""
+def _bars(result: Result, panels: Mapping[Role, str]) -> list[dict[str, object]]:
+    """Draw every row's loss per format group as a bar; all bars share one axis."""
     everything: list[object] = []
-    for row in result["rows"]:
+    for row in result.rows:
         for role in panels:
-            everything += [(row.get(role) or {}).get("loss"), *_interval(row, role)]
+            everything += [_loss(row, role), *_interval(row, role)]
     scale = charts.axis(everything, ceiling=0.0)
     lines = []
-    for row in result["rows"]:
+    for row in result.rows:
         cells = []
         for role, title in panels.items():
-            group, interval = row.get(role) or {}, _interval(row, role)
-            label = f"{row['label']}, {title.lower()}: loss {words(group.get('loss'))} points"
-            kind = str(row.get("kind")) if row.get("kind") in ("flat", "baseline", "tuned") else "baseline"
-            drawing = charts.bar(scale, label, value=group.get("loss"), interval=interval, kind=kind)
-            cells.append({"loss": group.get("loss"), "interval": interval, "chart": drawing})
+            loss, interval = _loss(row, role), _interval(row, role)
+            label = f"{row.label}, {title.lower()}: loss {words(loss)} points"
+            kind = RowKind.BASELINE if row.kind is RowKind.SAMPLED else row.kind
+            drawing = charts.bar(scale, label, value=loss, interval=interval, kind=kind)
+            cells.append({"loss": loss, "interval": interval, "chart": drawing})
         lines.append({"row": row, "cells": cells})
     return lines
 
 
-def _interval(row: Row, role: str) -> Sequence[object]:
-    found = (row.get("interval") or {}).get(role)  # type: ignore[union-attr]
-    return found if isinstance(found, Sequence) and len(found) == 2 else ()
+def _loss(row: Row, role: Role) -> float | None:
+    figures = row.on(role)
+    return None if figures is None else figures.loss
 
 
-def _curve(result: Mapping, before: Row) -> dict[str, object] | None:
-    """The search as curves over evaluations, with the losses of the untuned model and of flat answers."""
-    points = [point for point in result["search"]["curve"] if number(point.get("evaluations")) is not None]
+def _interval(row: Row, role: Role) -> Sequence[Figure]:
+    return row.interval.get(role) or ()
+
+
+def _curve(result: Result) -> dict[str, object] | None:
+    """Draw the search as curves over evaluations, with the losses of the untuned model and of flat answers."""
+    points = result.search.curve
     if not points:
         return None
     names = {"best": "Best so far", "median": "Median of the generation", "validation": "Validation formats"}
-    series = [Series(kind, [(float(point["evaluations"]), point.get(kind)) for point in points]) for kind in names]
-    series = [line for line in series if any(number(y) is not None for _, y in line.points)]
-    flat = next((row for row in result["rows"] if row.get("kind") == "flat"), None)
-    references = {}
-    for kind, row in (("naive", before), ("flat", flat)):
-        loss = number((row or {}).get("train", {}).get("loss"))  # type: ignore[union-attr]
-        if row is not None and loss is not None:
-            references[kind] = (f"{row['label']} {words(loss)}", loss)
-    last = points[-1]
-    said = ", ".join(f"{names[line.kind].lower()} {words(last.get(line.kind))}" for line in series)
-    label = f"Loss over {words(last['evaluations'], 0)} evaluations; at the end: {said} points."
+    figures = {
+        "best": [(float(point.evaluations), point.best) for point in points],
+        "median": [(float(point.evaluations), point.median) for point in points],
+        "validation": [(float(point.evaluations), point.validation) for point in points],
+    }
+    series = [Series(kind, line) for kind, line in figures.items() if any(y is not None for _, y in line)]
+    references = {
+        kind: (f"{row.label} {words(row.train.loss)}", row.train.loss)
+        for kind, row in (("naive", result.untuned), ("flat", result.flat))
+        if row.train.loss is not None
+    }
+    said = ", ".join(f"{names[line.kind].lower()} {words(line.points[-1][1])}" for line in series)
+    label = f"Loss over {words(points[-1].evaluations, 0)} evaluations; at the end: {said} points."
     return {
         "chart": charts.curves(series, references, label),
         "legend": {line.kind: names[line.kind] for line in series},
@@ -283,132 +233,150 @@ def _curve(result: Mapping, before: Row) -> dict[str, object] | None:
     }
 
 
-def _answers(result: Mapping, before: Row, after: Row) -> list[dict[str, object]]:
-    """Item by item: expected answers before and after, averaged over the views of a role."""
+def _answers(result: Result) -> list[dict[str, object]]:
+    """Draw expected answers before and after, item by item, averaged over the views of a role."""
     lines = []
-    for place, item in enumerate(result["instrument"]["items"]):
-        values = [v for v in map(number, item.get("values") or ()) if v is not None]
+    roles = [role for role in PANELS if any(view.role is role for view in result.views)]
+    for place, item in enumerate(result.instrument.items):
+        values = [value for value in item.values if value is not None]
         cells = []
-        for role in ("train", "heldout"):
-            if not any(view.get("role") == role for view in result["views"]):
-                continue
-            start, end = _item_mean(before, role, place), _item_mean(after, role, place)
+        for role in roles:
+            start, end = _item_mean(result.untuned, role, place), _item_mean(result.tuned, role, place)
             change = f"{words(start, 2)} before, {words(end, 2)} after"
-            label = f"{item['topic']}, {ROLES[role].lower()} formats: {change}"
+            label = f"{item.topic}, {role.heading.lower()} formats: {change}"
             drawing = charts.answer_shift(label, before=start, after=end, values=values)
             cells.append({"role": role, "before": start, "after": end, "chart": drawing})
         lines.append({"item": item, "options": _options(item), "cells": cells})
     return lines
 
 
-def _rests(result: Mapping) -> dict[str, object] | None:
-    """What the improvement rests on: per role the figures over items, and a line per item."""
-    items = result.get("items")
-    if not items:
+def _rests(result: Result) -> dict[str, object] | None:
+    """Say what the improvement rests on: per role the figures over items, and a line per item."""
+    if result.items is None:
         return None
-    topics = {item["id"]: item["topic"] for item in result["instrument"]["items"]}
-    found = {role: items["by_role"].get(role) for role in ROLES if items["by_role"].get(role)}
-    by_item = {role: {one["id"]: one for one in record["items"]} for role, record in found.items()}
-    roles = []
-    for role, record in found.items():
-        top = [{"names": [topics[i] for i in one["items"]], **one} for one in record["top"]]
-        groups = [("asked in the search", record["trained_items"]), ("held out", record["heldout_items"])]
-        roles.append(record | {"title": _panels(result)[role], "top": top, "groups": [g for g in groups if g[1]]})
+    topics = {item.id: item.topic for item in result.instrument.items}
+    records = {role: record for role in Role if (record := result.items.by_role.get(role)) is not None}
+    by_item = {role: {one.id: one for one in record.items} for role, record in records.items()}
     lines = [
-        {"topic": topic, "heldout": item in items["heldout"], "cells": [by_item[role].get(item, {}) for role in found]}
+        {
+            "topic": topic,
+            "heldout": item in result.items.heldout,
+            "cells": [by_item[role].get(item) for role in records],
+        }
         for item, topic in topics.items()
     ]
-    return {"roles": roles, "lines": lines}
+    return {"roles": [_role_of_items(PANELS[role], record, topics) for role, record in records.items()], "lines": lines}
 
 
-def _options(item: Mapping) -> list[tuple[str, str]]:
-    """Each option's value and words."""
-    return [
-        (words(value, 0 if number(value) == round(number(value) or 0) else 1), str(option))
-        for value, option in zip(item.get("values") or (), item.get("options") or (), strict=False)
-    ]
-
-
-def _item_mean(row: Row, role: str, place: int) -> float | None:
-    """The mean expected answer of one item over a role's views; None as soon as one of them is missing."""
-    means = [
-        number(view["item_means"][place]) if place < len(view.get("item_means") or ()) else None
-        for view in row.get("by_view") or ()  # type: ignore[union-attr]
-        if view.get("role") == role
-    ]
-    known = [mean for mean in means if mean is not None]
-    return sum(known) / len(known) if known and len(known) == len(means) else None
-
-
-def _heat(result: Mapping) -> list[dict[str, object]]:
-    """Per role, the views with each row's loss there and how dark to shade it (0 lightest)."""
-    losses = {
-        (row["id"], view.get("view")): number(view.get("loss"))
-        for row in result["rows"]
-        for view in row.get("by_view") or ()
+def _role_of_items(title: str, record: ItemRecord, topics: Mapping[str, str]) -> dict[str, object]:
+    groups = {"asked in the search": record.trained_items, "held out": record.heldout_items}
+    return {
+        "title": title,
+        "improvement": record.improvement,
+        "interval": record.interval,
+        "top": [{"names": [topics[i] for i in one.items], "cost": one.cost, "share": one.share} for one in record.top],
+        "groups": [(name, group) for name, group in groups.items() if group is not None],
     }
-    known = sorted(loss for loss in losses.values() if loss is not None)
+
+
+def _options(item: ItemText) -> list[tuple[str, str]]:
+    """Return each option's value and words."""
+    return [
+        (words(value, 0 if value is None or value == round(value) else 1), option)
+        for value, option in zip(item.values, item.options, strict=False)
+    ]
+
+
+def _item_mean(row: Row, role: Role, place: int) -> float | None:
+    """Average the expected answer to one item over a role's views; None as soon as one of them is missing."""
+    means = [
+        view.item_means[place] if place < len(view.item_means) else None for view in row.by_view if view.role is role
+    ]
+    present = [mean for mean in means if mean is not None]
+    return sum(present) / len(present) if present and len(present) == len(means) else None
+
+
+def _heat(result: Result) -> list[dict[str, object]]:
+    """Shade each row's loss in every view, by role: 0 is the lightest."""
+    losses = {(row.id, view.view): view.loss for row in result.rows for view in row.by_view}
+    ordered = sorted(loss for loss in losses.values() if loss is not None)
     # One wild row must not bleach all others: shades end at twice the median.
-    top = min(known[-1], 2 * known[len(known) // 2]) if known else 0.0
+    top = min(ordered[-1], 2 * ordered[len(ordered) // 2]) if ordered else 0.0
     scale = Axis(0.0, top or 1.0, ())
     groups = []
-    for role, title in ROLES.items():
+    for role in Role:
         lines = []
-        for view in result["views"]:
-            if view.get("role") != role:
+        for view in result.views:
+            if view.role is not role:
                 continue
-            found = [losses.get((row["id"], view["name"])) for row in result["rows"]]
-            levels = [None if loss is None else round(scale.part(loss) * (HEAT_LEVELS - 1)) for loss in found]
-            lines.append({"name": view["name"], "cells": list(zip(found, levels, strict=True))})
+            row_losses = [losses.get((row.id, view.name)) for row in result.rows]
+            levels = [None if loss is None else round(scale.part(loss) * (HEAT_LEVELS - 1)) for loss in row_losses]
+            lines.append({"name": view.name, "cells": list(zip(row_losses, levels, strict=True))})
         if lines:
-            groups.append({"title": title, "lines": lines})
+            groups.append({"title": role.heading, "lines": lines})
     return groups
 
 
-def _audit(audit: Mapping | None) -> dict[str, object] | None:
-    """The audit's verdict and sentences, the figures under their full names, and a line per presentation."""
-    if not audit:
+def _audit(audit: AuditRecord | None) -> dict[str, object] | None:
+    """Sum up the audit: verdict and sentences, the figures under their full names, and the presentations."""
+    if audit is None:
         return None
-    facts = [
-        (name, _percent(audit[key]) if key in AUDIT_SHARES else words(audit[key], 2))
-        for key, name in AUDIT_NAMES.items()
-        if number(audit.get(key)) is not None
-    ]
-    persona = audit.get("persona")
-    said = [*(audit.get("sentences") or ()), audit.get("warning")]
-    if isinstance(persona, Mapping):
-        said.append(persona.get("sentence"))
+    facts = {
+        "Answer mass": _share(audit.mass),
+        "Missing answers": _share(audit.missing),
+        "Correlation of item means between option orders": _correlation(audit.order_correlation),
+        "Correlation of item means between formats": _correlation(audit.format_correlation),
+        "Consistency over presentations (alpha)": _correlation(audit.consistency),
+        "Spread of item means, share of the scale": _share(audit.spread),
+        "Share of position in what moves the answers": _share(audit.position_share),
+        "Persona sensitivity": _correlation(audit.persona_sensitivity),
+    }
+    said = [*audit.sentences, audit.warning, None if audit.persona is None else audit.persona.sentence]
     return {
-        "verdict": audit.get("verdict"),
-        "sentences": list(dict.fromkeys(str(sentence) for sentence in said if sentence)),
-        "facts": facts,
-        "presentations": [one for one in audit.get("presentations") or () if isinstance(one, Mapping)],
+        "verdict": audit.verdict,
+        "sentences": list(dict.fromkeys(sentence for sentence in said if sentence)),
+        "facts": [(name, value) for name, value in facts.items() if value is not None],
+        "presentations": audit.presentations,
     }
 
 
-def _facts(result: Mapping) -> dict[str, list[tuple[str, str]]]:
-    """The definition lists of the last part: target, instrument, model, search and the whole spec."""
-    target, instrument = result["target"], result["instrument"]
+def _share(value: float | None) -> str | None:
+    return None if value is None else _percent(value)
+
+
+def _correlation(value: float | None) -> str | None:
+    return None if value is None else words(value, 2)
+
+
+def _facts(result: Result) -> dict[str, list[tuple[str, str]]]:
+    """Fill the definition lists of the last part: target, instrument, model, search and the whole spec."""
+    target, instrument = result.target, result.instrument
     about_target = {
-        "country": f"{target['country']} ({target['code']})" if target.get("code") else target["country"],
-        "target set": target.get("target_set"),
-        "provenance": target.get("provenance"),
+        "country": f"{target.country} ({target.code})" if target.code else target.country,
+        "target set": target.target_set,
+        "provenance": target.provenance,
         "missing": ", ".join(_missing(result)) or "nothing",
-        "note": target.get("note"),
+        "note": target.note,
     }
-    about_instrument = {key: instrument.get(key) for key in ("name", "id", "version", "citation", "constant")}
-    search = {key: value for key, value in result["search"].items() if key != "curve"}
+    about_instrument = {
+        "name": instrument.name,
+        "id": instrument.id,
+        "version": instrument.version,
+        "citation": instrument.citation,
+        "constant": instrument.constant,
+    }
+    search = {key: value for key, value in result.search.to_json().items() if key != "curve"}
     return {
         "Target": pairs(about_target),
         "Instrument": pairs(about_instrument),
-        "Model": pairs(result["model"]),
+        "Model": pairs(result.model.root),
         "Search": pairs(search),
-        "Specification": pairs(result["spec"], keep_empty=True),
+        "Specification": pairs(result.spec, keep_empty=True),
     }
 
 
 def pairs(mapping: Mapping, *, keep_empty: bool = False) -> list[tuple[str, str]]:
-    """The entries of a definition list, in words."""
+    """Put the entries of a definition list into words."""
     return [(_title(str(key)), _say(value)) for key, value in mapping.items() if keep_empty or value not in (None, "")]
 
 
@@ -417,7 +385,7 @@ def _title(key: str) -> str:
 
 
 def _say(value: object) -> str:
-    """A setting in words: lists by comma, nothing as an en dash, numbers as they were given."""
+    """Put a setting into words: lists by comma, nothing as an en dash, numbers as they were given."""
     if value is None or value == "" or value == {} or value == []:
         return charts.MISSING
     if isinstance(value, bool):
@@ -439,13 +407,13 @@ def _percent(value: object) -> str:
 
 
 def _breakable(text: object) -> Markup:
-    """Escaped text that may be broken after a slash."""
+    """Escape text and let it be broken after a slash."""
     return Markup("/<wbr>").join(escape(part) for part in str(text).split("/"))
 
 
 @cache
 def template(name: str) -> jinja2.Template:
-    """A page's template: everything put in is escaped."""
+    """Load a page's template: everything put in is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("acculturate.report", "templates"),
         autoescape=True,
@@ -464,7 +432,7 @@ def template(name: str) -> jinja2.Template:
 
 @cache
 def style() -> tuple[Markup, str]:
-    """The style sheet, which is ours and holds no data, and its hash for the content security policy."""
+    """Read the style sheet, which is ours and holds no data, and its hash for the content security policy."""
     text = files("acculturate.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
     return Markup(text), f"sha256-{digest}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit
+from acculturate.judge.records import Result
 from acculturate.judge.result import result_of
 from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.forward import precision_name
@@ -18,7 +18,7 @@ from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.runs.finished import RESULT
 from acculturate.runs.provenance import made_with, named_files
-from acculturate.runs.records import Result, RunKind
+from acculturate.runs.records import RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, to_json
@@ -31,8 +31,8 @@ from acculturate.survey.formats import Role
 from acculturate.survey.instruments import Instrument
 
 
-def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
-    """Run, or go on with, the search that ``spec`` describes in directory ``out``; returns what result.json holds.
+def align(spec: RunSpec, out: Path, watch: Watch = silent) -> Result:
+    """Run, or go on with, the search that ``spec`` describes in directory ``out``.
 
     A finished run is returned as it is, and nothing is written. Raises ``UserError`` for every mistake in the spec or
     the directory.
@@ -42,7 +42,7 @@ def align(spec: RunSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Found:
-    """The prompt that a search delivers, with the search's precision and candidates per forward pass."""
+    """Hold the prompt that a search delivers, with the search's precision and candidates per forward pass."""
 
     prompt: SoftPrompt
     dtype: str
@@ -50,7 +50,7 @@ class Found:
 
 
 class Align:
-    """One country, one prompt."""
+    """Describe a run for one country: one prompt."""
 
     name, record, shape, beside = RunKind.ALIGN, RESULT, Result, (FILE, EVALUATIONS)
 
@@ -77,7 +77,7 @@ class Align:
 
     def measure(
         self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
-    ) -> Mapping[str, Any]:
+    ) -> Result:
         assert audit is not None
         search = search_record(
             generations(directory), optimizer=method_name(self._spec.optimizer), dtype=found.dtype, rows=found.rows
@@ -89,7 +89,7 @@ class Align:
 
 
 class Ready:
-    """A problem with its model: the search loop and the population to ``start`` it from, as points of its space."""
+    """Hold a problem with its model: the search loop and the population to ``start`` it from, points of its space."""
 
     def __init__(self, prepared: Prepared, respondent: Respondent) -> None:
         spec, problem = prepared.spec, prepared.problem
@@ -111,6 +111,6 @@ class Ready:
         return Found(self.prompt(progress), dtype, self._interview.rows)
 
     def prompt(self, progress: Progress) -> SoftPrompt:
-        """The winner as a soft prompt."""
+        """Return the winner as a soft prompt."""
         vectors = self.space.decode(progress.winner_x[None])[0].astype(np.float32)
         return SoftPrompt(vectors, self._slot, self._respondent.identity)

@@ -10,34 +10,35 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from acculturate.errors import UserError
 from acculturate.files.checksums import SPEC, SUMS, check_sum, digest, read_sums, write_sums
 from acculturate.files.datafile import shown
+from acculturate.files.record import Record
 from acculturate.files.run_directory import RunDirectory, dump_json, read_json
 from acculturate.files.tensor_file import DamagedFileError, read_tensors
 from acculturate.files.whole_file import write_whole
-from acculturate.runs.records import Shape
 
 RESULT = "result.json"
 _PARQUET = b"PAR1"
 
+R = TypeVar("R", bound=Record)
 
-def read_record(path: Path, shape: type[Shape]) -> dict[str, Any]:
-    """A record of a run, as it stands in its file; ``UserError`` where it is not what was written or of this shape."""
+
+def read_record(path: Path, shape: type[R]) -> R:
+    """Read a record of a run; ``UserError`` where it is not what was written or of this shape."""
     check_sum(path)
-    value = read_json(path)
+    read_json(path)  # says in its own words what is no JSON at all
     try:
-        shape.model_validate(value)
+        return shape.from_json(path.read_bytes())
     except ValidationError as error:
         raise UserError(
             f"'{path}' is damaged or not of this version: {_complaint(error)}; restore it from a copy, or remove it "
             "and give its command again, which writes it anew."
         ) from error
-    return value
 
 
 def _complaint(error: ValidationError) -> str:
@@ -51,9 +52,9 @@ def _complaint(error: ValidationError) -> str:
 
 
 def finished(
-    directory: RunDirectory, spec: Mapping[str, object], record: str, shape: type[Shape], *, beside: Sequence[str]
-) -> dict[str, Any] | None:
-    """The record of a finished run of this spec; None where there is work to do, for which the directory has to do.
+    directory: RunDirectory, spec: Mapping[str, object], record: str, shape: type[R], *, beside: Sequence[str]
+) -> R | None:
+    """Read the record of a finished run of this spec; None where there is work to do, in a directory fit for it.
 
     ``record``: the file that is written last. ``beside``: the files that a finished run has too. Where one is missing
     or damaged, the run counts as interrupted: it goes on from its last checkpoint and writes all of them anew, byte for
@@ -63,10 +64,10 @@ def finished(
     directory.check_places(*beside, record, SUMS)
     last = directory.path / record
     if last.exists():
-        found = read_record(last, shape)
+        whole = read_record(last, shape)
         harm = _harm(directory, beside)
         if harm is None:
-            return found
+            return whole
         if not directory.can_go_on():
             raise UserError(
                 f"In the finished run in '{directory.path}', {harm}, and it cannot be made anew from the journal and "
@@ -82,7 +83,7 @@ def finished(
 
 
 def _harm(directory: RunDirectory, beside: Sequence[str]) -> str | None:
-    """Which file of a finished run is missing or not as it was written, in words; None where all is well.
+    """Say which file of a finished run is missing or not as it was written; None where all is well.
 
     A journal may be missing: nothing more is read from it.
     """
@@ -99,7 +100,7 @@ def _harm(directory: RunDirectory, beside: Sequence[str]) -> str | None:
 
 
 def _cut(path: Path) -> bool:
-    """Whether a file from before there were checksums is visibly not whole, by what its kind says about itself."""
+    """Tell whether a file from before there were checksums is visibly not whole, by what its kind says."""
     if path.suffix == ".safetensors":
         try:
             read_tensors(path, "acculturate")
@@ -113,18 +114,17 @@ def _cut(path: Path) -> bool:
     return False
 
 
-def finish(directory: RunDirectory, record: str, value: Mapping[str, Any], *, beside: Iterable[str]) -> dict[str, Any]:
-    """Write a run's record, with which it is finished, and before it the checksums; returns the record as it stands.
+def finish(directory: RunDirectory, record: str, value: Record, *, beside: Iterable[str]) -> None:
+    """Write a run's record, with which it is finished, and before it the checksums.
 
     ``beside``: the files that were written before it, which the checksums name too.
     """
     directory.check_held()
     journal = [directory.journal.name] if directory.journal.is_file() else []
     write_last(directory.path, record, value, beside=(SPEC, *journal, *beside))
-    return read_json(directory.path / record)
 
 
-def write_last(folder: Path, record: str, value: Mapping[str, Any], *, beside: Iterable[str]) -> None:
+def write_last(folder: Path, record: str, value: Record, *, beside: Iterable[str]) -> None:
     """Write a record into a folder after the checksums of it and of the files ``beside`` it.
 
     In this order: whoever finds the record finds its checksum.

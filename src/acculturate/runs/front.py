@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from acculturate.errors import UserError, setting
+from acculturate.files.record import Record
 from acculturate.files.run_directory import dump_json
 from acculturate.files.whole_file import write_whole
+from acculturate.judge.front import (
+    Front,
+    FrontTarget,
+    Point,
+    PointFigures,
+    Reference,
+    ReferenceFigures,
+    SecondObjective,
+)
+from acculturate.judge.records import ModelIdentity
 from acculturate.model.soft_prompt import FILE, read_prompts, write_prompt
 from acculturate.runs.finished import read_record
-from acculturate.runs.records import Front
 
 FRONT, PROMPTS, PICK = "front.json", "front.safetensors", "pick.json"
 
 
-def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float | None = None) -> dict[str, Any]:
-    """Write one point's prompt and its figures into ``out``; returns what pick.json holds.
+class Pick(Record):
+    """Hold pick.json: one point ``of`` so many in a front, with what the front is compared to."""
+
+    acculturate: str
+    model: ModelIdentity
+    target: FrontTarget
+    second: SecondObjective
+    references: tuple[Reference, ...]
+    of: int
+    point: int
+    beaten_by_untuned: bool
+    train: PointFigures
+    validation: ReferenceFigures | None = None
+    heldout: ReferenceFigures | None
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+        return f"Point {self.point}"
+
+
+def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float | None = None) -> Pick:
+    """Write one point's prompt and its figures into ``out``.
 
     ``point``: its number in the front, from 1. ``survey_below``: instead, the point with the least second objective
     among those whose survey loss on the trained formats, in points, is below this. ``UserError`` where there is no
@@ -31,8 +61,8 @@ def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float 
     if not (run / FRONT).is_file():
         raise UserError(f"There is no finished front in '{run}'; give the directory of acculturate pareto.")
     front, prompts = read_record(run / FRONT, Front), read_prompts(run / PROMPTS)
-    points = front["points"]
-    if [point["point"] for point in points] != list(range(1, len(prompts) + 1)):
+    points = front.points
+    if [point.point for point in points] != list(range(1, len(prompts) + 1)):
         raise UserError(f"The points in '{run / FRONT}' are not those of its prompts ({PROMPTS}); restore both.")
     index = _numbered(points, point) if point is not None else _cheapest(points, float(survey_below or 0.0))
     # Hidden names are those of scratch files, which a killed pick leaves.
@@ -44,23 +74,30 @@ def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float 
     strangers += [name for name in (FILE, PICK) if (out / name).is_dir()]
     if strangers:
         raise UserError(f"'{out}' holds other files already ({strangers[0]}); choose another with {setting('out')}.")
-    kept = {key: front[key] for key in ("acculturate", "model", "target", "second", "references")}
-    record = kept | {"of": len(points), **points[index]}
+    record = Pick(
+        acculturate=front.acculturate,
+        model=front.model,
+        target=front.target,
+        second=front.second,
+        references=front.references,
+        of=len(points),
+        **dict(points[index]),
+    )
     out.mkdir(parents=True, exist_ok=True)
     write_prompt(out / FILE, prompts[index])
     write_whole(out / PICK, dump_json(record))
     return record
 
 
-def _numbered(points: Sequence[Mapping[str, Any]], point: int) -> int:
+def _numbered(points: Sequence[Point], point: int) -> int:
     if not 1 <= point <= len(points):
         raise UserError(f"There is no point {point} in this front; it has the points 1 to {len(points)}.")
     return point - 1
 
 
-def _cheapest(points: Sequence[Mapping[str, Any]], bound: float) -> int:
-    under = [i for i, point in enumerate(points) if point["train"]["survey"] < bound]
+def _cheapest(points: Sequence[Point], bound: float) -> int:
+    under = [i for i, point in enumerate(points) if point.train.survey < bound]
     if not under:
-        nearest = points[0]["train"]["survey"]
+        nearest = points[0].train.survey
         raise UserError(f"No point of this front is under {bound:g} points; the nearest, point 1, has {nearest:.1f}.")
-    return min(under, key=lambda i: points[i]["train"]["second"])
+    return min(under, key=lambda i: points[i].train.second)

@@ -7,46 +7,54 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
 from acculturate.errors import UserError
 from acculturate.files.checksums import check_sum
-from acculturate.judge.verdict import Verdict, VerdictKind
+from acculturate.files.record import RunRecord
+from acculturate.judge.front import Front
+from acculturate.judge.records import Result, Verdict
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, read_prompts
 from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.front import FRONT, PROMPTS
 from acculturate.runs.multitask import RECORD as MULTITASK
-from acculturate.runs.records import Front, Multitask, Result, RunKind, Shape, Steered, kind_of
+from acculturate.runs.records import Multitask, RunKind, Steered, kind_of
 from acculturate.runs.steer import RECORD as STEERED
 from acculturate.search.history import EVALUATIONS
 from acculturate.survey.formats import ROLES
 
+R = TypeVar("R", bound=RunRecord)
+
 
 @dataclass(frozen=True, eq=False)
-class FinishedRun(Mapping[str, Any]):
-    """Hold a finished run: its directory, and its record, whose keys can be read as those of a dict.
+class FinishedRun(Mapping[str, Any], Generic[R]):
+    """Hold a finished run: its directory and its record, whose JSON can be read as that of a dict.
 
     Parameters
     ----------
     path
         The run's directory.
     record
-        The content of its record, like ``result.json``.
+        Its record, like ``result.json``.
     """
 
     path: Path
-    record: Mapping[str, Any]
+    record: R
+
+    @cached_property
+    def _json(self) -> dict[str, Any]:
+        return self.record.to_json()
 
     def __getitem__(self, key: str) -> Any:
-        return self.record[key]
+        return self._json[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.record)
+        return iter(self._json)
 
     def __len__(self) -> int:
-        return len(self.record)
+        return len(self._json)
 
     @property
     def kind(self) -> RunKind:
@@ -55,7 +63,7 @@ class FinishedRun(Mapping[str, Any]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as it stands on disk."""
-        return dict(self.record)
+        return self.record.to_json()
 
     def table(self) -> pd.DataFrame:
         """Return the figures that sum the run up."""
@@ -69,14 +77,13 @@ class FinishedRun(Mapping[str, Any]):
 
 
 @dataclass(frozen=True, eq=False)
-class Run(FinishedRun):
+class Run(FinishedRun[Result]):
     """Hold a finished run for one country (``align``, or one country of ``multitask``)."""
 
-    @cached_property
+    @property
     def verdict(self) -> Verdict:
         """Whether the prompt aligned the model, in plain words."""
-        found = self.record["verdict"]
-        return Verdict(VerdictKind(found["kind"]), found["headline"], tuple(found["sentences"]))
+        return self.record.verdict
 
     @cached_property
     def prompt(self) -> SoftPrompt:
@@ -93,13 +100,12 @@ class Run(FinishedRun):
             and ``mass`` (0..1), like ``heldout_loss``.
         """
         rows = {}
-        for row in self.record["rows"]:
-            line: dict[str, Any] = {"label": row["label"]}
+        for row in self.record.rows:
+            line: dict[str, Any] = {"label": row.label}
             for role in ROLES:
-                figures = row.get(role)
-                if figures is not None:
-                    line |= {f"{role}_{name}": figures[name] for name in ("loss", "mae", "mass")}
-            rows[row["id"]] = line
+                if (figures := row.on(role)) is not None:
+                    line |= {f"{role}_loss": figures.loss, f"{role}_mae": figures.mae, f"{role}_mass": figures.mass}
+            rows[row.id] = line
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("row")
 
     def scores(self) -> pd.DataFrame:
@@ -111,13 +117,13 @@ class Run(FinishedRun):
             One line for each row of the table, view and dimension: ``row``, ``role``, ``view``, ``dimension``,
             ``score``, ``target`` (NaN where the target set has none).
         """
-        target = self.record["target"]["scores"]
+        target = self.record.target.scores
         lines = [
-            {"row": row["id"], "role": view["role"], "view": view["view"], "dimension": name, "score": score}
+            {"row": row.id, "role": view.role.value, "view": view.view, "dimension": name, "score": score}
             | {"target": target.get(name)}
-            for row in self.record["rows"]
-            for view in row["by_view"]
-            for name, score in view["scores"].items()
+            for row in self.record.rows
+            for view in row.by_view
+            for name, score in view.scores.items()
         ]
         return pd.DataFrame(lines).astype({"score": float, "target": float})
 
@@ -129,7 +135,7 @@ class Run(FinishedRun):
         DataFrame
             ``evaluations``; ``best`` and ``median`` training loss and ``validation`` loss, in points; ``mass`` (0..1).
         """
-        return pd.DataFrame(self.record["search"]["curve"]).astype(
+        return pd.DataFrame([point.to_json() for point in self.record.search.curve]).astype(
             dict.fromkeys(("best", "median", "mass", "validation"), float)
         )
 
@@ -152,13 +158,13 @@ class Run(FinishedRun):
 
 
 @dataclass(frozen=True, eq=False)
-class MultitaskRun(FinishedRun):
+class MultitaskRun(FinishedRun[Multitask]):
     """Hold a finished run for several countries; ``country`` gives the run of one."""
 
     @property
     def countries(self) -> tuple[str, ...]:
         """The codes of the countries."""
-        return tuple(one["code"] for one in self.record["countries"])
+        return tuple(one.code for one in self.record.countries)
 
     def country(self, code: str) -> Run:
         """Return the run of one country by its code; raises ``UserError`` for a code that it does not have."""
@@ -169,18 +175,19 @@ class MultitaskRun(FinishedRun):
         return Run(self.path / code, read_record(self.path / code / RESULT, Result))
 
     def table(self) -> pd.DataFrame:
-        """Return losses in points, untuned (``naive``) and tuned, by country and role."""
+        """Return losses in points, untuned (columns ``naive``) and tuned, by country and role."""
         rows = {}
-        for one in self.record["countries"]:
-            line: dict[str, Any] = {"country": one["country"], "verdict": one["verdict"]}
+        for one in self.record.countries:
+            line: dict[str, Any] = {"country": one.country, "verdict": one.verdict.value}
             for role in ROLES:
-                line |= {f"{role}_{name}": value for name, value in (one[role] or {}).items()}
-            rows[one["code"]] = line
+                if (losses := one.on(role)) is not None:
+                    line |= {f"{role}_naive": losses.untuned, f"{role}_tuned": losses.tuned}
+            rows[one.code] = line
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("code")
 
 
 @dataclass(frozen=True, eq=False)
-class FrontRun(FinishedRun):
+class FrontRun(FinishedRun[Front]):
     """Hold a finished front: prompts between closeness to a country and a second objective."""
 
     def prompt(self, point: int) -> SoftPrompt:
@@ -193,18 +200,17 @@ class FrontRun(FinishedRun):
     def table(self) -> pd.DataFrame:
         """Return the points of the front: ``survey`` (points), ``second`` (see the record) and ``mass`` by role."""
         rows = {}
-        for point in self.record["points"]:
+        for point in self.record.points:
             line: dict[str, Any] = {}
             for role in ROLES:
-                figures = point[role]
-                if figures is not None:
-                    line |= {f"{role}_{name}": figures[name] for name in ("survey", "second", "mass")}
-            rows[point["point"]] = line
+                if (figures := point.on(role)) is not None:
+                    line |= {f"{role}_{name}": getattr(figures, name) for name in ("survey", "second", "mass")}
+            rows[point.point] = line
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("point")
 
 
 @dataclass(frozen=True, eq=False)
-class SteeredRun(FinishedRun):
+class SteeredRun(FinishedRun[Steered]):
     """Hold a prompt that was steered to scores of one's own."""
 
     @cached_property
@@ -214,15 +220,12 @@ class SteeredRun(FinishedRun):
 
     def table(self) -> pd.DataFrame:
         """Return what was wanted and what was reached by dimension, in points."""
-        return pd.DataFrame(self.record["dimensions"]).set_index("id").rename_axis("dimension").astype(float)
-
-
-_RECORDS: dict[str, tuple[type[Shape], type[FinishedRun]]] = {
-    RESULT: (Result, Run),
-    MULTITASK: (Multitask, MultitaskRun),
-    FRONT: (Front, FrontRun),
-    STEERED: (Steered, SteeredRun),
-}
+        return (
+            pd.DataFrame([one.to_json() for one in self.record.dimensions])
+            .set_index("id")
+            .rename_axis("dimension")
+            .astype(float)
+        )
 
 
 def open_run(path: str | Path) -> Run | MultitaskRun | FrontRun | SteeredRun:
@@ -244,11 +247,14 @@ def open_run(path: str | Path) -> Run | MultitaskRun | FrontRun | SteeredRun:
         Where there is no finished run, or where its record is damaged.
     """
     folder = Path(path).expanduser()
-    for record, (shape, kind) in _RECORDS.items():
-        if (folder / record).exists():
-            opened = kind(folder, read_record(folder / record, shape))
-            assert isinstance(opened, Run | MultitaskRun | FrontRun | SteeredRun)
-            return opened
+    if (folder / RESULT).exists():
+        return Run(folder, read_record(folder / RESULT, Result))
+    if (folder / MULTITASK).exists():
+        return MultitaskRun(folder, read_record(folder / MULTITASK, Multitask))
+    if (folder / FRONT).exists():
+        return FrontRun(folder, read_record(folder / FRONT, Front))
+    if (folder / STEERED).exists():
+        return SteeredRun(folder, read_record(folder / STEERED, Steered))
     if (folder / "spec.json").exists():
         raise UserError(f"The run in '{folder}' is not finished; give its command again to finish it.")
     raise UserError(f"There is no run in '{folder}'; give the directory of a finished one, where its {FILE} lies.")

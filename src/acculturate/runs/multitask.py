@@ -8,9 +8,9 @@ its own. The loss is the mean of the countries' losses. A candidate costs one ev
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import UserError, setting
-from acculturate.files.run_directory import RunDirectory
+from acculturate.files.record import or_nan
+from acculturate.files.run_directory import RunDirectory, plain
 from acculturate.judge.audit import Audit
+from acculturate.judge.records import Result
 from acculturate.judge.result import result_of
 from acculturate.legible import shown
 from acculturate.model.choice import ModelChoice
@@ -29,17 +31,24 @@ from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.runs.finished import RESULT, write_last
 from acculturate.runs.provenance import made_with, named_files
-from acculturate.runs.records import Multitask, RunKind
+from acculturate.runs.records import CountryLosses, JointSettings, Losses, LossesByRole, Multitask, RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import MOST_TOKENS, RunSpec, make_spec, to_json
-from acculturate.search.history import EVALUATIONS, Generation, generations, search_record, write_evaluations
+from acculturate.search.history import (
+    EVALUATIONS,
+    Generation,
+    SearchRecord,
+    generations,
+    search_record,
+    write_evaluations,
+)
 from acculturate.search.loop import Progress, Search, Watch, silent
 from acculturate.search.methods import make_optimizer, method_name
 from acculturate.search.objective import search_survey
 from acculturate.search.optimizers.dfgn import Parts
 from acculturate.search.starts import starting_prompts
-from acculturate.survey.formats import ROLES, Role
+from acculturate.survey.formats import Role
 from acculturate.survey.instruments import Instrument
 from acculturate.survey.scoring import Evaluation, Response, Survey, stacked
 from acculturate.version import VERSION
@@ -238,8 +247,8 @@ class Ready:
         return {code: SoftPrompt(one, slot, identity) for code, one in zip(self._tasks, each, strict=True)}
 
 
-def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str, Any]:
-    """Run, or go on with, one search for several countries in ``out``; returns what multitask.json holds.
+def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> Multitask:
+    """Run, or go on with, one search for several countries in ``out``.
 
     Every country gets a directory by its code with its prompt and a result like that of ``align``. A finished run is
     returned as it is. Raises ``UserError`` for every mistake in the spec or the directory.
@@ -249,7 +258,7 @@ def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> dict[str
 
 @dataclass(frozen=True)
 class Found:
-    """Every country's prompt, with the search's precision and candidates per forward pass."""
+    """Hold every country's prompt, with the search's precision and candidates per forward pass."""
 
     prompts: Mapping[str, SoftPrompt]
     dtype: str
@@ -257,7 +266,7 @@ class Found:
 
 
 class MultitaskRun:
-    """Several countries, a prompt for each."""
+    """Describe a run for several countries: a prompt for each."""
 
     name, record, shape = RunKind.MULTITASK, RECORD, Multitask
 
@@ -293,18 +302,17 @@ class MultitaskRun:
 
     def measure(
         self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
-    ) -> dict[str, Any]:
+    ) -> Multitask:
         assert audit is not None
-        results = {}
-        told = {"dtype": found.dtype, "rows": found.rows}
+        results: dict[str, Result] = {}
         for code, one in self._tasks.items():
-            search = _country_search(generations(directory), code, self._spec, tuple(self._tasks), **told)
+            search = self._country_search(generations(directory), code, found)
             result = result_of(
                 delivered(one, found.prompts[code], search, audit),
                 respondent,
                 lambda stage, progress, code=code: watch(f"{code}, {stage}", progress),
             )
-            results[code] = {"kind": RunKind.COUNTRY, **result}
+            results[code] = result.model_copy(update={"kind": str(RunKind.COUNTRY)})
             directory.check_held()
             folder = directory.path / code
             folder.mkdir(exist_ok=True)
@@ -314,22 +322,22 @@ class MultitaskRun:
         write_evaluations(directory)
         return _record(self._spec, results, generations(directory)[-1])
 
-
-def _country_search(
-    course: Sequence[Generation], code: str, spec: MultitaskSpec, codes: tuple[str, ...], **told: Any
-) -> dict[str, Any]:
-    """The record of the search as one country saw it."""
-    found = search_record(list(_as_seen_by(code, course)), optimizer=method_name(spec.settings.optimizer), **told)
-    return found | {
-        "together_with": [other for other in codes if other != code],
-        "shared_tokens": spec.shared_tokens,
-        "note": "One search for several countries: the best candidate is the one with the lowest mean loss, so this "
-        "country's own may rise; answer mass and validation loss are means over the countries.",
-    }
+    def _country_search(self, course: Sequence[Generation], code: str, found: Found) -> SearchRecord:
+        """Sum up the search as one country saw it."""
+        method = method_name(self._spec.settings.optimizer)
+        own = search_record(list(_as_seen_by(code, course)), optimizer=method, dtype=found.dtype, rows=found.rows)
+        return own.model_copy(
+            update={
+                "together_with": tuple(other for other in self._tasks if other != code),
+                "shared_tokens": self._spec.shared_tokens,
+                "note": "One search for several countries: the best candidate is the one with the lowest mean loss, so "
+                "this country's own may rise; answer mass and validation loss are means over the countries.",
+            }
+        )
 
 
 def _as_seen_by(code: str, course: Sequence[Generation]) -> Iterator[Generation]:
-    """The generations with one country's losses; ``best`` is its loss at the jointly best candidate so far."""
+    """Rewrite the generations with one country's losses; ``best`` is its loss at the jointly best candidate so far."""
     lowest, own = np.inf, None
     for one in course:
         losses = [np.inf if loss is None else loss for loss in one.losses]
@@ -340,34 +348,46 @@ def _as_seen_by(code: str, course: Sequence[Generation]) -> Iterator[Generation]
         yield replace(one, best=own, median=float(np.median(mine)))
 
 
-def _record(spec: MultitaskSpec, results: Mapping[str, Mapping[str, Any]], last: Generation) -> dict[str, Any]:
-    """What multitask.json holds: losses in points, untuned and tuned, for each country and in the mean."""
-    countries = []
-    for code, result in results.items():
-        rows = {row["id"]: row for row in result["rows"]}
-        losses = {
-            role: None if rows["tuned"][role] is None else {key: rows[key][role]["loss"] for key in ("naive", "tuned")}
-            for role in ROLES
-        }
-        verdict = result["verdict"]
-        countries.append(
-            {"code": code, "country": result["target"]["country"], **losses}
-            | {"verdict": verdict["kind"], "headline": verdict["headline"]}
+def _record(spec: MultitaskSpec, results: Mapping[str, Result], last: Generation) -> Multitask:
+    """Put together what multitask.json holds."""
+    countries = [
+        CountryLosses(
+            code=code,
+            country=result.target.country,
+            **_by_role(partial(_losses, result)),
+            verdict=result.verdict.kind,
+            headline=result.verdict.headline,
         )
-    mean = {
-        role: None
-        if countries[0][role] is None
-        else {key: float(np.mean([one[role][key] for one in countries])) for key in ("naive", "tuned")}
-        for role in ROLES
-    }
-    return {
-        "schema": 1,
-        "acculturate": VERSION,
-        "spec": spec.to_json(),
-        "model": next(iter(results.values()))["model"],
-        "candidates": last.evaluations,
-        "evaluations": last.evaluations * len(countries),
-        "search_loss": last.best,
-        "countries": countries,
-        "mean": mean,
-    }
+        for code, result in results.items()
+    ]
+    return Multitask(
+        schema=1,
+        acculturate=VERSION,
+        spec=JointSettings(plain(spec.to_json())),
+        model=next(iter(results.values())).model,
+        candidates=last.evaluations,
+        evaluations=last.evaluations * len(countries),
+        search_loss=last.best,
+        countries=tuple(countries),
+        mean=LossesByRole(**_by_role(partial(_mean, countries))),
+    )
+
+
+def _by_role(losses: Callable[[Role], Losses | None]) -> dict[str, Any]:
+    return {role.value: losses(role) for role in Role}
+
+
+def _losses(result: Result, role: Role) -> Losses | None:
+    """Return a country's losses on the formats of a role; None where there are none."""
+    untuned, tuned = result.untuned.on(role), result.tuned.on(role)
+    return None if untuned is None or tuned is None else Losses(untuned=untuned.loss, tuned=tuned.loss)
+
+
+def _mean(countries: Sequence[CountryLosses], role: Role) -> Losses | None:
+    each = [losses for one in countries if (losses := one.on(role)) is not None]
+    if not each:
+        return None
+    return Losses(
+        untuned=float(np.mean([or_nan(one.untuned) for one in each])),
+        tuned=float(np.mean([or_nan(one.tuned) for one in each])),
+    )

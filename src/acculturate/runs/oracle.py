@@ -7,7 +7,7 @@ had and are wanted, prompt tuning is another tool's work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.judge.gradient import LossGradient
+from acculturate.judge.records import Result, Row
 from acculturate.legible import shown
 from acculturate.model.respondent import Respondent
 from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.provenance import named_files
-from acculturate.runs.records import MadeWith, Result, RunKind, kind_of
+from acculturate.runs.records import MadeWith, RunKind, kind_of
 from acculturate.runs.resolve import Prepared, prepare
 from acculturate.runs.spec import make_spec
 from acculturate.search.objective import Objective, search_objective
@@ -83,11 +84,10 @@ def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None
     if not (run / RESULT).is_file():
         raise UserError(f"There is no finished run in '{run}'; give the directory of one (acculturate align).")
     result = read_record(run / RESULT, Result)
-    rows = {row["id"]: row for row in result["rows"]}
-    untuned, tuned = _losses(rows["naive"]), _losses(rows["tuned"])
+    untuned, tuned = _losses(result.untuned), _losses(result.tuned)
     if kind_of(result) is RunKind.COUNTRY:
         raise UserError("This prompt was found in a run for several countries; the oracle follows runs of align only.")
-    spec = make_spec(result["spec"], f"'{run / RESULT}'")
+    spec = make_spec(result.spec, f"'{run / RESULT}'")
     if spec.quantize != "none":
         raise UserError("This run's model is quantised and has no gradients to go by; the oracle cannot be asked.")
     if spec.heldout_items:
@@ -96,22 +96,22 @@ def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None
     prepared = prepare(spec)
     watch("loading the model")
     respondent = Respondent(replace(spec.choice, dtype="float32"))
-    if respondent.identity != result["model"] or named_files(spec) != made_with.get("files"):
+    if respondent.identity != result.model.root or named_files(spec) != made_with.files:
         raise UserError(f"The model or a file of the run in '{run}' has changed since; restore it, or make a new run.")
     curve = _descend(prepared, respondent, descent, watch)
-    search = result["search"]
-    return OracleRecord(str(run), search["optimizer"], search["evaluations"], untuned, tuned, tuple(curve))
+    search = result.search
+    return OracleRecord(str(run), search.optimizer, search.evaluations, untuned, tuned, tuple(curve))
 
 
-def _losses(row: Mapping[str, Any]) -> tuple[float, float | None]:
-    """A row's survey losses on the trained and, where there are any, on the held-out formats."""
-    losses = [None if row[role] is None else row[role]["loss"] for role in ("train", "heldout")]
-    if losses[0] is None or (row["heldout"] is not None and losses[1] is None):
+def _losses(row: Row) -> tuple[float, float | None]:
+    """Return a row's survey losses on the trained and, where there are any, on the held-out formats."""
+    train, heldout = row.train.loss, None if row.heldout is None else row.heldout.loss
+    if train is None or (row.heldout is not None and heldout is None):
         raise UserError(
-            f"The run has no loss in the row '{row['label']}', because answers were missing; "
+            f"The run has no loss in the row '{row.label}', because answers were missing; "
             "there is nothing to set the oracle beside."
         )
-    return losses[0], losses[1]
+    return train, heldout
 
 
 def _descend(prepared: Prepared, respondent: Respondent, how: Descent, watch: Callable[[str], None]) -> list[Point]:

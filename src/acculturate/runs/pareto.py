@@ -18,9 +18,23 @@ from jaxtyping import Float
 from acculturate.errors import UserError, setting
 from acculturate.files.checksums import sha256_of
 from acculturate.files.datafile import user_path
-from acculturate.files.run_directory import RunDirectory
+from acculturate.files.run_directory import RunDirectory, plain
 from acculturate.judge.audit import Audit
 from acculturate.judge.baselines import flat_response
+from acculturate.judge.front import (
+    FLAT,
+    UNTUNED,
+    Front,
+    FrontSearch,
+    FrontTarget,
+    FrontViews,
+    Point,
+    PointFigures,
+    Reference,
+    ReferenceFigures,
+    SecondObjective,
+)
+from acculturate.judge.records import ModelIdentity
 from acculturate.judge.verdict import LIMITS
 from acculturate.knowledge.questions import read_questions
 from acculturate.model.choice import ModelChoice
@@ -30,7 +44,7 @@ from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, write_prompts
 from acculturate.runs.front import FRONT, PROMPTS
 from acculturate.runs.provenance import made_with, named_files
-from acculturate.runs.records import Front, RunKind
+from acculturate.runs.records import RunKind
 from acculturate.runs.resolve import Prepared, prepare, space_of
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, to_json
@@ -41,52 +55,54 @@ from acculturate.search.optimizers.gde3 import GDE3, GDE3State, first_front
 from acculturate.search.problem import Problem
 from acculturate.search.spaces import Space
 from acculturate.search.starts import starting_prompts
-from acculturate.survey.formats import ROLES, Role, parse_format, questionnaire
+from acculturate.survey.formats import ROLES, Questionnaire, Role, parse_format, questionnaire
 from acculturate.survey.instruments import Instrument
 from acculturate.survey.scoring import Evaluation, Response, Survey, departure
 from acculturate.version import VERSION
 
-UNTUNED = "untuned"
 NAME = "gde3"
 METHOD = Method(GDE3, "Differential Evolution for two objectives (Kukkonen & Lampinen 2005)", {})
 # Questions with right answers are always asked in both option orders, whatever the survey's protocol.
 QUESTION_FORMATS = {
-    "train": "letters/options-first/0/en",
-    "validation": "lower/question-first/0/en",
-    "heldout": "digits/question-first/0/en",
+    Role.TRAIN: "letters/options-first/0/en",
+    Role.VALIDATION: "lower/question-first/0/en",
+    Role.HELDOUT: "digits/question-first/0/en",
 }
 
 
 @dataclass(frozen=True)
 class Second:
-    """The second objective: ``untuned`` (no ``questions``), or the wrong answers to ``questions``."""
+    """Hold the second objective: ``untuned`` (no ``questions``), or the wrong answers to ``questions``."""
 
     given: str
     questions: Instrument | None = None
 
     @property
     def file(self) -> Path | None:
+        """The file of the questions, where there is one."""
         return None if self.questions is None else user_path(self.given)
 
-    def to_json(self) -> dict[str, Any]:
+    @property
+    def record(self) -> SecondObjective:
+        """What front.json says of it."""
         if self.questions is None:
-            return {
-                "id": UNTUNED,
-                "name": "Departure from the untuned answers",
-                "unit": "nats",
-                "about": "mean Kullback-Leibler divergence from the untuned model's options, or no option at all",
-            }
+            return SecondObjective(
+                id=UNTUNED,
+                name="Departure from the untuned answers",
+                unit="nats",
+                about="mean Kullback-Leibler divergence from the untuned model's options, or no option at all",
+            )
         count = len(self.questions.items)
-        return {
-            "id": "questions",
-            "name": "Wrong answers",
-            "unit": "share",
-            "about": f"1 minus the mean probability of the right option, {count} questions of {self.questions.name}",
-        }
+        return SecondObjective(
+            id="questions",
+            name="Wrong answers",
+            unit="share",
+            about=f"1 minus the mean probability of the right option, {count} questions of {self.questions.name}",
+        )
 
 
 def second_objective(against: str) -> Second:
-    """What ``against`` names: 'untuned' or a CSV of questions (questions.py); anything else is a ``UserError``."""
+    """Read what ``against`` names: 'untuned' or a CSV of questions; anything else is a ``UserError``."""
     if against == UNTUNED:
         return Second(against)
     if Path(against).suffix.lower() != ".csv":
@@ -100,12 +116,12 @@ SUPPLIED = {"objectives": GDE3.objectives}
 
 
 class TwoObjectives:
-    """Evaluates soft prompts in the formats of one role (the Evaluator seam); lower is better in both terms.
+    """Evaluate soft prompts in the formats of one role (the Evaluator seam); lower is better in both terms.
 
     An evaluation's loss is the survey's alone; its terms are ``survey``, in points, and ``second``.
     """
 
-    def __init__(self, respondent: Respondent, problem: Problem, role: str, questions: Instrument | None) -> None:
+    def __init__(self, respondent: Respondent, problem: Problem, role: Role, questions: Instrument | None) -> None:
         asked = problem.questionnaire(role)
         assert asked is not None
         self._dims = asked.instrument.dimension_ids
@@ -126,25 +142,29 @@ class TwoObjectives:
         return [self._judged(responses) for responses in zip(*answers, strict=True)]
 
     def untuned(self) -> Evaluation:
-        """The model without a soft prompt."""
+        """Evaluate the model without a soft prompt."""
         return self._judged(self._untuned)
 
     def flat(self) -> Evaluation:
-        """Equal probability for every option."""
+        """Evaluate equal probability for every option."""
         return self._judged([flat_response(asked) for asked in self._asked])
 
     def _judged(self, responses: Sequence[Response]) -> Evaluation:
         seen = self._survey.evaluate(responses[0])
         return replace(seen, terms=dict(seen.terms) | {"second": self._second(responses[-1])})
 
-    def figures(self, seen: Evaluation) -> dict[str, Any]:
-        """Both objectives, answer mass (0..1, of the survey) and dimension scores, means over the views."""
-        scores = dict(zip(self._dims, seen.scores.mean(axis=0).tolist(), strict=True))
-        return {**seen.terms, "mass": float(seen.response.mass.mean()), "scores": scores}
+    def figures(self, evaluation: Evaluation) -> ReferenceFigures:
+        """Return both objectives, answer mass (of the survey) and dimension scores, means over the views."""
+        return ReferenceFigures(
+            survey=evaluation.terms["survey"],
+            second=evaluation.terms["second"],
+            mass=float(evaluation.response.mass.mean()),
+            scores=dict(zip(self._dims, evaluation.scores.mean(axis=0).tolist(), strict=True)),
+        )
 
 
 def _accuracy(questions: Instrument, views: tuple[tuple[int, ...], ...]) -> Survey:
-    """Expected accuracy as a dimension with the target 1: its L1 distance is the share of wrong answers."""
+    """Make expected accuracy a dimension with the target 1: its L1 distance is the share of wrong answers."""
     return Survey(questions.values(), questions.weights(), questions.constants(0.0), np.ones(1), views)
 
 
@@ -152,8 +172,8 @@ def _wrong(accuracy: Survey, response: Response) -> float:
     return float(accuracy.losses(accuracy.scores(response.logprobs)).mean())
 
 
-def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dict[str, Any]:
-    """Run, or go on with, the search for a front in directory ``out``; returns what front.json holds.
+def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> Front:
+    """Run, or go on with, the search for a front in directory ``out``.
 
     Only whole generations are run: the budget is spent down to less than one. A finished run is returned as it is.
     Raises ``UserError`` for every mistake in the spec, the second objective or the directory.
@@ -163,14 +183,14 @@ def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> dic
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What nothing dominates of all that a search has seen, and how it was found."""
+    """Hold what nothing dominates of all that a search has seen, and how it was found."""
 
     prompts: Float[np.ndarray, "n tokens hidden"]
-    search: dict[str, Any]
+    search: FrontSearch
 
 
 class Pareto:
-    """One country and a second objective, a front of prompts."""
+    """Describe a run for one country and a second objective: a front of prompts."""
 
     name, record, shape, beside = RunKind.PARETO, FRONT, Front, (PROMPTS,)
 
@@ -200,21 +220,31 @@ class Pareto:
 
     def measure(
         self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
-    ) -> dict[str, Any]:
+    ) -> Front:
         assert audit is not None
-        measured, kept = _measured(self._prepared.problem, respondent, self._second, found.prompts)
+        problem = self._prepared.problem
+        references, points, kept = _measured(problem, respondent, self._second, found.prompts)
         directory.check_held()
         prompts = [SoftPrompt(found.prompts[i], self._spec.slot, respondent.identity) for i in kept]
         write_prompts(directory.path / PROMPTS, prompts)
-        return (
-            _described(self._prepared, respondent, self._second)
-            | measured
-            | {"search": found.search, "audit": audit.to_json()}
+        return Front(
+            schema=1,
+            acculturate=VERSION,
+            spec=plain(_settings(self._spec)),
+            model=ModelIdentity(respondent.identity),
+            target=_target(problem),
+            second=self._second.record,
+            views=_views(problem),
+            limits=LIMITS,
+            references=references,
+            points=points,
+            search=found.search,
+            audit=audit.record,
         )
 
 
 class Ready:
-    """A problem with its model: the loop over both objectives, and where it starts."""
+    """Hold a problem with its model: the loop over both objectives, and where it starts."""
 
     def __init__(
         self, prepared: Prepared, respondent: Respondent, second: Second, optimizer: Optimizer[Any], budget: int
@@ -232,17 +262,19 @@ class Ready:
         watch("searching", None)
         progress = self._loop.run(self._start, self._seed, directory, lambda p: watch("searching", p))
         prompts = _prompts(directory, self._loop.space)
-        counts = {"evaluations": progress.evaluations, "generations": progress.generation, "found": len(prompts)}
-        return Found(prompts, counts | {"dtype": self._dtype})
+        search = FrontSearch(
+            evaluations=progress.evaluations, generations=progress.generation, found=len(prompts), dtype=self._dtype
+        )
+        return Found(prompts, search)
 
 
 def _settings(spec: RunSpec) -> dict[str, object]:
-    """The settings on record; a front has no price on lost mass whatever the protocol."""
+    """Return the settings on record; a front has no price on lost mass whatever the protocol."""
     return to_json(spec) | {"mass_penalty": 0.0}
 
 
 def _checked(spec: RunSpec) -> int:
-    """The evaluations of the whole generations that the budget pays for; refuses what has no place in this search."""
+    """Count the evaluations of the whole generations that the budget pays for; refuse what has no place here."""
     if spec.optimizer not in ("auto", NAME):
         raise UserError(f"A front is searched with {NAME}, not '{spec.optimizer}'; leave the optimizer out.")
     if spec.anchor:
@@ -255,7 +287,7 @@ def _checked(spec: RunSpec) -> int:
 
 
 def _prompts(directory: RunDirectory, space: Space) -> Float[np.ndarray, "n tokens hidden"]:
-    """What nothing dominates of all that the finished search has seen."""
+    """Return what nothing dominates of all that the finished search has seen."""
     stored = directory.restore()
     assert stored is not None
     state, _ = unpack_search(GDE3State, *stored)
@@ -266,51 +298,44 @@ def _prompts(directory: RunDirectory, space: Space) -> Float[np.ndarray, "n toke
 
 def _measured(
     problem: Problem, respondent: Respondent, second: Second, prompts: Float[np.ndarray, "n tokens hidden"]
-) -> tuple[dict[str, Any], list[int]]:
-    """The points of the front by role, with what they are compared to, and which prompts they are, in order."""
+) -> tuple[tuple[Reference, ...], tuple[Point, ...], list[int]]:
+    """Measure what the front is compared to and its points, and say which prompts these are, in order."""
     roles = [role for role in ROLES if problem.questionnaire(role) is not None]
     judges = {role: TwoObjectives(respondent, problem, role, second.questions) for role in roles}
-    seen = {role: judge(prompts) for role, judge in judges.items()}
-    f = np.array([[one.terms["survey"], one.terms["second"]] for one in seen[Role.TRAIN]])
+    evaluations = {role: judge(prompts) for role, judge in judges.items()}
+    f = np.array([[one.terms["survey"], one.terms["second"]] for one in evaluations[Role.TRAIN]])
     # Rounding in the search's precision can have kept a point that another one dominates.
     kept = sorted(first_front(f), key=lambda i: tuple(f[i]))
     untuned = judges[Role.TRAIN].untuned()
     nothing = np.array([untuned.terms["survey"], untuned.terms["second"]])
 
     def by_role(evaluation: Callable[[Role], Evaluation]) -> dict[str, Any]:
-        return {role: judges[role].figures(evaluation(role)) if role in judges else None for role in ROLES}
+        return {role.value: judges[role].figures(evaluation(role)) if role in judges else None for role in ROLES}
 
-    points = [
-        {
-            "point": number,
-            "beaten_by_untuned": bool((nothing <= f[i]).all()),
-            **by_role(lambda role, i=i: seen[role][i]),
-        }
-        for number, i in enumerate(kept, start=1)
-    ]
-    references = [
-        {"id": "untuned", "label": "Untuned model", **by_role(lambda role: judges[role].untuned())},
-        {"id": "flat", "label": "Flat answers", **by_role(lambda role: judges[role].flat())},
-    ]
-    return {"references": references, "points": points}, [int(i) for i in kept]
+    points = []
+    for number, i in enumerate(kept, start=1):
+        figures = by_role(lambda role, i=i: evaluations[role][i])
+        train = PointFigures.model_validate(figures.pop("train").to_json())
+        points.append(Point(point=number, beaten_by_untuned=bool((nothing <= f[i]).all()), train=train, **figures))
+    references = (
+        Reference(id=UNTUNED, label="Untuned model", **by_role(lambda role: judges[role].untuned())),
+        Reference(id=FLAT, label="Flat answers", **by_role(lambda role: judges[role].flat())),
+    )
+    return references, tuple(points), [int(i) for i in kept]
 
 
-def _described(prepared: Prepared, respondent: Respondent, second: Second) -> dict[str, Any]:
-    problem, target = prepared.problem, prepared.target
-    return {
-        "schema": 1,
-        "acculturate": VERSION,
-        "spec": _settings(prepared.spec),
-        "model": respondent.identity,
-        "target": {
-            "country": target.country,
-            "code": target.code,
-            "target_set": target.target_set,
-            "scores": {d: target.scores.get(d) for d in problem.instrument.dimension_ids},
-        },
-        "second": second.to_json(),
-        "views": {
-            role: None if (asked := problem.questionnaire(role)) is None else list(asked.view_names) for role in ROLES
-        },
-        "limits": list(LIMITS),
-    }
+def _target(problem: Problem) -> FrontTarget:
+    target = problem.target
+    return FrontTarget(
+        country=target.country,
+        code=target.code,
+        target_set=target.target_set,
+        scores={d: target.scores.get(d) for d in problem.instrument.dimension_ids},
+    )
+
+
+def _views(problem: Problem) -> FrontViews:
+    def names(questions: Questionnaire | None) -> tuple[str, ...] | None:
+        return None if questions is None else questions.view_names
+
+    return FrontViews(train=names(problem.train), validation=names(problem.validation), heldout=names(problem.heldout))

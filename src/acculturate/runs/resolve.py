@@ -19,6 +19,7 @@ from acculturate.model.answers.sampled import Sampling
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt
 from acculturate.runs.spec import RunSpec, to_json
+from acculturate.search.history import SearchRecord
 from acculturate.search.methods import make_optimizer
 from acculturate.search.optimizers import Optimizer
 from acculturate.search.problem import Problem
@@ -168,7 +169,7 @@ def space_with_origin(respondent: Respondent, spec: RunSpec, origin: Float[np.nd
     return space_around(origin, respondent.unit, projection, spec.seed)
 
 
-def delivered(prepared: Prepared, prompt: SoftPrompt, search: dict[str, Any], audit: Audit) -> Delivered:
-    """What a finished search hands to its judges."""
+def delivered(prepared: Prepared, prompt: SoftPrompt, search: SearchRecord, audit: Audit) -> Delivered:
+    """Hand what a finished search delivers to its judges."""
     spec = prepared.spec
     return Delivered(prepared.problem, prompt, prepared.start, spec.budget, spec.sampled, to_json(spec), search, audit)

@@ -1,24 +1,26 @@
-"""Scores of a respondent, or of means from elsewhere, as a plain record."""
+"""Scores of a respondent, or of means from elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from acculturate.errors import UserError, setting
-from acculturate.files.run_directory import plain
+from acculturate.files.record import Figure, Record, or_nan
 from acculturate.judge.audit import Audit, audit, default_targets
+from acculturate.judge.audit_verdict import MASS_LOW
 from acculturate.judge.cloze_audit import cloze_audit
+from acculturate.judge.records import ModelIdentity
 from acculturate.model.answers.cloze import cloze_from, cloze_response
 from acculturate.model.answers.sampled import Sampling, sampled_responses, sampling_from
 from acculturate.model.answers.ways import probabilities_from
 from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
+from acculturate.model.slot import Slot
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.survey.formats import Questionnaire, parse_format, questionnaire
 from acculturate.survey.instruments import Instrument, read_item_means, score_item_means
@@ -26,9 +28,62 @@ from acculturate.survey.scoring import Response, Survey
 from acculturate.survey.targets import Target
 
 
+class PromptSize(Record):
+    """Hold how many virtual tokens a soft prompt has and where they stand."""
+
+    tokens: int
+    slot: str
+
+
+class ViewScores(Record):
+    """Hold the scores of one view (points), its item means (option values) and answer mass (0..1)."""
+
+    view: str
+    scores: dict[str, Figure]
+    item_means: dict[str, Figure]
+    answer_mass: Figure
+
+
+class Distance(Record):
+    """Hold the distance to a country over the ``dimensions`` that both have, in points: summed and per dimension."""
+
+    country: str
+    l1: float
+    mae: float
+    dimensions: int
+
+
+class Scores(Record):
+    """Hold what ``acculturate score`` finds out; what was not answered is None.
+
+    Parameters
+    ----------
+    model, prompt, answers, answer_mass, by_view
+        Only where a model was asked. ``answers``: one of ``ANSWERS``. ``answer_mass``: 0 to 1.
+    constant
+        Added to every dimension, in points.
+    scores, item_means
+        Points, and option values, averaged over formats.
+    distance
+        To a country's scores, where one was named (``with_distance``).
+    """
+
+    model: ModelIdentity | None = None
+    prompt: PromptSize | None = None
+    instrument: str
+    answers: str | None = None
+    constant: float
+    scores: dict[str, Figure]
+    item_means: dict[str, Figure]
+    answer_mass: Figure = None
+    by_view: tuple[ViewScores, ...] = ()
+    notes: tuple[str, ...] = ()
+    distance: Distance | None = None
+
+
 @dataclass(frozen=True)
 class Asking:
-    """How a questionnaire is put to a model. ``formats``: labels/layout/variant/language[/order].
+    """Describe how a questionnaire is put to a model. ``formats``: labels/layout/variant/language[/order].
 
     ``answers``: what an answer is, one of ``ANSWERS``.
     """
@@ -46,14 +101,14 @@ ANSWERS = ("probabilities", "sampled", "cloze")
 
 
 def checked_answers(answers: str) -> str:
-    """The name itself, or ``UserError``."""
+    """Return the name itself, or raise ``UserError``."""
     if answers not in ANSWERS:
         raise UserError(f"{setting('answers')} is '{answers}'; expected one of {', '.join(ANSWERS)}.")
     return answers
 
 
 def asking_by(respondent: Respondent, answers: str) -> Callable[[Questionnaire, Context], Response]:
-    """A loaded model, asked in one of ``ANSWERS``, as something to audit (audit.Ask)."""
+    """Make a loaded model, asked in one of ``ANSWERS``, something to audit (``audit.Ask``)."""
     if checked_answers(answers) == "sampled":
         return sampling_from(respondent)
     return cloze_from(respondent) if answers == "cloze" else probabilities_from(respondent)
@@ -70,10 +125,8 @@ def audit_model(
     return audit(ask, instrument, targets=targets, short=short, answers=answers)
 
 
-def score_model(
-    instrument: Instrument, choice: ModelChoice, asking: Asking, *, prompt: Path | None = None
-) -> dict[str, Any]:
-    """Item means (option values), answer mass (0..1) and dimension scores (points), averaged over formats."""
+def score_model(instrument: Instrument, choice: ModelChoice, asking: Asking, *, prompt: Path | None = None) -> Scores:
+    """Put a questionnaire to a model and score its answers."""
     asked = questionnaire(instrument, [parse_format(f) for f in asking.formats], balanced=asking.balanced)
     soft = read_prompt(prompt) if prompt is not None else None
     checked_answers(asking.answers)
@@ -82,10 +135,8 @@ def score_model(
     return score_respondent(respondent, asked, asking, soft)
 
 
-def score_respondent(
-    respondent: Respondent, asked: Questionnaire, asking: Asking, soft: SoftPrompt | None
-) -> dict[str, Any]:
-    """The same for a respondent that is already there."""
+def score_respondent(respondent: Respondent, asked: Questionnaire, asking: Asking, soft: SoftPrompt | None) -> Scores:
+    """Put a questionnaire to a respondent and score its answers."""
     instrument, notes = asked.instrument, []
     if soft is not None:
         warning = check_fits(soft, respondent.identity, respondent.hidden)
@@ -97,45 +148,44 @@ def score_respondent(
     survey = Survey(instrument.values(), weights, instrument.constants(asking.constant), target, asked.views)
     scores = survey.scores(response.logprobs)
     means = survey.means(response.logprobs)
-    if asking.answers == "probabilities" and response.mass.mean() < 0.1:
+    if asking.answers == "probabilities" and response.mass.mean() < MASS_LOW:
         notes.append(
             f"Only {100 * response.mass.mean():.0f} % of the next token's probability is an option: it hardly answers."
         )
-    dims = instrument.dimension_ids
-    record = {
-        "model": respondent.identity,
-        "prompt": None if soft is None else {"tokens": len(soft.vectors), "slot": soft.slot},
-        "instrument": instrument.id,
-        "answers": asking.answers,
-        "constant": asking.constant,
-        "scores": dict(zip(dims, scores.mean(axis=0).tolist(), strict=True)),
-        "item_means": dict(zip(instrument.item_ids, means.mean(axis=0).tolist(), strict=True)),
-        "answer_mass": float(response.mass.mean()),
-        "by_view": [
-            {
-                "view": name,
-                "scores": dict(zip(dims, scores[v].tolist(), strict=True)),
-                "item_means": dict(zip(instrument.item_ids, means[v].tolist(), strict=True)),
-                "answer_mass": float(response.mass[list(asked.views[v])].mean()),
-            }
+    dims, items = instrument.dimension_ids, instrument.item_ids
+    return Scores(
+        model=ModelIdentity(respondent.identity),
+        prompt=None if soft is None else PromptSize(tokens=len(soft.vectors), slot=soft.slot),
+        instrument=instrument.id,
+        answers=asking.answers,
+        constant=asking.constant,
+        scores=dict(zip(dims, scores.mean(axis=0).tolist(), strict=True)),
+        item_means=dict(zip(items, means.mean(axis=0).tolist(), strict=True)),
+        answer_mass=float(response.mass.mean()),
+        by_view=tuple(
+            ViewScores(
+                view=name,
+                scores=dict(zip(dims, scores[v].tolist(), strict=True)),
+                item_means=dict(zip(items, means[v].tolist(), strict=True)),
+                answer_mass=float(response.mass[list(asked.views[v])].mean()),
+            )
             for v, name in enumerate(asked.view_names)
-        ],
-        "notes": notes,
-    }
-    return plain(record)  # what was not answered is None
+        ),
+        notes=tuple(notes),
+    )
 
 
 def _response(
     respondent: Respondent, asked: Questionnaire, asking: Asking, soft: SoftPrompt | None
 ) -> tuple[Response, str | None]:
-    """The answers in the way asked for, and what is to be said about them."""
+    """Ask in the way that was chosen, and say what there is to say about the answers."""
     context = Context(system=asking.system)
     if asking.answers == "probabilities":
         if soft is None:
             return Interview(respondent, asked, context=context).ask(), None
         interview = Interview(respondent, asked, slot=soft.slot, n_tokens=len(soft.vectors), context=context)
         return interview(soft.vectors[None])[0], None
-    slot, vectors = ("response_start", None) if soft is None else (soft.slot, soft.vectors)
+    slot, vectors = (Slot.RESPONSE_START, None) if soft is None else (soft.slot, soft.vectors)
     if asking.answers == "sampled":
         how = Sampling()
         found = sampled_responses(respondent, asked, slot=slot, prompt=vectors, context=context, sampling=how)
@@ -144,25 +194,21 @@ def _response(
     return cloze_response(respondent, asked, slot=slot, prompt=vectors, context=context), note
 
 
-def score_means_file(instrument: Instrument, path: Path, *, constant: float, mas25: bool) -> dict[str, Any]:
-    """Dimension scores of item means from a CSV with the columns item,mean; people included."""
+def score_means_file(instrument: Instrument, path: Path, *, constant: float, mas25: bool) -> Scores:
+    """Score item means from a CSV with the columns item,mean; people included."""
     means = read_item_means(path)
     scores = score_item_means(instrument, means, constant=constant, mas25=mas25)
     lacking = [dimension.upper() for dimension, value in scores.items() if value is None]
     notes = [f"Missing items leave {', '.join(lacking)} without a score."] if lacking else []
-    return {
-        "instrument": instrument.id,
-        "constant": constant,
-        "scores": scores,
-        "item_means": means,
-        "notes": notes,
-    }
+    return Scores(
+        instrument=instrument.id, constant=constant, scores=scores, item_means=dict(means), notes=tuple(notes)
+    )
 
 
-def with_distance(record: Mapping[str, Any], target: Target) -> dict[str, Any]:
-    """The record with its L1 distance to a country's scores, over the dimensions that both have."""
+def with_distance(record: Scores, target: Target) -> Scores:
+    """Add the L1 distance to a country's scores, over the dimensions that both have."""
     # As in a run's loss: the mean of the views' distances, not the distance of their mean.
-    views = [view["scores"] for view in record.get("by_view", [record])]
+    views = [view.scores for view in record.by_view] or [record.scores]
     wanted = {
         d: score
         for d, score in target.scores.items()
@@ -172,6 +218,6 @@ def with_distance(record: Mapping[str, Any], target: Target) -> dict[str, Any]:
         raise UserError(
             f"There is no dimension that both these scores and {target.country} in '{target.target_set}' have."
         )
-    l1 = float(np.mean([sum(abs(scores[d] - want) for d, want in wanted.items()) for scores in views]))
-    distance = {"country": target.country, "l1": l1, "mae": l1 / len(wanted), "dimensions": len(wanted)}
-    return {**record, "distance": distance}
+    l1 = float(np.mean([sum(abs(or_nan(scores[d]) - want) for d, want in wanted.items()) for scores in views]))
+    distance = Distance(country=target.country, l1=l1, mae=l1 / len(wanted), dimensions=len(wanted))
+    return record.model_copy(update={"distance": distance})

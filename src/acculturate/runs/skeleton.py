@@ -10,23 +10,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from acculturate.files.record import RunRecord
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit, short_audit
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.runs.finished import finish, finished
 from acculturate.runs.provenance import in_float32
-from acculturate.runs.records import RunKind, Shape
+from acculturate.runs.records import RunKind
 from acculturate.search.loop import Watch, silent
 from acculturate.survey.instruments import Instrument
 
 F = TypeVar("F")
 F_co = TypeVar("F_co", covariant=True)
+R = TypeVar("R", bound=RunRecord)
+R_co = TypeVar("R_co", bound=RunRecord, covariant=True)
 
 
 @runtime_checkable
 class LaidOut(Protocol[F_co]):
-    """A search with its model, ready to begin or to go on."""
+    """Describe a search with its model, ready to begin or to go on."""
 
     def search(self, directory: RunDirectory, watch: Watch) -> F_co:
         """Search until the budget is spent and return what is found, without the model."""
@@ -34,7 +37,7 @@ class LaidOut(Protocol[F_co]):
 
 
 @runtime_checkable
-class Kind(Protocol[F]):
+class Kind(Protocol[F, R_co]):
     """Describe what one kind of run adds to the skeleton.
 
     Attributes
@@ -58,7 +61,7 @@ class Kind(Protocol[F]):
     def record(self) -> str: ...
 
     @property
-    def shape(self) -> type[Shape]: ...
+    def shape(self) -> type[R_co]: ...
 
     @property
     def beside(self) -> Sequence[str]: ...
@@ -83,12 +86,12 @@ class Kind(Protocol[F]):
 
     def measure(
         self, found: F, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
-    ) -> Mapping[str, Any]:
+    ) -> R_co:
         """Measure what was found, in float32, write the files beside the record and return the record."""
         ...
 
 
-def carry_out(kind: Kind[F], out: Path, watch: Watch = silent) -> dict[str, Any]:
+def carry_out(kind: Kind[F, R], out: Path, watch: Watch = silent) -> R:
     """Run, or go on with, a search in a directory and return its record.
 
     A finished run is returned as it is, and nothing is written. Raises ``UserError`` for every mistake in the settings
@@ -111,11 +114,13 @@ def carry_out(kind: Kind[F], out: Path, watch: Watch = silent) -> dict[str, Any]
         searched, respondent = respondent.model.dtype, in_float32(respondent)
         if audit is not None and kind.instrument is not None and respondent.model.dtype != searched:
             audit = short_audit(respondent, kind.instrument)
-        record = kind.measure(found, respondent, audit, directory, watch)
-        return finish(directory, kind.record, {"kind": kind.name, **record}, beside=kind.beside)
+        measured = kind.measure(found, respondent, audit, directory, watch)
+        record = measured.model_copy(update={"kind": str(kind.name)})
+        finish(directory, kind.record, record, beside=kind.beside)
+        return record
 
 
-def _audited(kind: Kind[F], respondent: Respondent, watch: Watch) -> Audit | None:
+def _audited(kind: Kind[F, R], respondent: Respondent, watch: Watch) -> Audit | None:
     if kind.instrument is None:
         return None
     watch("auditing the model", None)

@@ -19,16 +19,27 @@ from jaxtyping import Float
 from acculturate.errors import UserError, setting
 from acculturate.files.checksums import sha256_of
 from acculturate.files.datafile import nearest
+from acculturate.files.record import or_nan
 from acculturate.files.run_directory import RunDirectory
 from acculturate.files.tensor_file import write_tensors
 from acculturate.judge.audit import Audit
+from acculturate.judge.records import ModelIdentity, Result, Row, RowKind, View
 from acculturate.judge.table import Judge
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, write_prompt
 from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.provenance import made_with, named_files
-from acculturate.runs.records import MadeWith, Result, RunKind, Steered, kind_of
+from acculturate.runs.records import (
+    Effects,
+    EffectTable,
+    MadeWith,
+    RunKind,
+    Steered,
+    SteeredDimension,
+    SteeredSearch,
+    kind_of,
+)
 from acculturate.runs.resolve import prepare, space_with_origin
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, make_spec
@@ -54,10 +65,13 @@ FLOOR = 0.01
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """What steering takes from a run directory. ``made_with``: spec.json. ``scores``: on trained formats, in points."""
+    """Hold what steering takes from a run directory.
+
+    ``made_with``: spec.json. ``scores``: of the prompt on trained formats, in points.
+    """
 
     spec: RunSpec
-    made_with: Mapping[str, Any]
+    made_with: MadeWith
     digest: str
     prompt: SoftPrompt
     state: DFGNState
@@ -67,7 +81,7 @@ class FinishedRun:
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """One move of the prompt per dimension, meant to give that dimension +1 point and the others none.
+    """Hold one move of the prompt per dimension, meant to give that dimension +1 point and the others none.
 
     ``vectors`` are in embedding units, to be added to the prompt. The effects are points per direction (row) on
     every dimension (column): ``predicted`` by the run's model, ``measured`` and ``heldout`` over a step of ``STEP``.
@@ -80,21 +94,21 @@ class Directions:
 
 
 def read_run(path: Path) -> FinishedRun:
-    """A finished DFGN run, left as it is; ``UserError`` when the directory holds none."""
+    """Read a finished DFGN run and leave it as it is; ``UserError`` when the directory holds none."""
     if not (path / "spec.json").is_file():
         raise UserError(f"There is no run at '{path}'; give the directory of a finished acculturate align.")
-    record = read_record(path / "spec.json", MadeWith)
-    kind = kind_of(record)
+    made = read_record(path / "spec.json", MadeWith)
+    kind = kind_of(made)
     if kind is RunKind.STEER:
         raise UserError(f"'{path}' holds a steered prompt; give the run of acculturate align that it came from.")
-    if record.get("method") != "dfgn":
-        used = record.get("method", "another search")
+    if made.method != "dfgn":
+        used = made.method or "another search"
         raise UserError(f"The run at '{path}' was made with {used}; steering needs the model of a run with dfgn.")
     if kind is RunKind.MULTITASK:
         raise UserError(f"'{path}' holds a run for several countries; steering takes runs of acculturate align.")
     if not (path / RESULT).is_file():
         raise UserError(f"The run at '{path}' is not finished; give its acculturate align command again to finish it.")
-    spec = make_spec({key: record[key] for key in RunSpec.model_fields if key in record}, f"'{path / 'spec.json'}'")
+    spec = make_spec(made.settings, f"'{path / 'spec.json'}'")
     stored = RunDirectory(path).newest()
     if stored is None:
         raise UserError(f"The run at '{path}' has no readable checkpoint; steering needs the search state in it.")
@@ -105,20 +119,21 @@ def read_run(path: Path) -> FinishedRun:
             f"(its first {spec.population} evaluations are the starting prompts, and then it may compare some of them)."
         )
     result = read_record(path / RESULT, Result)
-    scores = next(row["train"]["scores"] for row in result["rows"] if row["id"] == "tuned")
-    if any(score is None for score in scores.values()):
+    measured = result.tuned.train.scores
+    scores = {name: score for name, score in measured.items() if score is not None}
+    if len(scores) < len(measured):
         raise UserError(
             f"The prompt of the run at '{path}' left questions without an answer; steering needs all scores."
         )
-    warning = (result["audit"] or {}).get("warning")
-    return FinishedRun(spec, record, sha256_of(path / RESULT), read_prompt(path), state, scores, warning)
+    warning = None if result.audit is None else result.audit.warning
+    return FinishedRun(spec, made, sha256_of(path / RESULT), read_prompt(path), state, scores, warning)
 
 
 def steering_problem(run: FinishedRun, wanted: Mapping[str, float], free: bool) -> Problem:
-    """The run's problem with other scores to reach: those named, and the run's own on the rest unless they are free.
+    """Set the run's problem with other scores to reach: those named, and the run's own on the rest.
 
-    ``wanted``: dimension id (in any case) to points. Raises ``UserError`` for a dimension that the instrument lacks
-    and for a score that no answers give.
+    ``free``: the rest may go anywhere. ``wanted``: dimension id (in any case) to points. Raises ``UserError`` for a
+    dimension that the instrument lacks and for a score that no answers give.
     """
     if not wanted:
         example = setting("scores", {"PDI": 80})
@@ -137,7 +152,7 @@ def steering_problem(run: FinishedRun, wanted: Mapping[str, float], free: bool) 
 
 
 def _named(run: FinishedRun, wanted: Mapping[str, float]) -> dict[str, float]:
-    """The wanted scores by the instrument's own dimension ids."""
+    """Return the wanted scores by the instrument's own dimension ids."""
     ids = {ident.casefold(): ident for ident in run.scores}
     for name in wanted:
         if name.casefold() not in ids:
@@ -149,7 +164,7 @@ def _named(run: FinishedRun, wanted: Mapping[str, float]) -> dict[str, float]:
 
 
 def _attainable(problem: Problem) -> tuple[Float[np.ndarray, " dims"], Float[np.ndarray, " dims"]]:
-    """The lowest and highest score of every dimension that answers can give, in points."""
+    """Compute the lowest and highest score of every dimension that answers can give, in points."""
     survey, there = problem.survey(problem.everything), problem.instrument.option_mask()
     least = np.where(there, survey.values, np.inf).min(axis=1)
     most = np.where(there, survey.values, -np.inf).max(axis=1)
@@ -160,7 +175,7 @@ def _attainable(problem: Problem) -> tuple[Float[np.ndarray, " dims"], Float[np.
 def steering_moves(
     survey: Survey, state: DFGNState
 ) -> tuple[Float[np.ndarray, "dims m"], Float[np.ndarray, "dims dims"]]:
-    """The shortest move that gives each dimension +1 point and the others none, and the predicted effects.
+    """Compute the shortest move that gives each dimension +1 point and the others none, and the predicted effects.
 
     Moves are in units of the model's directions. Scores are linearised at its center and averaged over views. With
     the gradient of the scores in the span of the directions, the moves are its pseudo-inverse; singular values below
@@ -177,7 +192,7 @@ def steering_moves(
 
 
 class Steering:
-    """A run's model with its language model in memory: all that is measured while steering, in float32."""
+    """Hold a run's model with its language model in memory: all that is measured while steering, in float32."""
 
     def __init__(self, run: FinishedRun, problem: Problem, respondent: Respondent) -> None:
         self.run, self.problem = run, problem
@@ -226,10 +241,10 @@ class Steering:
         scores = np.stack([self.judge.survey.scores(seen.logprobs) for seen in (before, *after)])
         effects = {
             role: (scores[1:, those] - scores[0, those]).mean(axis=1) / step
-            for role in ("train", "heldout")
-            if (those := [v for v, r in enumerate(self.problem.roles) if r == role])
+            for role in (Role.TRAIN, Role.HELDOUT)
+            if (those := [v for v, r in enumerate(self.problem.roles) if r is role])
         }
-        return Directions(vectors, predicted, effects["train"], effects.get("heldout"))
+        return Directions(vectors, predicted, effects[Role.TRAIN], effects.get(Role.HELDOUT))
 
     def search(
         self, state: DFGNState, budget: int, directory: RunDirectory, watch: Watch
@@ -263,8 +278,8 @@ def steer(
     free: bool = False,
     budget: int = 100,
     watch: Watch = silent,
-) -> dict[str, Any]:
-    """Propose a soft prompt for the ``wanted`` scores (dimension to points); returns what steer.json holds.
+) -> Steered:
+    """Propose a soft prompt for the ``wanted`` scores (dimension to points).
 
     ``free``: let the dimensions that are not named go anywhere instead of keeping them where the run's prompt has
     them. ``budget``: candidate evaluations beyond the first proposals. ``out`` gets the prompt, the steering
@@ -279,7 +294,7 @@ def steer(
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The steered prompt, how far its search came, and what was measured on the way."""
+    """Hold the steered prompt, how far its search came, and what was measured on the way."""
 
     steering: Steering
     directions: Directions
@@ -288,7 +303,7 @@ class Found:
 
 
 class Steer:
-    """A finished run and other scores, a prompt without another search from the start."""
+    """Describe a run from a finished one to other scores: a prompt without another search from the start."""
 
     name, record, shape, beside = RunKind.STEER, RECORD, Steered, (FILE, DIRECTIONS)
     instrument = None  # the run that is steered from was audited
@@ -296,9 +311,7 @@ class Steer:
     def __init__(self, path: Path, wanted: Mapping[str, float], *, free: bool, budget: int) -> None:
         self._path, self._run = path, read_run(path)
         self._problem = steering_problem(self._run, wanted, free)
-        self._request = {"steered_from": self._run.digest, "set": _named(self._run, wanted)}
-        self._request |= {"free": free, "budget": budget}
-        self._budget = budget
+        self._wanted, self._free, self._budget = _named(self._run, wanted), free, budget
 
     @property
     def choice(self) -> ModelChoice:
@@ -306,7 +319,12 @@ class Steer:
         return choice if choice.quantize != "none" else replace(choice, dtype="float32")
 
     def settings(self) -> dict[str, Any]:
-        return self._request
+        return {
+            "steered_from": self._run.digest,
+            "set": self._wanted,
+            "free": self._free,
+            "budget": self._budget,
+        }
 
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
         return made_with(self._run.spec, respondent)
@@ -317,12 +335,42 @@ class Steer:
 
     def measure(
         self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
-    ) -> dict[str, Any]:
-        record = self._request | _record(found.steering, found.directions, found.prompt, found.progress)
+    ) -> Steered:
+        record = self._record(found)
         directory.check_held()
         write_prompt(directory.path / FILE, found.prompt)
         _write_directions(directory.path / DIRECTIONS, found.directions, found.steering)
         return record
+
+    def _record(self, found: Found) -> Steered:
+        """Put the run's prompt and the steered one to all formats and say what was reached."""
+        problem, run, judge = self._problem, self._run, found.steering.judge
+        vectors, progress = found.prompt.vectors, found.progress
+        answers = found.steering.ask(np.stack([run.prompt.vectors, vectors]))
+        before = judge.row("run", "Run's prompt", RowKind.TUNED, answers[0])
+        after = judge.row("steered", "Steered prompt", RowKind.TUNED, answers[1])
+        moved = not np.array_equal(vectors, run.prompt.vectors)
+        views = zip(problem.everything.view_names, problem.roles, strict=True)
+        return Steered(
+            steered_from=run.digest,
+            wanted=self._wanted,
+            free=self._free,
+            budget=self._budget,
+            schema=1,
+            acculturate=VERSION,
+            model=ModelIdentity(run.prompt.identity),
+            dimensions=tuple(_dimension(ident, problem, before, after) for ident in problem.instrument.dimension_ids),
+            sentences=tuple(_sentences(before, after, moved, run.warning)),
+            effects=_effects(problem, found.directions),
+            search=SteeredSearch(
+                evaluations=progress.evaluations,
+                best=progress.best_loss,
+                winner=progress.winner_judged,
+                winner_at=progress.winner_at,
+            ),
+            views=tuple(View(name=name, role=role) for name, role in views),
+            rows=(before, after),
+        )
 
 
 class _Laid:
@@ -342,83 +390,67 @@ class _Laid:
 
 def _check_same(run: FinishedRun, respondent: Respondent, path: Path) -> None:
     """Refuse another model or questionnaire than the run's: its directions would mean nothing there."""
-    files, now = run.made_with.get("files", {}), named_files(run.spec)
+    files, now = run.made_with.files, named_files(run.spec)
     for key in ("instrument", "wording"):
         if files.get(key) != now.get(key):
             raise UserError(f"The {key} file of the run at '{path}' has changed since; restore it, or make a new run.")
-    if run.made_with.get("model_identity") != respondent.identity:
+    if run.made_with.model_identity != respondent.identity:
         raise UserError(f"The model of the run at '{path}' has changed since; restore it, or make a new run.")
 
 
-def _record(steering: Steering, directions: Directions, prompt: SoftPrompt, progress: Progress) -> dict[str, Any]:
-    """Put the run's prompt and the steered one to all formats and say what was reached."""
-    problem, run, judge = steering.problem, steering.run, steering.judge
-    before, after = steering.ask(np.stack([run.prompt.vectors, prompt.vectors]))
-    rows = [
-        judge.row("run", "Run's prompt", "tuned", before),
-        judge.row("steered", "Steered prompt", "tuned", after),
-    ]
-    moved = not np.array_equal(prompt.vectors, run.prompt.vectors)
-    return {
-        "schema": 1,
-        "acculturate": VERSION,
-        "model": run.prompt.identity,
-        "dimensions": _dimensions(problem, rows),
-        "sentences": _sentences(rows, moved, run.warning),
-        "effects": {
-            "step": STEP,
-            "dimensions": list(problem.instrument.dimension_ids),
-            "predicted": directions.predicted,
-            "measured": directions.measured,
-            "heldout": directions.heldout,
-        },
-        "search": {
-            "evaluations": progress.evaluations,
-            "best": progress.best_loss,
-            "winner": progress.winner_judged,
-            "winner_at": progress.winner_at,
-        },
-        "views": [{"name": n, "role": r} for n, r in zip(problem.everything.view_names, problem.roles, strict=True)],
-        "rows": rows,
-    }
+def _effects(problem: Problem, directions: Directions) -> Effects:
+    def table(effects: Float[np.ndarray, "dims dims"]) -> EffectTable:
+        return tuple(map(tuple, effects.tolist()))
+
+    return Effects(
+        step=STEP,
+        dimensions=problem.instrument.dimension_ids,
+        predicted=table(directions.predicted),
+        measured=table(directions.measured),
+        heldout=None if directions.heldout is None else table(directions.heldout),
+    )
 
 
-def _dimensions(problem: Problem, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per dimension: what was wanted, what the run's prompt scores, and what the steered one reaches and misses."""
-    run, steered = rows
-    table = []
-    for ident in problem.instrument.dimension_ids:
-        wanted = problem.target.scores[ident]
-        line: dict[str, Any] = {"id": ident, "wanted": wanted, "run": run["train"]["scores"][ident]}
-        for key, role in (("trained", "train"), ("heldout", "heldout")):
-            reached = None if steered[role] is None else steered[role]["scores"][ident]
-            line[key] = reached
-            line[f"{key}_miss"] = None if reached is None or wanted is None else reached - wanted
-        table.append(line)
-    return table
+def _dimension(ident: str, problem: Problem, run: Row, steered: Row) -> SteeredDimension:
+    """Say what was wanted of a dimension, what the run's prompt scores, and what the steered one reaches and misses."""
+    wanted = problem.target.scores[ident]
+    trained = steered.train.scores[ident]
+    heldout = None if steered.heldout is None else steered.heldout.scores[ident]
+
+    def miss(reached: float | None) -> float | None:
+        return None if reached is None or wanted is None else reached - wanted
+
+    return SteeredDimension(
+        id=ident,
+        wanted=wanted,
+        run=run.train.scores[ident],
+        trained=trained,
+        trained_miss=miss(trained),
+        heldout=heldout,
+        heldout_miss=miss(heldout),
+    )
 
 
-def _sentences(rows: list[dict[str, Any]], moved: bool, warning: str | None) -> list[str]:
-    """What the steered prompt is worth, in plain words; first the one that counts."""
-    run, steered = rows
-    trained, before = steered["train"]["mae"], run["train"]["mae"]
+def _sentences(run: Row, steered: Row, moved: bool, warning: str | None) -> list[str]:
+    """Say what the steered prompt is worth, in plain words; first the one that counts."""
+    trained, before = or_nan(steered.train.mae), or_nan(run.train.mae)
     where = "points per dimension from the wanted scores on the formats it was trained on"
     if not moved:
         text = f"No candidate came nearer than the run's own prompt, which stays {trained:.1f} {where}."
-    elif steered["heldout"] is None:
+    elif steered.heldout is None or run.heldout is None:
         text = f"The prompt is {trained:.1f} {where} (the run's prompt {before:.1f}); no format was held out."
     else:
-        held = steered["heldout"]["mae"], run["heldout"]["mae"]
-        how = "comes nearer too" if held[0] < held[1] else "comes no nearer"
+        held, held_before = or_nan(steered.heldout.mae), or_nan(run.heldout.mae)
+        how = "comes nearer too" if held < held_before else "comes no nearer"
         text = (
             f"The prompt is {trained:.1f} {where} (the run's prompt {before:.1f}); on formats it never saw it {how}: "
-            f"{held[0]:.1f} ({held[1]:.1f})."
+            f"{held:.1f} ({held_before:.1f})."
         )
     return [text, *([warning] if warning else [])]
 
 
 def _write_directions(path: Path, directions: Directions, steering: Steering) -> None:
-    """directions.safetensors: the moves in embedding units and their effects, in points per direction."""
+    """Write directions.safetensors: the moves in embedding units and their effects, in points per direction."""
     about = {
         "format": 1,
         "dimensions": list(steering.problem.instrument.dimension_ids),

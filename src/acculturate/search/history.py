@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from acculturate.files.record import Figure, Record
 from acculturate.files.run_directory import RunDirectory
 from acculturate.files.whole_file import write_whole
 
@@ -72,39 +73,99 @@ def generations(directory: RunDirectory) -> list[Generation]:
     return [Generation.from_json(line) for line in directory.lines()]
 
 
-def search_record(course: Sequence[Generation], *, optimizer: str, dtype: str, rows: int) -> dict[str, Any]:
-    """Sum up the course of a search for the record, without the evaluations themselves.
+class CurvePoint(Record):
+    """Hold a generation of a search as a point of its curve.
 
-    ``rows``: candidates per forward pass at the end; fewer than the spec says where memory ran out.
+    Parameters
+    ----------
+    evaluations
+        All candidates that were evaluated up to its end.
+    best, median, validation
+        As in ``Generation``, in points.
+    mass
+        Mean answer mass of its candidates, 0 to 1.
     """
-    curve = [
-        {
-            "evaluations": one.evaluations,
-            "best": one.best,
-            "median": one.median,
-            "mass": one.mean_mass,
-            "validation": one.validation,
-        }
+
+    evaluations: int
+    best: Figure
+    median: Figure
+    mass: Figure = None
+    validation: Figure
+
+
+class Chosen(Record):
+    """Hold the point of the curve whose prompt a search delivers."""
+
+    evaluations: int
+    best: Figure
+    validation: Figure
+
+
+class SearchRecord(Record):
+    """Hold the course of a search without the evaluations themselves.
+
+    Parameters
+    ----------
+    optimizer
+        Name of the search method.
+    evaluations, generations, validations
+        How many there were of each.
+    without_numbers
+        Candidates whose loss was no number.
+    search_loss
+        The lowest training loss, in points, with the search's own prices.
+    dtype, rows
+        Precision, and candidates per forward pass at the end: fewer than the spec says where memory ran out.
+    chosen
+        None where no candidate had a loss.
+    together_with, shared_tokens, note
+        The other countries, the tokens shared with them, and what that means; only in a search for several.
+    """
+
+    optimizer: str
+    evaluations: int
+    without_numbers: int = 0
+    generations: int | None = None
+    validations: int | None = None
+    search_loss: Figure = None
+    dtype: str | None = None
+    rows: int | None = None
+    chosen: Chosen | None = None
+    curve: tuple[CurvePoint, ...]
+    together_with: tuple[str, ...] | None = None
+    shared_tokens: int | None = None
+    note: str | None = None
+
+
+def search_record(course: Sequence[Generation], *, optimizer: str, dtype: str, rows: int) -> SearchRecord:
+    """Sum up the course of a search (``SearchRecord``)."""
+    curve = tuple(
+        CurvePoint(
+            evaluations=one.evaluations,
+            best=one.best,
+            median=one.median,
+            mass=one.mean_mass,
+            validation=one.validation,
+        )
         for one in course
-    ]
-    # The point whose prompt the search delivers; none if no candidate had a loss.
+    )
     chosen = [
-        {key: point[key] for key in ("evaluations", "best", "validation")}
+        Chosen(evaluations=point.evaluations, best=point.best, validation=point.validation)
         for point in curve
-        if point["evaluations"] == course[-1].winner_at
+        if point.evaluations == course[-1].winner_at
     ]
-    return {
-        "optimizer": optimizer,
-        "evaluations": course[-1].evaluations if course else 0,
-        "without_numbers": sum(loss is None for one in course for loss in one.losses),
-        "generations": len(course),
-        "validations": sum(one.validation is not None for one in course),
-        "search_loss": course[-1].best if course else None,
-        "dtype": dtype,
-        "rows": rows,
-        "chosen": next(iter(chosen), None),
-        "curve": curve,
-    }
+    return SearchRecord(
+        optimizer=optimizer,
+        evaluations=course[-1].evaluations if course else 0,
+        without_numbers=sum(loss is None for one in course for loss in one.losses),
+        generations=len(course),
+        validations=sum(one.validation is not None for one in course),
+        search_loss=course[-1].best if course else None,
+        dtype=dtype,
+        rows=rows,
+        chosen=next(iter(chosen), None),
+        curve=curve,
+    )
 
 
 def write_evaluations(directory: RunDirectory) -> None:

@@ -57,10 +57,10 @@ class Problem:
         return {Role.TRAIN: self.train, Role.VALIDATION: self.validation, Role.HELDOUT: self.heldout}[Role(role)]
 
     @property
-    def roles(self) -> list[str]:
+    def roles(self) -> list[Role]:
         """The role of every view of ``everything``."""
         by_role = [(role, self.questionnaire(role)) for role in ROLES]
-        return [str(role) for role, asked in by_role if asked is not None for _ in asked.views]
+        return [role for role, asked in by_role if asked is not None for _ in asked.views]
 
     def survey(self, asked: Questionnaire) -> Survey:
         """Build the arithmetic that scores a questionnaire against the target."""

@@ -19,7 +19,7 @@ from acculturate.model.engine.packed import PackedEngine
 from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
-from acculturate.model.template import SLOTS
+from acculturate.model.slot import Slot
 from acculturate.survey.formats import Format, questionnaire
 from acculturate.survey.instruments import load_instrument
 
@@ -55,7 +55,7 @@ def test_packed_answers_are_those_of_one_question_at_a_time(architecture, tmp_pa
     folder = tiny_model_dir(tmp_path_factory, architecture)
     respondent = Respondent(ModelChoice(str(folder), dtype="float32"))
     asked = small_questionnaire()
-    cases = [("before_bos", 0), *((slot, n) for slot in SLOTS for n in (1, 3))]
+    cases = [("before_bos", 0), *((slot, n) for slot in tuple(Slot) for n in (1, 3))]
     for slot, n_tokens in cases:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a fallback would be one
@@ -261,4 +261,4 @@ def test_the_embedded_model_gives_the_same_answers_packed() -> None:
 
 @pytest.mark.slow
 def test_the_embedded_model_gives_the_same_answers_packed_to_the_whole_questionnaire() -> None:
-    _real_parity(slice(None), SLOTS)
+    _real_parity(slice(None), tuple(Slot))

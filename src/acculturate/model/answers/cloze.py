@@ -21,6 +21,7 @@ from acculturate.model.engine.forward import embed, embed_around, virtual_tokens
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.generation import forward_left
 from acculturate.model.respondent import Context, Respondent
+from acculturate.model.slot import Slot
 from acculturate.model.template import Turn
 from acculturate.survey.formats import Format, Questionnaire
 from acculturate.survey.instruments import Instrument
@@ -33,7 +34,7 @@ def cloze_response(
     respondent: Respondent,
     asked: Questionnaire,
     *,
-    slot: str = "response_start",
+    slot: str = Slot.RESPONSE_START,
     prompt: Float[np.ndarray, "tokens hidden"] | None = None,
     context: Context | None = None,
     normalise: str = "tokens",

@@ -25,6 +25,7 @@ from acculturate.model.engine.forward import embed_around, virtual_tokens
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.generation import generate
 from acculturate.model.respondent import Context, Respondent
+from acculturate.model.slot import Slot
 from acculturate.survey.formats import Questionnaire
 from acculturate.survey.scoring import Response
 
@@ -107,7 +108,7 @@ def sampled_responses(
     respondent: Respondent,
     asked: Questionnaire,
     *,
-    slot: str = "response_start",
+    slot: str = Slot.RESPONSE_START,
     prompt: Float[np.ndarray, "tokens hidden"] | None = None,
     context: Context | None = None,
     sampling: Sampling | None = None,
