@@ -18,12 +18,12 @@ from acculturate.cli.settings import check_range, warn_if_slow
 from acculturate.cli.terminal import Console, say
 from acculturate.errors import UserError
 
-Instrument = Annotated[str, option_of("instrument", own_default=True)]
-Precision = Annotated[str, option_of("dtype", "Precision.", own_default=True)]
-Device = Annotated[str, option_of("device", own_default=True)]
 if TYPE_CHECKING:
     from acculturate.runs.score import Scores
 
+Instrument = Annotated[str, option_of("instrument", own_default=True)]
+Precision = Annotated[str, option_of("dtype", "Precision.", own_default=True)]
+Device = Annotated[str, option_of("device", own_default=True)]
 Answers = Annotated[
     str,
     typer.Option(

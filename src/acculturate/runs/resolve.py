@@ -134,7 +134,8 @@ def _check_wordings(instrument: Instrument, spec: RunSpec) -> None:
                 raise UserError(
                     f"The {spec.protocol} protocol asks in wording {form.variant}; instrument '{instrument.id}' has "
                     f"wordings 0 to {there - 1} in language '{form.language}'; name formats that it has with "
-                    f"{setting('train_formats')}, {setting('heldout_formats')} and {setting('validation_formats', [])} for none."
+                    f"{setting('train_formats')}, {setting('heldout_formats')} and "
+                    f"{setting('validation_formats', [])} for none."
                 )
 
 
