@@ -17,7 +17,8 @@ from acculturate.judge.front import Front
 from acculturate.knowledge.questions import read_questions
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import read_prompt, read_prompts
-from acculturate.report.charts import Axis, Mark, scatter
+from acculturate.report.axis import Axis
+from acculturate.report.charts import Mark, scatter
 from acculturate.report.front_page import render_front
 from acculturate.runs.front import pick
 from acculturate.runs.pareto import TwoObjectives, pareto
