@@ -37,7 +37,8 @@ import numpy as np
 
 from acculturate.errors import UserError
 from acculturate.files.run_directory import plain
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
 from acculturate.runs.align import Ready
 from acculturate.runs.resolve import Prepared, prepare
 from acculturate.runs.spec import RunSpec, make_spec

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from acculturate.cli import main as cli
-from acculturate.judge import audit
+from acculturate.judge import audit_verdict as audit
+from acculturate.judge import persona_audit
 from acculturate.judge import verdict as results
 from acculturate.judge.records import AuditVerdict
 from acculturate.runs.spec import PROTOCOLS
@@ -137,8 +138,8 @@ def test_rules_are_quoted_with_the_thresholds_of_the_code() -> None:
         f"| r >= {audit.CLEAR:g} |",
         f"below a mass of {audit.MASS_MODEST:g}",
         f"balanced spread under {audit.NEAR_FLAT:g}",
-        f"below {audit.PERSONA_SMALL:g} of the published",
-        f"p <= {audit.PERSONA_P:g}",
+        f"below {persona_audit.PERSONA_SMALL:g} of the published",
+        f"p <= {persona_audit.PERSONA_P:g}",
         f"| T >= {1 - results.MATERIAL:g} NT |",
         f"| H >= {1 - results.MATERIAL:g} NH,",
         f"| H >= {1 - results.MATERIAL:g} B |",

@@ -215,11 +215,10 @@ def test_chosen_formats_are_the_ones_asked():
 
 @pytest.mark.slow
 def test_the_embedded_model_answers_by_position():
-    from acculturate.judge.audit import asking
-    from acculturate.model.choice import ModelChoice
+    from acculturate.model.answers.ways import probabilities_from
     from acculturate.model.respondent import Respondent
 
-    found = audit(asking(Respondent(ModelChoice("embedded"))), VSM, short=True)
+    found = audit(probabilities_from(Respondent(ModelChoice("embedded"))), VSM, short=True)
     assert found.verdict == AuditVerdict.POSITION
     assert -1 <= found.order_correlation < -0.5
     assert found.noise and "only tune noise" in found.warning

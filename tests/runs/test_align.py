@@ -23,7 +23,8 @@ from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.baselines import DEMONSTRATIONS, in_context, target_answers
 from acculturate.judge.records import Result
 from acculturate.model.choice import ModelChoice
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Context, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt
 from acculturate.report.run_page import render
 from acculturate.runs.align import align
@@ -166,7 +167,7 @@ class TestTransfer:
         prepared = prepare(make_spec({**settings(tiny), "heldout_items": ["m04", "m12"]}))
         problem, respondent = prepared.problem, Respondent(prepared.spec.choice)
         evaluate = objective(problem, respondent, "train", problem.survey(problem.train))
-        assert [*evaluate.interview.asked.instrument.item_ids] == [
+        assert [*evaluate.interview.questionnaire.instrument.item_ids] == [
             f"m{i:02d}" for i in range(1, 25) if i not in (4, 12)
         ]
         (seen,) = evaluate(read_prompt(out).vectors[None])

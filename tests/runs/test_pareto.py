@@ -17,14 +17,15 @@ from acculturate.judge.front import Front
 from acculturate.knowledge.questions import read_questions
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import read_prompt, read_prompts
-from acculturate.report.charts import Axis, Mark, scatter
+from acculturate.report.axis import Axis
+from acculturate.report.charts import Mark, scatter
 from acculturate.report.front_page import render_front
 from acculturate.runs.front import pick
 from acculturate.runs.pareto import TwoObjectives, pareto
 from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import make_spec
 from acculturate.search.callbacks import Callback, Callbacks
-from acculturate.survey.formats import Role, parse_format, questionnaire
+from acculturate.survey.formats import Role, parse_format
 from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.scoring import Response
 

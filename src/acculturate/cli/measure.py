@@ -247,7 +247,9 @@ def bench(
     for population in populations or ():
         check_range("--population", population, 1, 10_000)
     from acculturate.model.choice import ModelChoice
-    from acculturate.performance.bench import BenchPlan, format_table, run_bench
+    from acculturate.performance.bench import run_bench
+    from acculturate.performance.bench_plan import BenchPlan
+    from acculturate.performance.bench_table import format_table
 
     plan = BenchPlan(n_tokens=tokens, repeats=repeats, clock=clock, populations=tuple(populations or ()), shape=shape)
     err = Console(stderr=True)

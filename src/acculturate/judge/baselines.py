@@ -9,33 +9,16 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import UserError
+from acculturate.judge.persona import DESCRIPTORS, persona
 from acculturate.judge.records import LeftOut, RowId
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.instruments import Instrument
 from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.scoring import Response, Survey
 from acculturate.survey.targets import Target
 
-# Ten ways to name a respondent, as in Tao et al. 2024 (doi:10.1093/pnasnexus/pgae346), in words of our own.
-DESCRIPTORS = (
-    "an average person",
-    "a typical person",
-    "an ordinary person",
-    "an average citizen",
-    "a typical citizen",
-    "an ordinary citizen",
-    "an average adult",
-    "a typical adult",
-    "an ordinary adult",
-    "someone who grew up and lives",
-)
 DEMONSTRATIONS = 3
-
-
-def persona(country: str, descriptor: str) -> Context:
-    """The system message that asks the model to answer as someone from a country."""
-    place = "in" if descriptor.endswith("lives") else "from"
-    return Context(system=f"Act like {descriptor} {place} {country}, and answer survey questions as that person would.")
 
 
 def target_answers(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from acculturate.errors import UserError
 from acculturate.model.engine.packed import PackedEngine
-from acculturate.model.respondent import Interview
+from acculturate.model.interview import Interview
 from acculturate.survey.scoring import TINY, Survey
 
 
@@ -74,11 +74,11 @@ class LossGradient:
         engine = interview.engine
         if not isinstance(engine, PackedEngine):
             raise UserError("This architecture cannot be packed, so there is no gradient to compare a search with.")
-        self._engine, asked = engine, interview.asked
+        self._engine, questionnaire = engine, interview.questionnaire
         device = engine.model.device
-        self._places = torch.as_tensor(np.maximum(asked.places, 0), device=device)
-        self._shape = (len(asked.formats), len(asked.instrument.items), self._places.shape[1])
-        self._loss = DifferentiableLoss(survey, asked.instrument.option_mask(), device)
+        self._places = torch.as_tensor(np.maximum(questionnaire.places, 0), device=device)
+        self._shape = (len(questionnaire.formats), len(questionnaire.instrument.items), self._places.shape[1])
+        self._loss = DifferentiableLoss(survey, questionnaire.instrument.option_mask(), device)
 
     def __call__(self, prompt: Float[np.ndarray, "tokens hidden"]) -> tuple[float, Float[np.ndarray, "tokens hidden"]]:
         """Loss in points, and points per unit of every coordinate."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acculturate.files.record import or_nan
-from acculturate.judge.audit import MASS_LOW
+from acculturate.judge.audit_verdict import MASS_LOW
 from acculturate.judge.records import Row, RowId, Verdict, VerdictKind
 from acculturate.search.history import SearchRecord
 from acculturate.survey.formats import Role

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from typing import Any
 
 import torch
@@ -18,43 +17,13 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from acculturate.errors import UserError, first_line, setting
-from acculturate.model.engine.packed import embed, head_of, ours, out_of_memory
+from acculturate.model.engine.batches import Batching, padded
+from acculturate.model.engine.forward import embed, head_of, ours, out_of_memory
 from acculturate.model.soundness import float32_layers, scales_positions
 
 # Relative to the hidden state's own size; float32 stays near 1e-6, and what is wrong begins at some 1e-3.
 _GAP = 1e-4
 _STEPS = 3
-
-
-def left_padded(
-    rows: Sequence[Float[Tensor, "_ hidden"]],
-) -> tuple[Float[Tensor, "rows longest hidden"], Int[Tensor, "rows longest"]]:
-    """Embeddings of several texts that end together, and the mask of what is text."""
-    longest = max(len(row) for row in rows)
-    embeds = rows[0].new_zeros(len(rows), longest, rows[0].shape[-1])
-    mask = torch.zeros(embeds.shape[:2], dtype=torch.long, device=embeds.device)
-    for i, row in enumerate(rows):
-        embeds[i, longest - len(row) :], mask[i, longest - len(row) :] = row, 1
-    return embeds, mask
-
-
-class Batching(Enum):
-    """Which texts an architecture may be given side by side without their changing each other."""
-
-    PADDED = "of any length, padded in front"
-    EQUAL = "of one length"
-    ALONE = "none"
-
-
-def batches(lengths: Sequence[int], most: int, may: Batching) -> Iterator[slice]:
-    """Consecutive batches of at most ``most`` texts that may stand side by side."""
-    start = 0
-    while start < len(lengths):
-        stop = start + 1 if may is Batching.ALONE else min(start + most, len(lengths))
-        if may is Batching.EQUAL:
-            stop = next((k for k in range(start, stop) if lengths[k] != lengths[start]), stop)
-        yield slice(start, stop)
-        start = stop
 
 
 @torch.inference_mode()
@@ -68,7 +37,7 @@ def generate(
 
     Raises ``UserError`` where this architecture does not generate from embeddings.
     """
-    embeds, mask = left_padded(rows)
+    embeds, mask = padded(rows, in_front=True)
     # Settings that come with a model (repetition penalty, top-k) would make it another experiment.
     kept, model.generation_config = model.generation_config, settings
     try:
@@ -140,7 +109,7 @@ def _generates(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
 def _reads(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
     """Whether a batch that is padded in front ends as each of its texts does alone."""
     with _before_the_head(model) as seen:
-        forward_left(model, *left_padded([embed(model, text) for text in texts]))
+        forward_left(model, *padded([embed(model, text) for text in texts], in_front=True))
     return all(_same(seen[0][i], _alone(model, text)) for i, text in enumerate(texts))
 
 

@@ -18,17 +18,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from acculturate.errors import UserError, first_line, setting
-from acculturate.model.engine.packed import (
-    PackedEngine,
-    PackingError,
-    PlainEngine,
-    embed,
-    embedding_of,
-    head_of,
-    out_of_memory,
-    precision_name,
-)
-from acculturate.model.engine.packing import Plan, Sequence_
+from acculturate.model.engine.forward import embed, embedding_of, head_of, out_of_memory, precision_name
+from acculturate.model.engine.packed import PackedEngine, PackingError
+from acculturate.model.engine.packing import Plan, SlottedTokens
+from acculturate.model.engine.plain import PlainEngine
 
 PACKED_GAP = 5e-5
 """Largest difference of an option's probability, packed against alone in float32, that counts as the same. The
@@ -130,7 +123,7 @@ def check_embeddings(model: PreTrainedModel, vocabulary: Int[np.ndarray, "tokens
 def packs(
     model: PreTrainedModel,
     plan: Plan,
-    sequences: Sequence[Sequence_],
+    sequences: Sequence[SlottedTokens],
     options: Int[np.ndarray, "sequences options variants"],
     prompt: Float[np.ndarray, "1 tokens hidden"],
 ) -> bool:
@@ -150,7 +143,7 @@ def packs(
     return bool(_gap(packed.logprobs[:, which], expected.logprobs) <= PACKED_GAP)
 
 
-def _telling(plan: Plan, sequences: Sequence[Sequence_]) -> list[int]:
+def _telling(plan: Plan, sequences: Sequence[SlottedTokens]) -> list[int]:
     """The questions where a wrong packing shows: the shortest and longest of a pass, the ends of its fullest row."""
     chosen: set[int] = set()
     for rows in plan.passes:
@@ -173,7 +166,7 @@ def scales_positions(model: PreTrainedModel) -> bool:
 
 def pads(
     model: PreTrainedModel,
-    sequences: Sequence[Sequence_],
+    sequences: Sequence[SlottedTokens],
     options: Int[np.ndarray, "sequences options variants"],
     prompt: Float[np.ndarray, "1 tokens hidden"],
 ) -> bool:

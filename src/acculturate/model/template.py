@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from acculturate.errors import UserError, first_line
-from acculturate.model.engine.packing import Sequence_
+from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.slot import Slot
 
 TEMPLATE_DATE = datetime.date(2025, 1, 1)
@@ -65,7 +65,7 @@ class Chat:
 
     tokenizer: PreTrainedTokenizerBase
 
-    def encode(self, turns: Sequence[Turn], slot: str) -> Sequence_:
+    def encode(self, turns: Sequence[Turn], slot: str) -> SlottedTokens:
         """Token ids before and after the slot; the reply to the last user turn comes next.
 
         Where the template writes something before every reply (a channel, closed thoughts), it is part of them.
@@ -80,9 +80,9 @@ class Chat:
         before, after = filled[:here], filled[here + 1 :]
         whole, head = self._ids([*before, *after]), self._ids(before)
         if whole[: len(head)] == head:
-            return Sequence_(tuple(head), tuple(whole[len(head) :]))
+            return SlottedTokens(tuple(head), tuple(whole[len(head) :]))
         # A token would reach over the slot, where the soft prompt comes between.
-        return Sequence_(tuple(head), tuple(self._continued(after)))
+        return SlottedTokens(tuple(head), tuple(self._continued(after)))
 
     def labels(self, labels: Sequence[str]) -> Labels:
         """The tokens by which the model's own template begins a reply with each label.

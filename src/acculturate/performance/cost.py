@@ -9,8 +9,10 @@ from statistics import median
 
 import numpy as np
 
-from acculturate.model.engine.packed import PackedEngine, embedding_of, head_of
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.engine.forward import head_of
+from acculturate.model.engine.packed import PackedEngine
+from acculturate.model.engine.size import attention_width, weight_bytes, weights_in_layers
+from acculturate.model.interview import Interview
 from acculturate.performance.machine import synchronize
 
 
@@ -83,7 +85,7 @@ def estimate(
     """
     respondent = interviews[0].respondent
     head = head_of(respondent.model).weight.numel()
-    layers, width = weights_in_layers(respondent), attention_width(respondent)
+    layers, width = weights_in_layers(respondent.model), attention_width(respondent.model)
     tokens = static = naive = working = 0
     operations = 0.0
     for interview in interviews:
@@ -101,34 +103,12 @@ def estimate(
         static_tokens=static,
         naive_tokens=naive,
         operations=operations,
-        weights_bytes=weight_bytes(respondent),
+        weights_bytes=weight_bytes(respondent.model),
         working_bytes=working,
         population=population,
         budget=budget,
         seconds=sum(_seconds(interview) for interview in interviews) if measured else None,
     )
-
-
-def weights_in_layers(respondent: Respondent) -> int:
-    """Weights that every token is multiplied with: all but the embeddings and the output head."""
-    model = respondent.model
-    outside = {id(embedding_of(model).weight), id(head_of(model).weight)}
-    return sum(p.numel() for p in model.parameters() if id(p) not in outside)
-
-
-def attention_width(respondent: Respondent) -> int:
-    """Query heads times their width, summed over layers; 0 for a model without attention."""
-    config = respondent.model.config.get_text_config()
-    heads = getattr(config, "num_attention_heads", None)
-    if not heads:
-        return 0
-    width = getattr(config, "head_dim", None) or respondent.hidden // heads
-    return heads * width * config.num_hidden_layers
-
-
-def weight_bytes(respondent: Respondent) -> int:
-    """Memory of the weights, shared ones once."""
-    return sum(p.numel() * p.element_size() for p in respondent.model.parameters())
 
 
 def _activations(interview: Interview) -> int:

@@ -13,7 +13,7 @@ from acculturate.judge.audit import Audit
 from acculturate.judge.records import Result
 from acculturate.judge.result import result_of
 from acculturate.model.choice import ModelChoice
-from acculturate.model.engine.packed import precision_name
+from acculturate.model.engine.forward import precision_name
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.runs.finished import RESULT

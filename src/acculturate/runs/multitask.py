@@ -25,8 +25,9 @@ from acculturate.judge.records import Result
 from acculturate.judge.result import result_of
 from acculturate.legible import shown
 from acculturate.model.choice import ModelChoice
-from acculturate.model.engine.packed import precision_name
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.engine.forward import precision_name
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.runs.finished import RESULT, write_last
 from acculturate.runs.provenance import made_with, named_files
@@ -174,7 +175,7 @@ class JointObjective:
 
     def __init__(self, interview: Interview, surveys: Mapping[str, Survey], shared: int) -> None:
         self.interview, self.surveys, self.shared = interview, surveys, shared
-        self.survey = stacked(list(surveys.values()), len(interview.asked.formats))
+        self.survey = stacked(list(surveys.values()), len(interview.questionnaire.formats))
 
     def __call__(self, prompts: Float[np.ndarray, "n joint hidden"]) -> list[Evaluation]:
         each = split(prompts, self.shared, len(self.surveys))

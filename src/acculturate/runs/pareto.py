@@ -38,8 +38,9 @@ from acculturate.judge.records import ModelIdentity
 from acculturate.judge.verdict import LIMITS
 from acculturate.knowledge.questions import read_questions
 from acculturate.model.choice import ModelChoice
-from acculturate.model.engine.packed import precision_name
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.engine.forward import precision_name
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, write_prompts
 from acculturate.runs.front import FRONT, PROMPTS
 from acculturate.runs.provenance import made_with, named_files

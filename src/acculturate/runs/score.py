@@ -10,14 +10,16 @@ import numpy as np
 
 from acculturate.errors import UserError, setting
 from acculturate.files.record import Figure, Record, or_nan
-from acculturate.judge.audit import MASS_LOW, Audit, audit, default_targets
-from acculturate.judge.audit import asking as by_probabilities
+from acculturate.judge.audit import Audit, audit, default_targets
+from acculturate.judge.audit_verdict import MASS_LOW
 from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.judge.records import ModelIdentity
 from acculturate.model.answers.cloze import cloze_from, cloze_response
 from acculturate.model.answers.sampled import Sampling, sampled_responses, sampling_from
+from acculturate.model.answers.ways import probabilities_from
 from acculturate.model.choice import ModelChoice
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.survey.formats import parse_format
@@ -110,7 +112,7 @@ def asking_by(respondent: Respondent, answers: str) -> Callable[[Questionnaire, 
     """Make a loaded model, asked in one of ``ANSWERS``, something to audit (``audit.Ask``)."""
     if checked_answers(answers) == "sampled":
         return sampling_from(respondent)
-    return cloze_from(respondent) if answers == "cloze" else by_probabilities(respondent)
+    return cloze_from(respondent) if answers == "cloze" else probabilities_from(respondent)
 
 
 def audit_model(

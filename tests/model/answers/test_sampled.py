@@ -22,7 +22,8 @@ from acculturate.model.answers.sampled import (
     stream,
 )
 from acculturate.model.choice import ModelChoice
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import Format
 from acculturate.survey.instruments import load_instrument
 from acculturate.survey.questionnaire import questionnaire

@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float
 
 from acculturate.errors import UserError
-from acculturate.model.engine.packed import embed, embed_around, precision_of
-from acculturate.model.engine.packing import Sequence_
-from acculturate.model.generation import batches, forward_left, left_padded
+from acculturate.model.engine.batches import batches, padded
+from acculturate.model.engine.forward import embed, embed_around, virtual_tokens
+from acculturate.model.engine.packing import SlottedTokens
+from acculturate.model.generation import forward_left
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.template import Turn
@@ -117,13 +118,13 @@ def _likelihoods(
 ) -> tuple[Float[np.ndarray, "items options"], Float[np.ndarray, "items options"]]:
     """Summed log-likelihood and number of tokens of every option's words (0 and 1 where there is no option)."""
     shape = instrument.option_mask().shape
-    jobs: list[tuple[int, int, Sequence_, list[int]]] = []
+    jobs: list[tuple[int, int, SlottedTokens, list[int]]] = []
     for i, item in enumerate(instrument.item_ids):
         turns = _turns(instrument, item, form, how)
         beginning = respondent.chat.encode(turns, how.slot)
         words = instrument.options(item, language=form.language, variant=form.variant)
         jobs += [(i, o, beginning, respondent.chat.reply(text)) for o, text in enumerate(words)]
-    known: dict[tuple[Sequence_, tuple[int, ...]], float] = {}
+    known: dict[tuple[SlottedTokens, tuple[int, ...]], float] = {}
     texts = list(dict.fromkeys((beginning, tuple(ids)) for _, _, beginning, ids in jobs))
     texts.sort(key=lambda text: len(text[0]) + len(text[1]))
     lengths_of = [len(beginning) + len(ids) for beginning, ids in texts]
@@ -148,21 +149,21 @@ def _turns(instrument: Instrument, item: str, form: Format, how: _Asking) -> lis
 @torch.inference_mode()
 def _score(
     respondent: Respondent,
-    texts: Sequence[tuple[Sequence_, tuple[int, ...]]],
+    texts: Sequence[tuple[SlottedTokens, tuple[int, ...]]],
     soft: Float[np.ndarray, "tokens hidden"],
 ) -> list[float]:
     """Summed log-likelihood of each continuation, left-padded so that all of them end together."""
     model = respondent.model
-    virtual = torch.as_tensor(soft, dtype=precision_of(model), device=model.device)
+    virtual = virtual_tokens(model, soft)
     rows = [torch.cat([embed_around(model, beginning, virtual), embed(model, ids)]) for beginning, ids in texts]
     tail = max(len(ids) for _, ids in texts)
     respondent.check_window([s for s, _ in texts], len(soft) + tail, "its soft prompt and an option")
-    logits = forward_left(model, *left_padded(rows), tail + 1)
-    found = torch.log_softmax(logits.float(), dim=-1)
+    logits = forward_left(model, *padded(rows, in_front=True), tail + 1)
+    logprobs = torch.log_softmax(logits.float(), dim=-1)
     sums = []
     for i, (_, ids) in enumerate(texts):
         # The token before the first word predicts it; the last word predicts nothing that counts.
-        predicting = found[i, tail - len(ids) : tail]
-        index = torch.tensor(ids, device=found.device)
+        predicting = logprobs[i, tail - len(ids) : tail]
+        index = torch.tensor(ids, device=logprobs.device)
         sums.append(float(predicting.gather(1, index[:, None]).double().sum()))
     return sums

@@ -20,9 +20,10 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor
 
 from acculturate.errors import UserError
-from acculturate.model.engine.packed import embed_around, precision_of
-from acculturate.model.engine.packing import Sequence_
-from acculturate.model.generation import batches, generate
+from acculturate.model.engine.batches import batches
+from acculturate.model.engine.forward import embed_around, virtual_tokens
+from acculturate.model.engine.packing import SlottedTokens
+from acculturate.model.generation import generate
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.survey.questionnaire import Questionnaire
@@ -219,14 +220,14 @@ class _Drawing(LogitsProcessor):
 
 def _replies(
     respondent: Respondent,
-    sequences: Sequence[Sequence_],
+    sequences: Sequence[SlottedTokens],
     soft: Float[np.ndarray, "tokens hidden"],
     draws: Sequence[np.random.Generator],
     how: Sampling,
 ) -> list[str]:
     """One reply per sequence."""
     model = respondent.model
-    virtual = torch.as_tensor(soft, dtype=precision_of(model), device=model.device)
+    virtual = virtual_tokens(model, soft)
     with torch.inference_mode():
         rows = [embed_around(model, sequence, virtual) for sequence in sequences]
     ends = _ends(respondent)

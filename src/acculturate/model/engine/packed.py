@@ -8,11 +8,8 @@ inputs of a Hugging Face causal model: embeddings, 4-D mask, position ids, cache
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,15 +19,16 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from acculturate.errors import first_line
-from acculturate.model.engine.packing import Plan, Row, Sequence_
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """Option log-probabilities renormalised over the options (-inf: no such option), and the options' total mass."""
-
-    logprobs: Float[np.ndarray, "candidates sequences options"]
-    mass: Float[np.ndarray, "candidates sequences"]
+from acculturate.model.engine.forward import (
+    Answers,
+    answers_only,
+    embedding_of,
+    ours,
+    out_of_memory,
+    precision_of,
+    virtual_tokens,
+)
+from acculturate.model.engine.packing import Plan, Row
 
 
 class PackingError(Exception):
@@ -53,9 +51,7 @@ class PackedEngine:
     @torch.inference_mode()
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> Answers:
         """Answers to every sequence for every prompt; all prompts go through the model side by side."""
-        logprobs, mass = self.tensors(
-            torch.as_tensor(prompts, dtype=precision_of(self.model), device=self.model.device)
-        )
+        logprobs, mass = self.tensors(virtual_tokens(self.model, prompts))
         return Answers(*(part.cpu().double().numpy() for part in (logprobs, mass)))
 
     def tensors(self, soft: Float[Tensor, "candidates tokens hidden"]) -> tuple[Tensor, Tensor]:
@@ -74,132 +70,6 @@ class PackedEngine:
         return sum(one.held_bytes for one in self._passes)
 
 
-class PlainEngine:
-    """Evaluates whole sequences, right-padded, ``batch`` at a time.
-
-    For models that take no 4-D mask, and as reference.
-    """
-
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        sequences: Sequence[Sequence_],
-        options: Int[np.ndarray, "sequences options variants"],
-        *,
-        batch: int = 1,
-    ) -> None:
-        self.model, self._sequences, self._options, self._batch = model, sequences, options, batch
-
-    @torch.inference_mode()
-    def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> Answers:
-        shape = (len(prompts), *self._options.shape[:2])
-        logprobs, mass = np.empty(shape), np.empty(shape[:2])
-        for c, prompt in enumerate(prompts):
-            for start in range(0, len(self._sequences), self._batch):
-                which = slice(start, start + self._batch)
-                logprobs[c, which], mass[c, which] = (part.cpu().numpy() for part in self._run(prompt, which))
-        return Answers(logprobs, mass)
-
-    def _run(self, prompt: Float[np.ndarray, "tokens hidden"], which: slice) -> tuple[Tensor, Tensor]:
-        model, chosen = self.model, self._sequences[which]
-        soft = torch.as_tensor(prompt, dtype=precision_of(model), device=model.device)
-        lengths = [len(s) + len(soft) for s in chosen]
-        embeds = soft.new_zeros(len(chosen), max(lengths), soft.shape[-1])
-        mask = torch.zeros(embeds.shape[:2], dtype=torch.long, device=model.device)
-        for row, (sequence, length) in enumerate(zip(chosen, lengths, strict=True)):
-            embeds[row, :length], mask[row, :length] = embed_around(model, sequence, soft), 1
-        rows, last = torch.arange(len(chosen)), torch.tensor(lengths) - 1
-        options = torch.as_tensor(self._options[which], device=model.device)
-        with answers_only(model, rows, last, options) as read:
-            model(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
-        return read()
-
-
-def embedding_of(model: PreTrainedModel) -> torch.nn.Embedding:
-    """The input-embedding module; the library's type says any module, or none."""
-    return cast(torch.nn.Embedding, model.get_input_embeddings())
-
-
-def head_of(model: PreTrainedModel) -> torch.nn.Linear:
-    """The output head: hidden states to logits over the vocabulary."""
-    return cast(torch.nn.Linear, model.get_output_embeddings())
-
-
-def embed(model: PreTrainedModel, tokens: Sequence[int]) -> Tensor:
-    """Rows of the embedding *module*, which may scale them (Gemma): ``(len(tokens), hidden)``."""
-    ids = torch.tensor(list(tokens), dtype=torch.long, device=model.device)
-    return embedding_of(model)(ids)
-
-
-def embed_around(model: PreTrainedModel, sequence: Sequence_, soft: Float[Tensor, "tokens hidden"]) -> Tensor:
-    """Embeddings of a question with a soft prompt in its slot: ``(tokens, hidden)``."""
-    return torch.cat([embed(model, sequence.prefix), soft, embed(model, sequence.suffix)])
-
-
-def precision_of(model: PreTrainedModel) -> torch.dtype:
-    """What the model computes in: the type of its embeddings as they come out of the module."""
-    return embed(model, [0]).dtype
-
-
-def precision_name(model: PreTrainedModel) -> str:
-    """The type of a model's weights by its name in settings and messages, like ``bfloat16``."""
-    return str(model.dtype).removeprefix("torch.")
-
-
-def among_options(
-    logits: Float[Tensor, "answers vocabulary"], options: Int[Tensor, "answers options variants"]
-) -> tuple[Float[Tensor, "answers options"], Float[Tensor, "answers"]]:
-    """Log-probabilities renormalised over the options, and the logarithm of the options' summed exponentials."""
-    picked = torch.gather(logits, 1, options.flatten(1).clamp(min=0)).reshape(options.shape)
-    picked = picked.masked_fill(options < 0, -torch.inf)
-    chosen = picked[..., 0] if options.shape[-1] == 1 else torch.logsumexp(picked, dim=-1)
-    among = torch.logsumexp(chosen, dim=-1)
-    return chosen - among[:, None], among
-
-
-@contextmanager
-def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: Tensor) -> Iterator:
-    """Within this context the output head sees the answer positions alone; yields a function that reads them.
-
-    The option logits are computed in float32 whatever the model's precision, because a bfloat16 logit near 20
-    is rounded to steps of 1/16. What the model does to logits after its head (soft-capping, scaling) applies.
-    """
-    head = head_of(model)
-    kept: dict[str, Tensor] = {}
-
-    def gather(module, args):
-        kept["hidden"] = args[0][rows.to(args[0].device), places.to(args[0].device)].unsqueeze(0)
-        dtype = module.weight.dtype
-        return (kept["hidden"].to(dtype) if dtype.is_floating_point else kept["hidden"],)
-
-    def sharpen(module, _args, out):
-        out = out.float()
-        if module.weight.dtype.is_floating_point and module.weight.dtype != torch.float32:
-            unique = torch.unique(options[options >= 0])
-            exact = kept["hidden"].float() @ module.weight[unique].float().T
-            out[..., unique] = exact if module.bias is None else exact + module.bias[unique].float()
-        return out
-
-    def capture(_module, _args, _kwargs, output):
-        kept["logits"] = output.logits[0]
-
-    def read() -> tuple[Tensor, Tensor]:
-        logits = kept["logits"].float()
-        logprobs, among = among_options(logits, options)
-        return logprobs, torch.exp(among - torch.logsumexp(logits, dim=-1)).clamp(max=1.0)
-
-    hooks = [
-        head.register_forward_pre_hook(gather),
-        head.register_forward_hook(sharpen),
-        model.register_forward_hook(capture, with_kwargs=True),
-    ]
-    try:
-        yield read
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
 def _forward(model: PreTrainedModel, **packed: Any) -> None:
     """Put packed inputs through the model; raises ``PackingError`` for what goes wrong in the model's own code.
 
@@ -212,21 +82,6 @@ def _forward(model: PreTrainedModel, **packed: Any) -> None:
         if out_of_memory(error) or ours(getattr(error.__traceback__, "tb_next", None)):
             raise
         raise PackingError(first_line(error)) from error
-
-
-def ours(trace: TracebackType | None) -> bool:
-    """Whether any frame of this traceback is code of this package."""
-    package = __name__.partition(".")[0]
-    while trace is not None:
-        if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == package:
-            return True
-        trace = trace.tb_next
-    return False
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether an accelerator or the machine ran out of memory."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 class _Buffer(DynamicLayer):

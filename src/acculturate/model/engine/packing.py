@@ -22,8 +22,8 @@ ROOT = -1
 
 
 @dataclass(frozen=True)
-class Sequence_:  # noqa: N801 - the word of the field; typing.Sequence has it too
-    """Token ids before and after the slot."""
+class SlottedTokens:
+    """Hold the token ids of a question before and after the slot."""
 
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
@@ -139,7 +139,7 @@ class _Trie:
         return Tree(columns[:, 0], columns[:, 1], columns[:, 2])
 
 
-def build_row(sequences: Sequence[Sequence_], n_tokens: int, which: Sequence[int]) -> Row:
+def build_row(sequences: Sequence[SlottedTokens], n_tokens: int, which: Sequence[int]) -> Row:
     """Pack the sequences with the indices ``which`` into one row."""
     slot = [-1 - k for k in range(n_tokens)]
     before = _Trie()
@@ -155,7 +155,7 @@ def build_row(sequences: Sequence[Sequence_], n_tokens: int, which: Sequence[int
     return Row(static, after.tree(), np.array(answers), np.array(which))
 
 
-def plan(sequences: Sequence[Sequence_], n_tokens: int, cost: Cost) -> Plan:
+def plan(sequences: Sequence[SlottedTokens], n_tokens: int, cost: Cost) -> Plan:
     """Cut the sequences into rows at the least estimated cost per candidate, and rows into passes."""
     order = sorted(range(len(sequences)), key=lambda i: (sequences[i].prefix, sequences[i].suffix))
     rows = [build_row(sequences, n_tokens, group) for group in _cut([*order], sequences, n_tokens, cost)]
@@ -173,7 +173,7 @@ def _shared(a: Sequence[int], b: Sequence[int]) -> int:
     return length
 
 
-def _cut(order: list[int], sequences: Sequence[Sequence_], n_tokens: int, cost: Cost) -> list[list[int]]:
+def _cut(order: list[int], sequences: Sequence[SlottedTokens], n_tokens: int, cost: Cost) -> list[list[int]]:
     """Contiguous groups of the sorted sequences, by dynamic programming over the place of the last cut."""
     n = len(order)
     new_static, new_dynamic = np.zeros(n, dtype=int), np.zeros(n, dtype=int)
