@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import ModuleType
 import pytest
 from typer.testing import CliRunner
 
+import acculturate
 from acculturate.cli import main as cli
 from acculturate.judge import audit_verdict as audit
 from acculturate.judge import persona_audit
@@ -160,10 +162,10 @@ def test_the_formats_of_the_protocols_are_those_of_the_code() -> None:
 def run_examples(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, model: str | None) -> None:
     """Run a page's examples one after the other in an empty directory, with another model if one is named."""
     monkeypatch.chdir(folder)
+    names: dict[str, object] = {"__name__": "example"}
     for block in blocks(page, "python"):
-        assert '"embedded"' in block
         code = block if model is None else block.replace('"embedded"', repr(model))
-        exec(compile(code, page.name, "exec"), {"__name__": "example"})
+        exec(compile(code, page.name, "exec"), names)
 
 
 def test_readme_example_runs(tiny, tmp_path, monkeypatch, capsys) -> None:
@@ -172,6 +174,20 @@ def test_readme_example_runs(tiny, tmp_path, monkeypatch, capsys) -> None:
     assert headline.endswith(".")
     assert scores.startswith("{'pdi': ")
     assert (tmp_path / "runs" / "api" / "report.html").stat().st_size
+
+
+def test_every_exported_name_is_used_in_the_examples_of_the_python_page() -> None:
+    examples = "\n".join(blocks(ROOT / "docs" / "api.md", "python"))
+    for name in set(acculturate.__all__) - {"__version__"}:
+        assert re.search(rf"\bac\.{name}\b", examples), name
+        assert inspect.getdoc(getattr(acculturate, name)), name
+
+
+def test_the_keywords_for_editors_are_the_settings_of_a_run() -> None:
+    written = (ROOT / "src" / "acculturate" / "keywords.py").read_text(encoding="utf-8")
+    assert written == loaded(ROOT / "tools" / "keywords.py").page(), (
+        "run: python tools/keywords.py > src/acculturate/keywords.py"
+    )
 
 
 def test_python_page_examples_run(tiny, tmp_path, monkeypatch, capsys) -> None:

@@ -8,6 +8,7 @@ differ. The verdict is one of a few plain phrases, per presentation and over all
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -60,6 +61,10 @@ class Audit(AuditFigures):
     """Hold the verdict, its reasons in sentences, and every figure behind them."""
 
     sentences: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        reasons = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in self.sentences)
+        return f"<p><b>Audit: {html.escape(str(self.verdict))}</b></p><ul>{reasons}</ul>"
 
     @property
     def warning(self) -> str | None:

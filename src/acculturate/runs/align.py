@@ -32,13 +32,13 @@ from acculturate.survey.formats import Role
 from acculturate.survey.instruments import Instrument
 
 
-def align(spec: RunSpec, out: Path, callbacks: Callbacks = SILENT) -> Result:
+def align(spec: RunSpec, out: Path, callbacks: Callbacks = SILENT, lent: Respondent | None = None) -> Result:
     """Run, or go on with, the search that ``spec`` describes in directory ``out``.
 
     A finished run is returned as it is, and nothing is written. Raises ``UserError`` for every mistake in the spec or
     the directory.
     """
-    return carry_out(Align(prepare(spec)), out, callbacks)
+    return carry_out(Align(prepare(spec)), out, callbacks, lent)
 
 
 @dataclass(frozen=True)

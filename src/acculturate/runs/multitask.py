@@ -248,13 +248,15 @@ class Ready:
         return {code: SoftPrompt(one, slot, identity) for code, one in zip(self._tasks, each, strict=True)}
 
 
-def multitask(spec: MultitaskSpec, out: Path, callbacks: Callbacks = SILENT) -> Multitask:
+def multitask(
+    spec: MultitaskSpec, out: Path, callbacks: Callbacks = SILENT, lent: Respondent | None = None
+) -> Multitask:
     """Run, or go on with, one search for several countries in ``out``.
 
     Every country gets a directory by its code with its prompt and a result like that of ``align``. A finished run is
     returned as it is. Raises ``UserError`` for every mistake in the spec or the directory.
     """
-    return carry_out(MultitaskRun(spec), out, callbacks)
+    return carry_out(MultitaskRun(spec), out, callbacks, lent)
 
 
 @dataclass(frozen=True)

@@ -174,13 +174,15 @@ def _wrong(accuracy: Survey, response: Response) -> float:
     return float(accuracy.losses(accuracy.scores(response.logprobs)).mean())
 
 
-def pareto(spec: RunSpec, against: str, out: Path, callbacks: Callbacks = SILENT) -> Front:
+def pareto(
+    spec: RunSpec, against: str, out: Path, callbacks: Callbacks = SILENT, lent: Respondent | None = None
+) -> Front:
     """Run, or go on with, the search for a front in directory ``out``.
 
     Only whole generations are run: the budget is spent down to less than one. A finished run is returned as it is.
     Raises ``UserError`` for every mistake in the spec, the second objective or the directory.
     """
-    return carry_out(Pareto(spec, second_objective(against)), out, callbacks)
+    return carry_out(Pareto(spec, second_objective(against)), out, callbacks, lent)
 
 
 @dataclass(frozen=True, eq=False)

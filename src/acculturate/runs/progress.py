@@ -56,7 +56,8 @@ class ProgressBar(Callback):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:  # a bar that never started would leave an empty line
+            self._bar.stop()
 
     def stage(self, name: str) -> None:
         """Show the stage that begins."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from acculturate.errors import UserError, setting
 from acculturate.files.record import Figure, Record, or_nan
@@ -80,6 +81,15 @@ class Scores(Record):
     by_view: tuple[ViewScores, ...] = ()
     notes: tuple[str, ...] = ()
     distance: Distance | None = None
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the scores in points: a row for each dimension, columns ``score`` and one for each view."""
+        columns = {"score": self.scores} | {one.view: one.scores for one in self.by_view}
+        return pd.DataFrame(columns, dtype=float).rename_axis("dimension")
+
+    def _repr_html_(self) -> str:
+        mass = "" if self.answer_mass is None else f"; answer mass {self.answer_mass:.3f}"
+        return f"<p><b>Scores in points{mass}</b></p>{self.to_frame()[['score']].to_html(float_format='%.1f')}"
 
 
 @dataclass(frozen=True)

@@ -91,18 +91,21 @@ class Kind(Protocol[F, R_co]):
         ...
 
 
-def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT) -> R:
+def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: Respondent | None = None) -> R:
     """Run, or go on with, a search in a directory and return its record.
 
-    A finished run is returned as it is, and nothing is written. Raises ``UserError`` for every mistake in the settings
-    or the directory.
+    A finished run is returned as it is, and nothing is written. ``lent``: a model that is in memory already; it is
+    used where it is the one of this run, and stays with its owner. Raises ``UserError`` for every mistake in the
+    settings or the directory.
     """
     directory = RunDirectory(out)
     settings = {"kind": kind.name, **kind.settings()}
     if (done := finished(directory, settings, kind.record, kind.shape, beside=kind.beside)) is not None:
         return done
-    callbacks.stage("loading the model")
-    respondent = Respondent(kind.choice)
+    own = lent is None or lent.choice != kind.choice
+    if own:
+        callbacks.stage("loading the model")
+    respondent = Respondent(kind.choice) if lent is None or own else lent
     callbacks.stage("laying out the questionnaire")
     laid_out = kind.lay_out(respondent, callbacks)
     audit = _audited(kind, respondent, callbacks)
@@ -111,7 +114,7 @@ def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT) -> R:
         found = laid_out.search(directory, callbacks)
         del laid_out  # it holds the model, of which there may be room for one only
         callbacks.stage("measuring in float32")
-        searched, respondent = respondent.model.dtype, in_float32(respondent)
+        searched, respondent = respondent.model.dtype, in_float32(respondent, keep=not own)
         if audit is not None and kind.instrument is not None and respondent.model.dtype != searched:
             audit = short_audit(respondent, kind.instrument)
         measured = kind.measure(found, respondent, audit, directory, callbacks)

@@ -279,6 +279,7 @@ def steer(
     free: bool = False,
     budget: int = 100,
     callbacks: Callbacks = SILENT,
+    lent: Respondent | None = None,
 ) -> Steered:
     """Propose a soft prompt for the ``wanted`` scores (dimension to points).
 
@@ -290,7 +291,7 @@ def steer(
     """
     if budget < 0:
         raise UserError(f"The budget is {budget}; expected 0 or more candidate evaluations.")
-    return carry_out(Steer(run, wanted, free=free, budget=budget), out, callbacks)
+    return carry_out(Steer(run, wanted, free=free, budget=budget), out, callbacks, lent)
 
 
 @dataclass(frozen=True, eq=False)
