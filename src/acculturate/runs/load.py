@@ -162,7 +162,7 @@ class Run(FinishedRun[Result]):
 
     def steer(
         self,
-        scores: Mapping[str, float],
+        scores: Mapping[str, int | float],
         *,
         out: str | Path | None = None,
         budget: int = 100,
@@ -185,8 +185,8 @@ class Run(FinishedRun[Result]):
             Who follows the search.
         """
         folder = Path(tempfile.mkdtemp(prefix="acculturate-")) if out is None else Path(out)
-        watchers = Callbacks.of(callbacks)
-        return SteeredRun(folder, steer(self.path, scores, folder, free=free, budget=budget, callbacks=watchers))
+        watchers, wanted = Callbacks.of(callbacks), {name: float(points) for name, points in scores.items()}
+        return SteeredRun(folder, steer(self.path, wanted, folder, free=free, budget=budget, callbacks=watchers))
 
     def plot_curve(self) -> Figure:
         """Draw the course of the search for a paper (needs acculturate[plots])."""
