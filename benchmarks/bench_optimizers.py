@@ -28,7 +28,8 @@ from acculturate.search.optimizers.openai_es import OpenAIES
 from acculturate.search.optimizers.pso import PSO
 from acculturate.search.optimizers.random_search import RandomSearch
 from acculturate.search.optimizers.shade import SHADE
-from acculturate.survey.scoring import Evaluation, Response
+from acculturate.survey.loss import Evaluation
+from acculturate.survey.response import Response
 
 Function = Callable[[np.ndarray], np.ndarray]
 Solver = Callable[[Function, np.ndarray, int, int], float]

@@ -28,9 +28,9 @@ from acculturate.runs.oracle import Descent, descent
 from acculturate.search.problem import survey_of
 from acculturate.search.starts import BLANK, text_rows, vocabulary_rows
 from acculturate.survey.formats import parse_format
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 from acculturate.survey.targets import find_target
 
 ONE = ("letters/options-first/0/en",)
@@ -62,7 +62,7 @@ NEW_COMBINATION = ("roman/question-first/0/en", "digits/one-line/0/en", "letters
 
 @dataclass(frozen=True)
 class Regime:
-    """One row. ``mass_penalty`` and ``anchor`` as in ``scoring.Survey``; ``start``: "blank" (line breaks) or
+    """One row. ``mass_penalty`` and ``anchor`` as in ``survey.loss.Loss``; ``start``: "blank" (line breaks) or
     "vocabulary" (random tokens, by the seed)."""
 
     formats: tuple[str, ...] = SIX

@@ -31,7 +31,8 @@ from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.search.history import Generation
 from acculturate.search.loop import Progress
 from acculturate.survey.formats import parse_format
-from acculturate.survey.instruments import Instrument, load_instrument
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.targets import Target, find_target, load_target_set
 

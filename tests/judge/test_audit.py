@@ -26,9 +26,10 @@ from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.runs.score import ANSWERS, audit_model
 from acculturate.survey.formats import Format, parse_format
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
+from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import questionnaire
-from acculturate.survey.scoring import Response, Survey
+from acculturate.survey.response import Response
 
 VSM = load_instrument("vsm2013")
 AXES = load_instrument("values_map")
@@ -103,7 +104,7 @@ def test_scores_are_those_of_the_known_means():
 @settings(max_examples=5, deadline=None)
 def test_balanced_scores_survive_any_place_bias(bias):
     asked = questionnaire(VSM, [Format("digits", "question-first")])
-    survey = Survey(VSM.values(), VSM.weights(), VSM.constants(50.0), np.full(6, 50.0), asked.views)
+    survey = Loss(VSM.values(), VSM.weights(), VSM.constants(50.0), np.full(6, 50.0), asked.views)
     scores = survey.evaluate(expert(MEANS, place_bias=bias)(asked, Context())).scores
     np.testing.assert_allclose(scores[0], (1 - bias) * (VSM.weights() @ MEANS) + 50, atol=1e-8)
 

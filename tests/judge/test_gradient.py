@@ -15,10 +15,10 @@ from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
 from acculturate.search.objective import Objective
 from acculturate.survey.formats import Format
-from acculturate.survey.scoring import Survey
+from acculturate.survey.loss import Loss
 
 
-def _survey(interview: Interview, anchor: float) -> Survey:
+def _survey(interview: Interview, anchor: float) -> Loss:
     questionnaire = interview.questionnaire
     items, options = questionnaire.instrument.values().shape
     rng = np.random.default_rng(0)
@@ -26,7 +26,7 @@ def _survey(interview: Interview, anchor: float) -> Survey:
     reference = np.log(rng.dirichlet(np.ones(options), size=(len(questionnaire.formats), items)))
     target = np.array([80.0, np.nan, 20.0])
     values = questionnaire.instrument.values()
-    return Survey(values, weights, np.full(3, 50.0), target, questionnaire.views, anchor, reference)
+    return Loss(values, weights, np.full(3, 50.0), target, questionnaire.views, anchor, reference)
 
 
 @pytest.mark.parametrize("slot", ["before_bos", "user_end", "response_start"])

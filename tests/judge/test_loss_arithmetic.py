@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from acculturate.judge.gradient import DifferentiableLoss
 from acculturate.search.optimizers.dfgn import linearised, structured
-from acculturate.survey.scoring import Response, Survey
+from acculturate.survey.loss import Loss
+from acculturate.survey.response import Response
 
 
 def _response(rng: np.random.Generator, shape: tuple[int, int, int]) -> Response:
@@ -34,7 +35,7 @@ def test_the_three_forms_of_the_loss_agree(seed, items, options, views, dims, an
     target[rng.random(dims) < 0.3] = np.nan
     target[0] = 50.0
     untuned, tuned = (_response(rng, (formats, items, options)) for _ in range(2))
-    survey = Survey(
+    survey = Loss(
         rng.uniform(1, 7, (items, options)),
         rng.normal(0, 35, (dims, items)),
         rng.normal(50, 20, dims),

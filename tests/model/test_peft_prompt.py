@@ -18,7 +18,7 @@ from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt, w
 from acculturate.runs.provenance import named_files
 from acculturate.runs.score import Asking, score_model
 from acculturate.runs.spec import make_spec
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
 
 
 def saved(tiny: str, out: Path, config: peft.PeftConfig, dtype: torch.dtype = torch.float32) -> Path:

@@ -28,7 +28,7 @@ from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
 from acculturate.model.soundness import float32_layers
 from acculturate.survey.formats import Format
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.questionnaire import questionnaire
 
 _SMALL = {

@@ -19,7 +19,8 @@ from acculturate.search.loop import Progress, Search
 from acculturate.search.objective import Objective
 from acculturate.search.optimizers.random_search import RandomSearch
 from acculturate.search.spaces import Full
-from acculturate.survey.scoring import Evaluation, Response
+from acculturate.survey.loss import Evaluation
+from acculturate.survey.response import Response
 
 FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "search.py"
 _spec = importlib.util.spec_from_file_location("bench_search", FILE)

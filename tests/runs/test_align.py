@@ -34,7 +34,7 @@ from acculturate.runs.spec import RunSpec, make_spec, to_json
 from acculturate.search.objective import objective
 from acculturate.search.starts import random_prompts, starting_prompts
 from acculturate.survey.formats import parse_format
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
 
 FILES = ("spec.json", "journal.jsonl", "evaluations.parquet", "prompt.safetensors", "result.json", "SHA256SUMS")

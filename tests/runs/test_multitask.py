@@ -20,7 +20,8 @@ from acculturate.runs import multitask
 from acculturate.runs.multitask import joint_start, multitask_spec, prepare_all, split
 from acculturate.search.loop import Progress, fitted_and_validated
 from acculturate.search.optimizers.dfgn import DFGN, Parts, linearised, minimise, structured
-from acculturate.survey.scoring import Response, Survey, stacked
+from acculturate.survey.loss import Loss, stacked
+from acculturate.survey.response import Response
 
 COUNTRIES = ["USA", "CHN", "IND"]
 STAGES = ("loading the model", "laying out the questionnaire")
@@ -65,9 +66,9 @@ class Stopped(Exception):  # noqa: N818
     pass
 
 
-def two_views() -> tuple[Survey, Survey, np.ndarray]:
+def two_views() -> tuple[Loss, Loss, np.ndarray]:
     """Two one-format surveys of two items with options 1 and 3: the second target lacks the first dimension."""
-    first = Survey(
+    first = Loss(
         np.array([[1.0, 3.0], [1.0, 3.0]]),
         np.array([[10.0, 0.0], [5.0, -5.0]]),
         np.array([0.0, 50.0]),
@@ -129,7 +130,7 @@ def test_own_parts_are_probed_together_and_moved_apart():
 
 def test_two_countries_that_want_opposite_answers_are_both_served():
     """Linear answers of one item: the shared part alone cannot serve both, the own parts can."""
-    survey = Survey(np.array([[1.0, 3.0]]), np.array([[50.0]]), np.array([0.0]), np.array([70.0]), ((0,),))
+    survey = Loss(np.array([[1.0, 3.0]]), np.array([[50.0]]), np.array([0.0]), np.array([70.0]), ((0,),))
     both = stacked([survey, replace(survey, target=np.array([130.0]))], 1)
     answers, slopes = np.log(np.full((2, 1, 3), 0.5)), np.zeros((1, 2, 1, 3))
     slopes[0, :, 0] = [-1.0, 1.0, 0.0]
@@ -238,8 +239,8 @@ def test_an_anchored_joint_loss_has_the_untuned_answers_for_every_country(tiny):
     assert survey.reference.shape == seen.response.logprobs.shape
     assert survey.evaluate(seen.response).loss == pytest.approx(seen.loss)
     assert survey.divergence(seen.response.logprobs) > 0
-    assert seen.anchored == pytest.approx(3.0 * survey.divergence(seen.response.logprobs))
-    assert fitted_and_validated(seen, 7.0) == pytest.approx((seen.loss - seen.anchored + 7.0) / 2), "no distance"
+    assert seen.anchor_penalty == pytest.approx(3.0 * survey.divergence(seen.response.logprobs))
+    assert fitted_and_validated(seen, 7.0) == pytest.approx((seen.loss - seen.anchor_penalty + 7.0) / 2), "no distance"
 
 
 class TestMistakes:

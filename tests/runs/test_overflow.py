@@ -29,8 +29,9 @@ from acculturate.search.history import generations, search_record
 from acculturate.search.loop import Search
 from acculturate.search.optimizers.de import DE
 from acculturate.search.spaces import Full
-from acculturate.survey.instruments import load_instrument
-from acculturate.survey.scoring import Evaluation, Response, Survey
+from acculturate.survey.instrument_files import load_instrument
+from acculturate.survey.loss import Evaluation, Loss
+from acculturate.survey.response import Response
 
 VSM = load_instrument("vsm2013")
 # In float16, which ends at 65,504, some prompts have an infinite coordinate where embeddings are so wide and spread.
@@ -85,7 +86,7 @@ class Overflowing:
 
     def __call__(self, prompts: np.ndarray) -> list[Evaluation]:
         nothing = Response(np.full((1, 24, 5), np.nan), np.full((1, 24), np.nan))
-        survey = Survey(
+        survey = Loss(
             VSM.values(), VSM.weights(), VSM.constants(50.0), np.full(6, 50.0), ((0,),), 1.0, nothing.logprobs
         )
         return [survey.evaluate(nothing) for _ in prompts]

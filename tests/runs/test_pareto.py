@@ -27,7 +27,7 @@ from acculturate.runs.spec import make_spec
 from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.survey.formats import Role, parse_format
 from acculturate.survey.questionnaire import questionnaire
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 
 FILES = ("spec.json", "journal.jsonl", "front.json", "front.safetensors", "SHA256SUMS")
 SEED = 1  # whose front has several points

@@ -25,8 +25,9 @@ from acculturate.runs.spec import make_spec
 from acculturate.runs.steer import Steering, read_run, steer, steering_moves, steering_problem
 from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.search.optimizers.dfgn import DFGN, DFGNState, corrected, structured
-from acculturate.survey.instruments import load_instrument
-from acculturate.survey.scoring import Evaluation, Response, Survey
+from acculturate.survey.instrument_files import load_instrument
+from acculturate.survey.loss import Evaluation, Loss
+from acculturate.survey.response import Response
 
 FORMAT = "digits/question-first/0/en/ascending"
 
@@ -170,10 +171,10 @@ class TestDirections:
         assert np.diag(measured).mean() > 0.6
 
 
-def model(slopes: np.ndarray, dim: int = 20) -> tuple[Survey, DFGNState]:
+def model(slopes: np.ndarray, dim: int = 20) -> tuple[Loss, DFGNState]:
     """A model of known slopes around flat answers; the instrument is the built-in one, in one format."""
     instrument = load_instrument("vsm2013")
-    survey = Survey(instrument.values(), instrument.weights(), instrument.constants(), np.full(6, 50.0), ((0,),))
+    survey = Loss(instrument.values(), instrument.weights(), instrument.constants(), np.full(6, 50.0), ((0,),))
     state = DFGN(survey).init(np.zeros((1, dim)), 0)
     directions = np.random.default_rng(0).standard_normal((len(slopes), dim))
     flat = structured(Response(np.full((1, 24, 5), np.log(0.2)), np.full((1, 24), 0.5)))
@@ -203,7 +204,7 @@ def test_moves_undo_each_others_effects_by_the_shortest_way():
     assert np.allclose((silent @ state.directions) @ (moves @ state.directions).T, 0, atol=1e-5)
 
 
-def steering_effect(survey: Survey, state: DFGNState, k: int) -> np.ndarray:
+def steering_effect(survey: Loss, state: DFGNState, k: int) -> np.ndarray:
     """Points per unit of direction k, by differences."""
     center = state.center_answers[..., :-1]
     moved = center + 1e-6 * state.slopes[k][..., :-1]

@@ -14,7 +14,8 @@ from acculturate.errors import UserError
 from acculturate.runs.pareto import METHOD as GDE3
 from acculturate.runs.pareto import SUPPLIED
 from acculturate.search.methods import METHODS, configured, make_optimizer
-from acculturate.survey.scoring import Evaluation, Response, Survey
+from acculturate.survey.loss import Evaluation, Loss
+from acculturate.survey.response import Response
 
 ITEMS, OPTIONS, DIM = 3, 5, 4
 EXTREME: list[Any] = [0, 1, -1, 2, 16, 10**6, 10**19, 10**400, True, "x", "x" * 10_000, ""]
@@ -37,10 +38,10 @@ EXTREME += [
 OF_A_RUN = {"survey", "budget", "parts", "objectives", "bounds"}
 
 
-def _survey() -> Survey:
+def _survey() -> Loss:
     weights = np.random.default_rng(0).normal(0, 30, (2, ITEMS))
     values = np.tile(np.arange(1.0, OPTIONS + 1), (ITEMS, 1))
-    return Survey(values, weights, 50.0 - weights @ np.full(ITEMS, 3.0), np.array([90.0, 10.0]), ((0,),))
+    return Loss(values, weights, 50.0 - weights @ np.full(ITEMS, 3.0), np.array([90.0, 10.0]), ((0,),))
 
 
 SURVEY = _survey()
@@ -54,7 +55,7 @@ def _evaluated(x: np.ndarray) -> list[Evaluation]:
         logits = PULL @ np.clip(one, -50, 50)
         response = Response(logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True), np.full((1, ITEMS), 0.5))
         told = SURVEY.evaluate(response)
-        seen.append(replace(told, terms={"survey": told.loss, "second": float(np.abs(one).sum())}))
+        seen.append(replace(told, objectives=(told.loss, float(np.abs(one).sum()))))
     return seen
 
 

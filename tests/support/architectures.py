@@ -13,7 +13,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from acculturate.survey.formats import Format
-from acculturate.survey.instruments import Instrument, load_instrument
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.questionnaire import Questionnaire, present, questionnaire
 
 START, END = "<|im_start|>", "<|im_end|>"

@@ -13,7 +13,7 @@ import numpy as np
 
 from acculturate.model.respondent import Context
 from acculturate.survey.questionnaire import Questionnaire
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 
 Ask = Callable[[Questionnaire, Context], Response]
 TINY = 1e-9

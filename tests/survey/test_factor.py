@@ -24,7 +24,8 @@ from acculturate.survey.factor import (
 )
 from acculturate.survey.fitting import fit_instrument
 from acculturate.survey.formats import LAYOUTS, parse_format
-from acculturate.survey.instruments import load_instrument, score_item_means
+from acculturate.survey.instrument_files import load_instrument
+from acculturate.survey.item_means import score_item_means
 from acculturate.survey.missing_codes import items_of, values_apart
 from acculturate.survey.questionnaire import present, questionnaire
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from acculturate.errors import UserError
 from acculturate.survey.formats import LABELS, LAYOUTS, ORDERS, Format, option_labels, parse_format
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
+from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import present, questionnaire
-from acculturate.survey.scoring import Survey
 
 VSM = load_instrument("vsm2013")
 _formats = st.tuples(
@@ -116,8 +116,8 @@ def test_canonical_undoes_the_order_that_was_shown() -> None:
     np.testing.assert_array_equal(back[:, 1], shown[:, 24:, ::-1])
 
 
-def _survey(asked) -> Survey:
-    return Survey(VSM.values(), VSM.weights(), VSM.constants(), np.full(6, 50.0), asked.views)
+def _survey(asked) -> Loss:
+    return Loss(VSM.values(), VSM.weights(), VSM.constants(), np.full(6, 50.0), asked.views)
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -14,15 +14,9 @@ from hypothesis import strategies as st
 from acculturate.errors import UserError
 from acculturate.model.choice import ModelChoice
 from acculturate.runs.score import Asking, score_model
-from acculturate.survey.instruments import (
-    Wording,
-    anchored_constants,
-    builtin_instruments,
-    canonical_item,
-    load_instrument,
-    read_item_means,
-    score_item_means,
-)
+from acculturate.survey.instrument import Wording
+from acculturate.survey.instrument_files import builtin_instruments, load_instrument
+from acculturate.survey.item_means import canonical_item, read_item_means, score_item_means
 
 DOC = (Path(__file__).parents[2] / "docs" / "instruments.md").read_text(encoding="utf-8")
 EXAMPLE = re.search(r"```toml\n(id = .*?)```", DOC, re.DOTALL)[1]
@@ -115,12 +109,6 @@ def test_constants_that_are_no_numbers_of_points(wrong):
         assert len(str(said.value)) < 200
     with pytest.raises(UserError, match="must be finite numbers"):  # before a model is looked for
         score_model(VSM, ModelChoice("/nowhere"), Asking(constant=float(wrong) if abs(wrong) < 1e300 else math.inf))
-
-
-def test_anchored_constants_leave_no_mean_residual():
-    scores = np.array([[10.0, 0.0, np.nan], [20.0, np.nan, 5.0]])
-    published = np.array([[40.0, 7.0, 1.0], [70.0, 9.0, np.nan]])
-    np.testing.assert_array_equal(anchored_constants(scores, published), [40.0, 7.0, np.nan])
 
 
 def test_values_and_mask_of_items_with_fewer_options():

@@ -44,7 +44,7 @@ def list_targets(output: Json = "text") -> None:
 @lists.command("instruments")
 def list_instruments(output: Json = "text") -> None:
     """The built-in instruments."""
-    from acculturate.survey.instruments import builtin_instruments
+    from acculturate.survey.instrument_files import builtin_instruments
 
     listing([{"instrument": name, "about": about} for name, about in builtin_instruments().items()], output)
 

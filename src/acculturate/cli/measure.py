@@ -67,7 +67,7 @@ def score(
         raise UserError("Give either --model, to ask a model, or --item-means, to score means from a file.")
     if item_means is not None:
         _refuse_asking(locals())
-    from acculturate.survey.instruments import load_instrument
+    from acculturate.survey.instrument_files import load_instrument
 
     chosen, target = load_instrument(instrument, wording=wording), None
     if country is not None:
@@ -156,7 +156,7 @@ def audit(
     from acculturate.model.choice import ModelChoice
     from acculturate.model.respondent import Respondent
     from acculturate.runs.score import audit_model, checked_answers
-    from acculturate.survey.instruments import load_instrument
+    from acculturate.survey.instrument_files import load_instrument
 
     chosen = load_instrument(instrument)
     checked_answers(answers)

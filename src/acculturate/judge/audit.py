@@ -37,11 +37,11 @@ from acculturate.model.answers.ways import Ask, probabilities_from
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey import reliability
 from acculturate.survey.formats import LABELS, Format, parse_format
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.questionnaire import questionnaire as lay_out
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 from acculturate.survey.targets import Target, load_target_set
 
 FULL = tuple(

@@ -13,9 +13,9 @@ from acculturate.judge.persona import DESCRIPTORS, persona
 from acculturate.judge.records import LeftOut, RowId
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 from acculturate.survey.questionnaire import Questionnaire
-from acculturate.survey.scoring import Response, Survey
+from acculturate.survey.response import Response
 from acculturate.survey.targets import Target
 
 DEMONSTRATIONS = 3
@@ -86,7 +86,7 @@ class Baseline:
 def baseline_responses(
     respondent: Respondent,
     asked: Questionnaire,
-    survey: Survey,
+    survey: Loss,
     target: Target,
     watch: Callable[[str], None] = lambda stage: None,
 ) -> tuple[list[Baseline], list[LeftOut]]:

@@ -28,7 +28,7 @@ from acculturate.model.answers.ways import Ask
 from acculturate.model.respondent import Context
 from acculturate.survey import reliability
 from acculturate.survey.formats import Format
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 from acculturate.survey.questionnaire import questionnaire as lay_out
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.targets import Target

@@ -14,11 +14,12 @@ from torch import Tensor
 from acculturate.errors import UserError
 from acculturate.model.engine.packed import PackedEngine
 from acculturate.model.interview import Interview
-from acculturate.survey.scoring import TINY, Survey
+from acculturate.survey.loss import Loss
+from acculturate.survey.response import TINY
 
 
 class DifferentiableLoss:
-    """Compute the loss of ``scoring.Survey`` in torch, so that it has a gradient.
+    """Compute the loss of ``survey.loss.Loss`` in torch, so that it has a gradient.
 
     The arithmetic stands three times, because each use needs another form: in NumPy (``survey/scoring.py``), here, and
     linearised for DFGN (``search/optimizers/dfgn.py``). One property-based test holds them equal.
@@ -33,7 +34,7 @@ class DifferentiableLoss:
         Where the answers are.
     """
 
-    def __init__(self, survey: Survey, mask: np.ndarray, device: torch.device, dtype: torch.dtype = torch.float32):
+    def __init__(self, survey: Loss, mask: np.ndarray, device: torch.device, dtype: torch.dtype = torch.float32):
         present = ~np.isnan(survey.target)
 
         def tensor(array: np.ndarray) -> Tensor:
@@ -69,7 +70,7 @@ class DifferentiableLoss:
 class LossGradient:
     """Compute the loss of one soft prompt and its gradient, through the packed engine."""
 
-    def __init__(self, interview: Interview, survey: Survey) -> None:
+    def __init__(self, interview: Interview, survey: Loss) -> None:
         """Raises ``UserError`` for an architecture that cannot be packed."""
         engine = interview.engine
         if not isinstance(engine, PackedEngine):

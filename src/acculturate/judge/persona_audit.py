@@ -17,7 +17,7 @@ from acculturate.model.answers.ways import Ask
 from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.questionnaire import questionnaire as lay_out
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 from acculturate.survey.targets import Target
 
 PERSONA_SMALL = 0.1

@@ -172,7 +172,7 @@ def _random_prompts(delivered: Delivered, respondent: Respondent) -> _Rivals | N
     drawn = random_prompts(respondent, start, problem.target, sample_size(delivered.budget))
     evaluate = search_objective(problem, respondent, Role.TRAIN)
     evaluations = evaluate(np.concatenate([drawn, delivered.prompt.vectors[None]]))
-    judged = np.array([e.unanchored if np.isfinite(e.loss) else np.inf for e in evaluations[:-1]])
+    judged = np.array([e.selection_loss if np.isfinite(e.loss) else np.inf for e in evaluations[:-1]])
     if not np.isfinite(judged).any():
         return None
     *losses, tuned = (e.terms["survey"] for e in evaluations)

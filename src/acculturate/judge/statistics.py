@@ -7,8 +7,9 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.survey.instruments import Instrument
-from acculturate.survey.scoring import Response, dimension_scores
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.response import Response
+from acculturate.survey.scoring import dimension_scores
 
 
 def scores_of(instrument: Instrument, response: Response) -> Float[np.ndarray, "dims"]:

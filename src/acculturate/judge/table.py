@@ -13,8 +13,9 @@ from acculturate.files.record import Interval
 from acculturate.judge.bootstrap import mean_interval
 from acculturate.judge.records import Figures, Row, RowKind, ViewFigures
 from acculturate.survey.formats import Role
+from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire
-from acculturate.survey.scoring import Response, Survey
+from acculturate.survey.response import Response
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class Judge:
     """Score responses to a questionnaire by the role of each view."""
 
     questionnaire: Questionnaire
-    survey: Survey
+    survey: Loss
     roles: Sequence[Role]
 
     def row(self, ident: str, label: str, kind: RowKind, response: Response, note: str | None = None) -> Row:

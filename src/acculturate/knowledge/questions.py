@@ -12,7 +12,7 @@ from acculturate.errors import UserError
 from acculturate.files.datafile import Node
 from acculturate.files.tables import csv_rows
 from acculturate.survey.formats import LABELS
-from acculturate.survey.instruments import Dimension, Frame, Instrument, Item, ItemText, Scale, Wording
+from acculturate.survey.instrument import Dimension, Frame, Instrument, Item, ItemText, Scale, Wording
 
 ACCURACY = "accuracy"
 MAX_OPTIONS = min(map(len, LABELS.values()))

@@ -18,7 +18,7 @@ from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.soundness import not_finite, packs, pads, scales_positions
 from acculturate.survey.questionnaire import Questionnaire
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 
 
 class Interview:

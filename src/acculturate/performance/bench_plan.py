@@ -13,7 +13,8 @@ from acculturate.model.loading import DTYPES
 from acculturate.model.slot import Slot
 from acculturate.performance.shapes import SHAPES
 from acculturate.survey.formats import Format
-from acculturate.survey.instruments import Instrument, load_instrument
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.instrument_files import load_instrument
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 

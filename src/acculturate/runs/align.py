@@ -29,7 +29,7 @@ from acculturate.search.methods import method_name
 from acculturate.search.objective import search_objective, validation_loss
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import Role
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 
 
 def align(spec: RunSpec, out: Path, callbacks: Callbacks = SILENT, lent: Respondent | None = None) -> Result:

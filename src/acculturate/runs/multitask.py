@@ -50,8 +50,9 @@ from acculturate.search.objective import search_survey
 from acculturate.search.optimizers.dfgn import Parts
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import Role
-from acculturate.survey.instruments import Instrument
-from acculturate.survey.scoring import Evaluation, Response, Survey, stacked
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.loss import Evaluation, Loss, stacked
+from acculturate.survey.response import Response
 from acculturate.version import VERSION
 
 RECORD = "multitask.json"
@@ -173,7 +174,7 @@ class JointObjective:
     The loss is the mean of the countries' losses, and its terms are those losses by country.
     """
 
-    def __init__(self, interview: Interview, surveys: Mapping[str, Survey], shared: int) -> None:
+    def __init__(self, interview: Interview, surveys: Mapping[str, Loss], shared: int) -> None:
         self.interview, self.surveys, self.shared = interview, surveys, shared
         self.survey = stacked(list(surveys.values()), len(interview.questionnaire.formats))
 
@@ -190,7 +191,9 @@ class JointObjective:
         )
         scores = np.concatenate([one.scores for one in seen])
         terms = dict(zip(self.surveys, losses, strict=True))
-        return Evaluation(whole, scores, float(np.mean(losses)), terms, float(np.mean([one.anchored for one in seen])))
+        return Evaluation(
+            whole, scores, float(np.mean(losses)), terms, float(np.mean([one.anchor_penalty for one in seen]))
+        )
 
 
 class Ready:

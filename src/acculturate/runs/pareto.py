@@ -51,15 +51,16 @@ from acculturate.runs.spec import RunSpec, to_json
 from acculturate.search.callbacks import SILENT, Callbacks
 from acculturate.search.loop import Search, unpack_search
 from acculturate.search.methods import Method, configured
-from acculturate.search.optimizers import Optimizer
 from acculturate.search.optimizers.gde3 import GDE3, GDE3State, first_front
+from acculturate.search.optimizers.protocol import Optimizer
 from acculturate.search.problem import Problem
 from acculturate.search.spaces import Space
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import ROLES, Role, parse_format
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.loss import Evaluation, Loss
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
-from acculturate.survey.scoring import Evaluation, Response, Survey, departure
+from acculturate.survey.response import Response, departure
 from acculturate.version import VERSION
 
 NAME = "gde3"
@@ -120,7 +121,7 @@ SUPPLIED = {"objectives": GDE3.objectives}
 class TwoObjectives:
     """Evaluate soft prompts in the formats of one role (the Evaluator seam); lower is better in both terms.
 
-    An evaluation's loss is the survey's alone; its terms are ``survey``, in points, and ``second``.
+    An evaluation's loss is the survey's alone; its terms are ``survey``, in points, and ``second``, both objectives.
     """
 
     def __init__(self, respondent: Respondent, problem: Problem, role: Role, questions: Instrument | None) -> None:
@@ -152,8 +153,9 @@ class TwoObjectives:
         return self._judged([flat_response(asked) for asked in self._asked])
 
     def _judged(self, responses: Sequence[Response]) -> Evaluation:
-        seen = self._survey.evaluate(responses[0])
-        return replace(seen, terms=dict(seen.terms) | {"second": self._second(responses[-1])})
+        evaluation, second = self._survey.evaluate(responses[0]), self._second(responses[-1])
+        terms = dict(evaluation.terms) | {"second": second}
+        return replace(evaluation, terms=terms, objectives=(evaluation.terms["survey"], second))
 
     def figures(self, evaluation: Evaluation) -> ReferenceFigures:
         """Return both objectives, answer mass (of the survey) and dimension scores, means over the views."""
@@ -165,12 +167,12 @@ class TwoObjectives:
         )
 
 
-def _accuracy(questions: Instrument, views: tuple[tuple[int, ...], ...]) -> Survey:
+def _accuracy(questions: Instrument, views: tuple[tuple[int, ...], ...]) -> Loss:
     """Make expected accuracy a dimension with the target 1: its L1 distance is the share of wrong answers."""
-    return Survey(questions.values(), questions.weights(), questions.constants(0.0), np.ones(1), views)
+    return Loss(questions.values(), questions.weights(), questions.constants(0.0), np.ones(1), views)
 
 
-def _wrong(accuracy: Survey, response: Response) -> float:
+def _wrong(accuracy: Loss, response: Response) -> float:
     return float(accuracy.losses(accuracy.scores(response.logprobs)).mean())
 
 
@@ -307,11 +309,11 @@ def _measured(
     roles = [role for role in ROLES if problem.questionnaire(role) is not None]
     judges = {role: TwoObjectives(respondent, problem, role, second.questions) for role in roles}
     evaluations = {role: judge(prompts) for role, judge in judges.items()}
-    f = np.array([[one.terms["survey"], one.terms["second"]] for one in evaluations[Role.TRAIN]])
+    f = np.array([evaluation.objectives for evaluation in evaluations[Role.TRAIN]])
     # Rounding in the search's precision can have kept a point that another one dominates.
     kept = sorted(first_front(f), key=lambda i: tuple(f[i]))
     untuned = judges[Role.TRAIN].untuned()
-    nothing = np.array([untuned.terms["survey"], untuned.terms["second"]])
+    nothing = np.array(untuned.objectives)
 
     def by_role(evaluation: Callable[[Role], Evaluation]) -> dict[str, Any]:
         return {role.value: judges[role].figures(evaluation(role)) if role in judges else None for role in ROLES}

@@ -21,15 +21,16 @@ from acculturate.model.soft_prompt import SoftPrompt
 from acculturate.runs.spec import RunSpec, to_json
 from acculturate.search.history import SearchRecord
 from acculturate.search.methods import make_optimizer
-from acculturate.search.optimizers import Optimizer
+from acculturate.search.optimizers.protocol import Optimizer
 from acculturate.search.problem import Problem
 from acculturate.search.spaces import Space, space_around
 from acculturate.search.start_kind import StartKind
 from acculturate.search.starts import Start, earlier_prompt
 from acculturate.survey.formats import ROLES, Role
-from acculturate.survey.instruments import Instrument, load_instrument
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.instrument_files import load_instrument
+from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
-from acculturate.survey.scoring import Survey
 from acculturate.survey.targets import Target, find_target
 
 
@@ -55,7 +56,7 @@ class Prepared:
             StartKind(spec.begins), spec.tokens, spec.population, spec.seed, spec.text, spec.first_spread, earlier
         )
 
-    def optimizer(self, survey: Survey | None = None) -> Optimizer[Any]:
+    def optimizer(self, survey: Loss | None = None) -> Optimizer[Any]:
         """Build the search method and check its options.
 
         ``survey``: the arithmetic of the search (None: without penalties). ``init`` runs on a dummy population of two

@@ -24,9 +24,11 @@ from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.survey.formats import parse_format
-from acculturate.survey.instruments import Instrument, read_item_means, score_item_means
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.item_means import read_item_means, score_item_means
+from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
-from acculturate.survey.scoring import Response, Survey
+from acculturate.survey.response import Response
 from acculturate.survey.targets import Target
 
 
@@ -156,7 +158,7 @@ def score_respondent(respondent: Respondent, asked: Questionnaire, asking: Askin
     notes += [remark] if remark else []
     target = np.full(len(instrument.dimensions), np.nan)
     weights = instrument.weights(mas25=asking.mas25)
-    survey = Survey(instrument.values(), weights, instrument.constants(asking.constant), target, asked.views)
+    survey = Loss(instrument.values(), weights, instrument.constants(asking.constant), target, asked.views)
     scores = survey.scores(response.logprobs)
     means = survey.means(response.logprobs)
     if asking.answers == "probabilities" and response.mass.mean() < MASS_LOW:

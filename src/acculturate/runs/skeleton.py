@@ -19,7 +19,7 @@ from acculturate.runs.finished import finish, finished
 from acculturate.runs.provenance import in_float32
 from acculturate.runs.records import RunKind
 from acculturate.search.callbacks import SILENT, Callbacks
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 
 F = TypeVar("F")
 F_co = TypeVar("F_co", covariant=True)

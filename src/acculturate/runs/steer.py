@@ -50,7 +50,7 @@ from acculturate.search.objective import search_objective, validation_loss
 from acculturate.search.optimizers.dfgn import DFGN, DFGNState, corrected, score_slopes, structured
 from acculturate.search.problem import Problem
 from acculturate.survey.formats import Role
-from acculturate.survey.scoring import Evaluation, Survey
+from acculturate.survey.loss import Evaluation, Loss
 from acculturate.survey.targets import Target
 from acculturate.version import VERSION
 
@@ -174,7 +174,7 @@ def _attainable(problem: Problem) -> tuple[Float[np.ndarray, " dims"], Float[np.
 
 
 def steering_moves(
-    survey: Survey, state: DFGNState
+    survey: Loss, state: DFGNState
 ) -> tuple[Float[np.ndarray, "dims m"], Float[np.ndarray, "dims dims"]]:
     """Compute the shortest move that gives each dimension +1 point and the others none, and the predicted effects.
 

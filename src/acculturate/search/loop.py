@@ -13,10 +13,10 @@ from acculturate.errors import UserError, setting
 from acculturate.files.run_directory import RunDirectory
 from acculturate.search.callbacks import SILENT, Callbacks
 from acculturate.search.history import Generation
-from acculturate.search.optimizers import Optimizer
+from acculturate.search.optimizers.protocol import Optimizer
 from acculturate.search.optimizers.state import pack, unpack
 from acculturate.search.spaces import Space
-from acculturate.survey.scoring import Evaluation
+from acculturate.survey.loss import Evaluation
 
 S = TypeVar("S")
 
@@ -178,7 +178,7 @@ def fitted_and_validated(seen: Evaluation, validation: float) -> float:
     One validation format is one sample of how questions can be put. It may move away from the target while all others
     come nearer, and alone it would then deliver a prompt of the first generation, which is nowhere nearer.
     """
-    return (seen.unanchored + validation) / 2
+    return (seen.selection_loss + validation) / 2
 
 
 def unpack_search(kind: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Any]) -> tuple[S, Progress]:

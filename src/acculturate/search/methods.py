@@ -9,7 +9,6 @@ from typing import Any
 from acculturate.errors import UserError
 from acculturate.files.datafile import nearest
 from acculturate.legible import shown
-from acculturate.search.optimizers import Optimizer
 from acculturate.search.optimizers.cma import CMAES, SepCMA
 from acculturate.search.optimizers.de import DE
 from acculturate.search.optimizers.dfgn import DFGN, Parts
@@ -17,10 +16,11 @@ from acculturate.search.optimizers.jade import JADE
 from acculturate.search.optimizers.jso import JSO
 from acculturate.search.optimizers.lshade import LSHADE
 from acculturate.search.optimizers.openai_es import OpenAIES
+from acculturate.search.optimizers.protocol import Optimizer
 from acculturate.search.optimizers.pso import PSO
 from acculturate.search.optimizers.random_search import RandomSearch
 from acculturate.search.optimizers.shade import SHADE
-from acculturate.survey.scoring import Survey
+from acculturate.survey.loss import Loss
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def method_name(name: str) -> str:
 
 
 def make_optimizer(
-    name: str, options: Mapping[str, Any], *, survey: Survey, budget: int, parts: Parts | None = None
+    name: str, options: Mapping[str, Any], *, survey: Loss, budget: int, parts: Parts | None = None
 ) -> Optimizer[Any]:
     """The optimizer of that name with the user's options; a wrong option is a ``UserError`` naming the right ones."""
     name, population = method_name(name), options.get("population")

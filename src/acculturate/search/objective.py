@@ -13,8 +13,9 @@ from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
 from acculturate.search.problem import Problem
 from acculturate.survey.formats import Role
+from acculturate.survey.loss import Evaluation, Loss
 from acculturate.survey.questionnaire import without
-from acculturate.survey.scoring import Evaluation, Response, Survey
+from acculturate.survey.response import Response
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +41,7 @@ class Unasked:
 class Objective:
     """Evaluates soft prompts of one size in one slot against one target (the Evaluator seam)."""
 
-    def __init__(self, interview: Interview, survey: Survey, unasked: Unasked | None = None) -> None:
+    def __init__(self, interview: Interview, survey: Loss, unasked: Unasked | None = None) -> None:
         self.interview, self.survey, self._unasked = interview, survey, unasked
 
     def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]:
@@ -50,7 +51,7 @@ class Objective:
         return [self.survey.evaluate(response) for response in responses]
 
 
-def search_survey(problem: Problem, role: str, untuned: Callable[[], Response]) -> Survey:
+def search_survey(problem: Problem, role: str, untuned: Callable[[], Response]) -> Loss:
     """Build the loss of one role: training loss with all penalties, validation loss without the anchor.
 
     The anchor is no distance but a help on the way. ``untuned``: the answers without a prompt, asked for where a term
@@ -89,7 +90,7 @@ def validation_loss(problem: Problem, respondent: Respondent) -> Callable[[np.nd
 
 
 def objective(
-    problem: Problem, respondent: Respondent, role: str, survey: Survey, untuned: Callable[[], Response] | None = None
+    problem: Problem, respondent: Respondent, role: str, survey: Loss, untuned: Callable[[], Response] | None = None
 ) -> Objective:
     """Build an objective on one role's formats; the untuned model answers the items that are held out.
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import ROLES, Role
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire
-from acculturate.survey.scoring import Survey
 from acculturate.survey.targets import Target
 
 
@@ -63,7 +63,7 @@ class Problem:
         by_role = [(role, self.questionnaire(role)) for role in ROLES]
         return [role for role, asked in by_role if asked is not None for _ in asked.views]
 
-    def survey(self, asked: Questionnaire) -> Survey:
+    def survey(self, asked: Questionnaire) -> Loss:
         """Build the arithmetic that scores a questionnaire against the target."""
         return survey_of(asked, self.target, constant=self.constant, mas25=self.mas25)
 
@@ -82,10 +82,10 @@ class Problem:
             respondent.check_window(sequences, self.tokens + reply, "its soft prompt and a reply")
 
 
-def survey_of(asked: Questionnaire, target: Target, *, constant: float = 50.0, mas25: bool = False) -> Survey:
+def survey_of(asked: Questionnaire, target: Target, *, constant: float = 50.0, mas25: bool = False) -> Loss:
     """Build the arithmetic that scores a questionnaire against a target; ``constant``: added to every dimension."""
     instrument = asked.instrument
-    return Survey(
+    return Loss(
         instrument.values(),
         instrument.weights(mas25=mas25),
         instrument.constants(constant),

@@ -1,4 +1,9 @@
-"""What an instrument is: items, scales, dimensions and the words in which a respondent is asked."""
+"""Survey instruments: items, scales, dimensions and the words in which a respondent is asked.
+
+An instrument says what is measured (items with scales, dimensions as linear combinations of item means); a
+wording says it in one language, in one or more variants. Both are data: the built-in ones stand in
+``data/instruments``, a user's own in one TOML or YAML file (docs/instruments.md).
+"""
 
 from __future__ import annotations
 
@@ -10,12 +15,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from acculturate.errors import UserError
-from acculturate.files.datafile import BOUNDS, LARGEST, nearest, shown
+from acculturate.files.datafile import BOUNDS, LARGEST, nearest
+from acculturate.legible import shown
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Ordered answer options: the numeric value of each, first to last as the questionnaire lists them."""
+    """Describe ordered answer options: the numeric value of each, first to last as the questionnaire lists them."""
 
     id: str
     values: tuple[float, ...]
@@ -23,7 +29,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Item:
-    """One survey question; ``topic`` is a short neutral English label for tables."""
+    """Describe one survey question; ``topic`` is a short neutral English label for tables."""
 
     id: str
     scale: str
@@ -32,13 +38,23 @@ class Item:
 
 @dataclass(frozen=True)
 class Dimension:
-    """A named linear combination of item means, in points.
+    """Describe a dimension: a linear combination of item means, in points.
 
     Score = sum of ``weights`` times item means + ``offset`` + C, where C is the constant a study chooses.
-    ``offset`` lets C mean the same for every instrument: in the built-in ones, mid-scale answers to all items
-    score C. A file of a user's own states it or leaves it at 0.
-    ``low``..``high`` is the nominal range in points, not a bound. ``mas25_weights`` replace the weights in
-    the legacy mode; None where the instrument has no such mode or the dimension does not differ.
+
+    Parameters
+    ----------
+    id, name, about
+        The id in tables and files, the name to show, and what high and low mean.
+    weights
+        Item id to points per unit of the item's mean.
+    low, high
+        The nominal range in points, which is no bound.
+    offset
+        Lets C mean the same for every instrument: in the built-in ones, mid-scale answers to all items score C. A
+        file of a user's own states it or leaves it at 0.
+    mas25_weights
+        The weights in the legacy mode; None where the instrument has no such mode or the dimension does not differ.
     """
 
     id: str
@@ -53,7 +69,7 @@ class Dimension:
 
 @dataclass(frozen=True)
 class ItemText:
-    """The words of one item: the id of the opening it shares with others, if any, and a text per variant."""
+    """Hold the words of one item: the id of the opening it shares with others, if any, and a text per variant."""
 
     stem: str | None
     text: tuple[str, ...]
@@ -61,12 +77,19 @@ class ItemText:
 
 @dataclass(frozen=True)
 class Frame:
-    """The words around an item in one language.
+    """Hold the words around an item in one language.
 
-    ``intro``: one or more ways to introduce the survey. ``question``, ``options``, ``answer``: the bare words
-    of the headings. ``ask``: the closing request per kind of label ("digits", "letters"), where a literal
-    ``{labels}`` holds the place of the labels (put in with ``str.replace``, never ``str.format``). ``joiner``
-    stands between the stem and the item text.
+    Parameters
+    ----------
+    intro
+        One or more ways to introduce the survey.
+    question, options, answer
+        The bare words of the headings.
+    ask
+        The closing request per kind of label ("digits", "letters"), where a literal ``{labels}`` holds the place of
+        the labels (put in with ``str.replace``, never ``str.format``).
+    joiner
+        Stands between the stem and the item text.
     """
 
     intro: tuple[str, ...]
@@ -79,10 +102,20 @@ class Frame:
 
 @dataclass(frozen=True)
 class Wording:
-    """An instrument in one language: every list runs over the same number of variants.
+    """Hold an instrument's words in one language; every list runs over the same number of variants.
 
-    ``official`` says whether this is the instrument's official text, ``source`` where the words come from;
-    reports print both. ``scales`` holds, per scale, variants x options, in the order of the scale's values.
+    Parameters
+    ----------
+    language, name
+        The code of the language, and its name.
+    official, source
+        Whether this is the instrument's official text, and where the words come from; reports print both.
+    stems, items
+        The openings that items share, and the items' texts.
+    scales
+        Per scale, variants x options, in the order of the scale's values.
+    frame
+        The words around an item.
     """
 
     language: str
@@ -96,13 +129,13 @@ class Wording:
 
     @property
     def variants(self) -> int:
-        """How many variants every item, stem and scale has."""
+        """Count the variants that every item, stem and scale has."""
         return len(next(iter(self.items.values())).text)
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """Items, scales and dimensions with their wordings; consistent when it comes from ``load_instrument``."""
+    """Describe a questionnaire with its scoring; consistent when it comes from ``load_instrument``."""
 
     id: str
     name: str
@@ -116,18 +149,21 @@ class Instrument:
 
     @property
     def item_ids(self) -> tuple[str, ...]:
+        """List the ids of the items, in the order in which they are asked."""
         return tuple(item.id for item in self.items)
 
     @property
     def dimension_ids(self) -> tuple[str, ...]:
+        """List the ids of the dimensions."""
         return tuple(dimension.id for dimension in self.dimensions)
 
     @property
     def languages(self) -> tuple[str, ...]:
+        """List the languages that have a wording."""
         return tuple(wording.language for wording in self.wordings)
 
     def values(self) -> Float[np.ndarray, "items options"]:
-        """Option values in canonical order, 0 where an item has fewer options than the widest."""
+        """Tabulate option values in canonical order, 0 where an item has fewer options than the widest."""
         widest = max(len(self.scales[item.scale].values) for item in self.items)
         table = np.zeros((len(self.items), widest))
         for row, item in zip(table, self.items, strict=True):
@@ -136,12 +172,12 @@ class Instrument:
         return table
 
     def option_mask(self) -> Bool[np.ndarray, "items options"]:
-        """True where an item has an option."""
+        """Tell where an item has an option."""
         counts = np.array([len(self.scales[item.scale].values) for item in self.items])
         return np.arange(counts.max()) < counts[:, None]
 
     def weights(self, *, mas25: bool = False) -> Float[np.ndarray, "dims items"]:
-        """Points per unit of item mean. ``mas25``: the legacy weights (VSM 2013: 25 for the second MAS term).
+        """Tabulate points per unit of item mean. ``mas25``: the legacy weights (VSM 2013: 25 for the second MAS term).
 
         Raises ``UserError`` when ``mas25`` is asked of an instrument that defines no legacy weights.
         """
@@ -158,25 +194,25 @@ class Instrument:
         return table
 
     def constants(self, constant: float | int | Mapping[str, float | int] = 50.0) -> Float[np.ndarray, " dims"]:
-        """What is added to each dimension, in points: its own offset plus ``constant``.
+        """Compute what is added to each dimension, in points: its own offset plus ``constant``.
 
         ``constant``: one number for all, or one per dimension id, for all of them; else ``UserError``.
         """
         if isinstance(constant, Mapping):
-            for given in constant:
-                if given not in self.dimension_ids:
+            for name in constant:
+                if name not in self.dimension_ids:
                     raise UserError(
-                        f"Instrument '{self.id}' has no dimension '{given}'"
-                        f"{nearest(given, self.dimension_ids)}; "
+                        f"Instrument '{self.id}' has no dimension '{name}'"
+                        f"{nearest(name, self.dimension_ids)}; "
                         "name its constants by dimension id."
                     )
-            lacking = [known for known in self.dimension_ids if known not in constant]
+            lacking = [name for name in self.dimension_ids if name not in constant]
             if lacking:
                 raise UserError(
                     f"No constant for dimension '{lacking[0]}' of instrument '{self.id}'; "
                     "give one per dimension or a single number for all."
                 )
-            chosen = [constant[known] for known in self.dimension_ids]
+            chosen = [constant[name] for name in self.dimension_ids]
         else:
             chosen = [constant] * len(self.dimensions)
         for value in chosen:
@@ -187,7 +223,7 @@ class Instrument:
         return np.array(chosen, dtype=float) + np.array([dimension.offset for dimension in self.dimensions])
 
     def wording(self, language: str) -> Wording:
-        """The wording in one language; raises ``UserError`` when there is none."""
+        """Return the wording in one language; raises ``UserError`` when there is none."""
         for wording in self.wordings:
             if wording.language == language:
                 return wording
@@ -197,18 +233,18 @@ class Instrument:
         )
 
     def variants(self, language: str) -> int:
-        """How many wording variants there are in this language; every item has all of them."""
+        """Count the wording variants in a language; every item has all of them."""
         return self.wording(language).variants
 
     def question(self, item_id: str, *, language: str = "en", variant: int = 0) -> str:
-        """Stem and item text as one readable question; raises ``UserError`` for what does not exist."""
+        """Join stem and item text to one readable question; raises ``UserError`` for what does not exist."""
         wording = self._wording(language, variant)
         words = wording.items[self._item(item_id).id]
         text = words.text[variant]
         return text if words.stem is None else wording.stems[words.stem][variant] + wording.frame.joiner + text
 
     def options(self, item_id: str, *, language: str = "en", variant: int = 0) -> tuple[str, ...]:
-        """Option texts in canonical order; raises ``UserError`` for what does not exist."""
+        """List option texts in canonical order; raises ``UserError`` for what does not exist."""
         return self._wording(language, variant).scales[self._item(item_id).scale][variant]
 
     def _item(self, item_id: str) -> Item:

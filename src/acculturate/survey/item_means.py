@@ -1,4 +1,4 @@
-"""Item means from people or elsewhere, and the constants that anchor scores on published ones."""
+"""Item means from people or elsewhere, and their dimension scores."""
 
 from __future__ import annotations
 
@@ -8,46 +8,30 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from acculturate.errors import UserError
-from acculturate.files.datafile import BOUNDS, nearest, shown, user_path
+from acculturate.files.datafile import BOUNDS, nearest, user_path
 from acculturate.files.tables import MISSING, cell_number, csv_rows
+from acculturate.legible import shown
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.scoring import dimension_scores
 
 
-def anchored_constants(
-    scores: Float[np.ndarray, "countries dims"], published: Float[np.ndarray, "countries dims"]
-) -> Float[np.ndarray, " dims"]:
-    """The constants C, in points, for which the mean residual over the anchor countries is zero.
-
-    ``scores``: the respondent's scores as each anchor country, computed with C = 0; ``published``: the
-    targets. Pairs with a NaN on either side are left out; a dimension without any pair gets NaN. The anchors
-    must not include the country that is aligned to: with it, its loss would shrink by construction.
-    """
-    residuals = published - scores
-    present = ~np.isnan(residuals)
-    counts = present.sum(axis=0)
-    totals = np.where(present, residuals, 0.0).sum(axis=0)
-    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
-
-
-def canonical_item(instrument: Instrument, given: str) -> str:
-    """The instrument's own id for ``given``; raises ``UserError`` naming the nearest one when there is none.
+def canonical_item(instrument: Instrument, name: str) -> str:
+    """Return the instrument's own id of an item; raises ``UserError`` naming the nearest one when there is none.
 
     Where all ids are one prefix and a number (VSM: m01 to m24), "m01", "m1", "1", "01" and "q1" are one item.
     """
-    if given in instrument.item_ids:
-        return given
+    if name in instrument.item_ids:
+        return name
     parts = [part for item_id in instrument.item_ids if (part := re.fullmatch(r"([a-z]+)0*(\d+)", item_id))]
     by_number = {part[2]: part[0] for part in parts}
     if len(by_number) == len(instrument.items) and len({part[1] for part in parts}) == 1:
-        number = re.fullmatch(rf"(?:{parts[0][1]}|q)?0*(\d+)", given.strip().lower())
+        number = re.fullmatch(rf"(?:{parts[0][1]}|q)?0*(\d+)", name.strip().lower())
         if number and number[1] in by_number:
             return by_number[number[1]]
     raise UserError(
-        f"Instrument '{instrument.id}' has no item '{given}'{nearest(given, instrument.item_ids)}; "
+        f"Instrument '{instrument.id}' has no item '{name}'{nearest(name, instrument.item_ids)}; "
         "use the item ids of the instrument."
     )
 
@@ -59,19 +43,20 @@ def score_item_means(
     constant: float | int | Mapping[str, float | int] = 50.0,
     mas25: bool = False,
 ) -> dict[str, float | None]:
-    """Dimension scores, in points, of item means from people or elsewhere: dimension id -> score.
+    """Compute the dimension scores, in points, of item means from people or elsewhere: dimension id -> score.
 
     A mean that is None, NaN or not given is missing; a dimension that uses it is None. Raises ``UserError``
     for an unknown or repeated item and for a mean outside the values of the item's options.
     """
     table = np.full(len(instrument.items), np.nan)
-    given_as: dict[str, str] = {}
-    for given, mean in means.items():
-        item_id = canonical_item(instrument, given)
-        if item_id in given_as:
-            raise UserError(f"Item '{item_id}' is given twice, as '{given_as[item_id]}' and as '{given}'; keep one.")
-        given_as[item_id] = given
-        if mean is None or mean != mean:  # NaN
+    names: dict[str, str] = {}
+    for name, mean in means.items():
+        item_id = canonical_item(instrument, name)
+        if item_id in names:
+            raise UserError(f"Item '{item_id}' is given twice, as '{names[item_id]}' and as '{name}'; keep one.")
+        names[item_id] = name
+        # Not a whole number: math.isnan overflows on one of hundreds of digits.
+        if mean is None or (isinstance(mean, float | np.floating) and math.isnan(mean)):
             continue
         index = instrument.item_ids.index(item_id)
         values = instrument.scales[instrument.items[index].scale].values
@@ -89,7 +74,7 @@ def score_item_means(
 
 
 def read_item_means(path: Path) -> dict[str, float | None]:
-    """Item means from a CSV file with the columns ``item`` and ``mean`` (UTF-8, header required).
+    """Read item means from a CSV file with the columns ``item`` and ``mean`` (UTF-8, header required).
 
     The columns' names may have capitals. An empty mean, NA or #NULL! is missing (None); other columns are ignored.
     Raises ``UserError`` with file and line.

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from acculturate.errors import UserError
 from acculturate.survey.formats import ORDERS, Format, option_labels
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 
 # What the closing request calls labels that are not letters (Frame.ask); a frame without it says "letter".
 _ASKED_AS = {"digits": "digits", "roman": "marks", "symbols": "marks"}

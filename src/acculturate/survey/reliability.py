@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.survey.formats import ORDERS, Format
-from acculturate.survey.instruments import Instrument
-from acculturate.survey.scoring import Response
+from acculturate.survey.instrument import Instrument
+from acculturate.survey.response import Response
 
 # Below this standard deviation, in the data's own units, what is left is rounding.
 CONSTANT = 1e-9

@@ -10,7 +10,7 @@ from acculturate.model.answers.cloze import cloze_question, cloze_response
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import Format
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.questionnaire import questionnaire
 
 AXES = load_instrument("values_map")

@@ -25,9 +25,9 @@ from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import Format
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
+from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import questionnaire
-from acculturate.survey.scoring import Survey
 
 AXES = load_instrument("values_map")
 LETTERS = ("A", "B", "C", "D", "E")
@@ -158,7 +158,7 @@ def test_sampled_and_probability_modes_agree_within_sampling_error(one_token):
     assert freedom > 20
     assert 0.001 < stats.chi2.sf(statistic, freedom) < 0.999
     # The scores agree as well: within a few standard errors of 40 answers.
-    survey = Survey(AXES.values(), AXES.weights(), AXES.constants(50.0), np.full(2, 50.0), asked.views)
+    survey = Loss(AXES.values(), AXES.weights(), AXES.constants(50.0), np.full(2, 50.0), asked.views)
     gap = survey.scores(found.response().logprobs) - survey.scores(exact.logprobs)
     assert np.abs(gap).max() < 15
 
@@ -184,7 +184,7 @@ def test_what_cannot_be_read_is_missing_counted_and_shown(respondent):
     response = found.response()
     assert np.isnan(response.logprobs[found.invalid == 1][:, :3]).all()
     # A missing answer makes the loss infinite and is never scored.
-    survey = Survey(AXES.values(), AXES.weights(), AXES.constants(50.0), np.full(2, 50.0), asked.views)
+    survey = Loss(AXES.values(), AXES.weights(), AXES.constants(50.0), np.full(2, 50.0), asked.views)
     assert found.invalid.sum() > 10 and survey.evaluate(response).loss == math.inf
     assert audit(sampling_from(respondent, Sampling(seeds=(0,))), AXES, short=True).verdict == AuditVerdict.NO_ANSWER
 

@@ -21,7 +21,7 @@ from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.survey.formats import Format
-from acculturate.survey.instruments import load_instrument
+from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.questionnaire import questionnaire
 
 TOLERANCE = 1e-4

@@ -25,25 +25,26 @@ from acculturate.search.optimizers.dfgn import (
     structured,
 )
 from acculturate.search.optimizers.state import pack, unpack
-from acculturate.survey.scoring import Evaluation, Response, Survey
+from acculturate.survey.loss import Evaluation, Loss
+from acculturate.survey.response import Response
 
 FORMATS, ITEMS, OPTIONS, DIMS, DIM = 4, 6, 5, 3, 40
 VIEWS = ((0, 1), (2, 3))
 
 
-def _survey(**terms: object) -> Survey:
+def _survey(**terms: object) -> Loss:
     rng = np.random.default_rng(0)
     values = np.tile(np.arange(1.0, OPTIONS + 1), (ITEMS, 1))
     target = np.array([90.0, np.nan, 10.0])
     weights = rng.normal(0, 30, (DIMS, ITEMS))
-    survey = Survey(values, weights, 50.0 - weights @ np.full(ITEMS, 3.0), target, VIEWS)
+    survey = Loss(values, weights, 50.0 - weights @ np.full(ITEMS, 3.0), target, VIEWS)
     return replace(survey, **terms)  # type: ignore[arg-type]
 
 
 class _Linear:
     """Logits of the options and of everything else; candidates that move the answers lose mass as well."""
 
-    def __init__(self, survey: Survey, pull: float = 0.0) -> None:
+    def __init__(self, survey: Loss, pull: float = 0.0) -> None:
         rng = np.random.default_rng(1)
         self.survey = survey
         self.weights = rng.normal(0, 0.3, (FORMATS, ITEMS, OPTIONS + 1, DIM))
@@ -127,7 +128,7 @@ def test_an_answer_that_is_certain_has_finite_odds() -> None:
 class _Rounded:
     """A linear respondent whose answers come with an error of their own, as bfloat16's do."""
 
-    def __init__(self, survey: Survey, error: float) -> None:
+    def __init__(self, survey: Loss, error: float) -> None:
         self._exact, self._error = _Linear(survey), error
         self._rng = np.random.default_rng(7)
 
@@ -190,7 +191,7 @@ def _after(generations: int, optimizer: DFGN, evaluate: Callable[[np.ndarray], l
 class _Bent:
     """A respondent whose every coordinate but the first few only takes answers away, with its square."""
 
-    def __init__(self, survey: Survey, bend: float) -> None:
+    def __init__(self, survey: Loss, bend: float) -> None:
         self._straight, self._bend = _Linear(survey), bend
 
     def __call__(self, x: np.ndarray) -> list[Evaluation]:
@@ -283,7 +284,7 @@ def test_among_equal_trials_the_boldest_sets_the_damping(losses, factor) -> None
 class _Plains:
     """A respondent whose answers follow the candidate in one half of the space and hardly do in the other."""
 
-    def __init__(self, survey: Survey, flat: float) -> None:
+    def __init__(self, survey: Loss, flat: float) -> None:
         self._exact, self._flat = _Linear(survey), flat
 
     def __call__(self, x: np.ndarray) -> list[Evaluation]:

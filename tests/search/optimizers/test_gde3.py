@@ -15,15 +15,15 @@ from hypothesis.extra.numpy import arrays
 from acculturate.errors import UserError
 from acculturate.search.optimizers.gde3 import GDE3, GDE3State, crowding, first_front, ranks, survivors
 from acculturate.search.optimizers.state import pack, unpack
-from acculturate.survey.scoring import Evaluation, Response
+from acculturate.survey.loss import Evaluation
+from acculturate.survey.response import Response
 
 RESPONSE = Response(np.zeros((1, 1, 1)), np.ones((1, 1)))
 POINTS = arrays(np.float64, st.tuples(st.integers(1, 12), st.integers(2, 3)), elements=st.integers(0, 5).map(float))
 
 
 def seen(f: np.ndarray) -> list[Evaluation]:
-    terms = [dict(zip(("survey", "second"), map(float, row), strict=True)) for row in f]
-    return [Evaluation(RESPONSE, np.zeros((1, 1)), one["survey"], one) for one in terms]
+    return [Evaluation(RESPONSE, np.zeros((1, 1)), float(row[0]), objectives=tuple(map(float, row))) for row in f]
 
 
 def zdt1(x: np.ndarray) -> np.ndarray:

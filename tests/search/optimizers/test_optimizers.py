@@ -30,7 +30,8 @@ from acculturate.search.optimizers.shade import SHADE
 from acculturate.search.optimizers.state import pack, unpack
 from acculturate.search.optimizers.success_history import draw_factor, draw_rate, improvements, lehmer, mutants
 from acculturate.search.optimizers.variation import among_best, binomial, exponential, partners, repaired
-from acculturate.survey.scoring import Evaluation, Response
+from acculturate.survey.loss import Evaluation
+from acculturate.survey.response import Response
 
 _SPEC = importlib.util.spec_from_file_location(
     "bench_optimizers", Path(__file__).parents[3] / "benchmarks" / "bench_optimizers.py"

@@ -24,9 +24,9 @@ from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.template import Turn
 from acculturate.survey.formats import Format
-from acculturate.survey.instruments import Instrument
+from acculturate.survey.instrument import Instrument
 from acculturate.survey.questionnaire import Questionnaire
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 
 NORMALISATIONS = ("tokens", "unconditional", "none")
 

@@ -27,7 +27,7 @@ from acculturate.model.generation import generate
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.survey.questionnaire import Questionnaire
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.questionnaire import Questionnaire
-from acculturate.survey.scoring import Response
+from acculturate.survey.response import Response
 
 Ask = Callable[[Questionnaire, Context], Response]
 """Put a questionnaire in a context and give the response."""

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from acculturate.errors import UserError
 from acculturate.search.optimizers.protocol import generator
 from acculturate.search.optimizers.variation import LARGEST, STEPS, check_number, checked_start, losses_of
-from acculturate.survey.scoring import Evaluation
+from acculturate.survey.loss import Evaluation
 
 FULL_LIMIT = 1000
 """Largest dimension of full CMA-ES: it keeps, and decomposes twice a generation, a matrix of dim x dim."""

@@ -29,7 +29,7 @@ from acculturate.search.optimizers.variation import (
     partners,
     repaired,
 )
-from acculturate.survey.scoring import Evaluation
+from acculturate.survey.loss import Evaluation
 
 Strategy = Literal["rand/1", "best/1", "rand/2", "current-to-best/1", "current-to-pbest/1"]
 Crossover = Literal["binomial", "exponential"]

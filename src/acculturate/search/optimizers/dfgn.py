@@ -25,7 +25,8 @@ from jaxtyping import Float
 from acculturate.errors import UserError
 from acculturate.search.optimizers.protocol import generator
 from acculturate.search.optimizers.variation import STEPS, check_number
-from acculturate.survey.scoring import TINY, Evaluation, Response, Survey
+from acculturate.survey.loss import Evaluation, Loss
+from acculturate.survey.response import TINY, Response
 
 START, COMPARE, PROBE, TRIAL = "start", "compare", "probe", "trial"
 
@@ -137,7 +138,7 @@ class DFGN:
     countries.
     """
 
-    survey: Survey
+    survey: Loss
     h: int = 12
     scale: float = 0.05
     central: bool = False
@@ -360,7 +361,7 @@ def structured(response: Response) -> Float[np.ndarray, "formats items columns"]
 
 
 def minimise(
-    survey: Survey,
+    survey: Loss,
     answers: Float[np.ndarray, "formats items columns"],
     slopes: Float[np.ndarray, "h formats items columns"],
     mu: float,
@@ -404,12 +405,12 @@ class LinearModel:
 
 
 def linearised(
-    survey: Survey,
+    survey: Loss,
     answers: Float[np.ndarray, "formats items columns"],
     slopes: Float[np.ndarray, "h formats items columns"],
     c: Float[np.ndarray, " h"],
 ) -> LinearModel:
-    """Compute the loss of ``scoring.Survey`` and its first-order model at ``answers + c slopes``.
+    """Compute the loss of ``survey.loss.Loss`` and its first-order model at ``answers + c slopes``.
 
     ``answers`` and ``slopes`` are as ``structured`` has them.
     """
@@ -451,7 +452,7 @@ def linearised(
 
 
 def score_slopes(
-    survey: Survey,
+    survey: Loss,
     logprobs: Float[np.ndarray, "formats items options"],
     slopes: Float[np.ndarray, "h formats items options"],
 ) -> Float[np.ndarray, "views dims h"]:

@@ -25,7 +25,7 @@ from acculturate.search.optimizers.variation import (
     partners,
     repaired,
 )
-from acculturate.survey.scoring import Evaluation
+from acculturate.survey.loss import Evaluation
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +45,10 @@ class GDE3State:
 
 @dataclass(frozen=True)
 class GDE3:
-    """DE rand/1/bin on the objectives that stand in ``Evaluation.terms``; the start is the population."""
+    """Search with DE rand/1/bin for every trade-off between ``Evaluation.objectives``; the start is the population."""
 
-    objectives: tuple[str, ...] = ("survey", "second")
-    """Names of the terms to minimise."""
+    objectives: int = 2
+    """How many objectives an evaluation has."""
     F: float = 0.5
     """Scale factor in (0, 2]; this and CR are the defaults of ``DE``."""
     CR: float = 0.7
@@ -64,14 +64,14 @@ class GDE3:
         check_number(self.F, "GDE3 F", low=0, high=2, strict=True)
         check_number(self.CR, "GDE3 CR", low=0, high=1)
         # Dominance is found between all pairs.
-        check_number(self.archive, "GDE3 archive", low=len(self.objectives), high=5000)
+        check_number(self.archive, "GDE3 archive", low=self.objectives, high=5000)
         check_bounds(self.bounds, "GDE3", self.handling)
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> GDE3State:
         """The state before anything was evaluated; UserError if the start is too small or out of bounds."""
         x = checked_start(start, "GDE3", rows=4, bounds=self.bounds)
-        none = np.zeros((0, len(self.objectives)))
-        return GDE3State(seed, 0, x, np.full((len(x), len(self.objectives)), np.inf), x[:0].copy(), none)
+        none = np.zeros((0, self.objectives))
+        return GDE3State(seed, 0, x, np.full((len(x), self.objectives), np.inf), x[:0].copy(), none)
 
     def ask(self, state: GDE3State) -> Float[np.ndarray, "pop dim"]:
         """The start itself, then one trial for every member."""
@@ -110,7 +110,7 @@ class GDE3:
         """A candidate without a finite value in every objective is worst in all of them (+inf)."""
         if len(seen) != len(x):
             raise ValueError(f"{len(x)} candidates but {len(seen)} evaluations")
-        f = np.array([[evaluation.terms[name] for name in self.objectives] for evaluation in seen], dtype=np.float64)
+        f = np.array([evaluation.objectives for evaluation in seen], dtype=np.float64)
         return np.where(np.isfinite(f).all(axis=1, keepdims=True), f, np.inf)
 
 

@@ -37,7 +37,7 @@ from acculturate.search.optimizers.variation import (
     losses_of,
     repaired,
 )
-from acculturate.survey.scoring import Evaluation
+from acculturate.survey.loss import Evaluation
 
 _FIXED = 0.9  # F and CR of the last memory entry, which is never written (iL-SHADE)
 

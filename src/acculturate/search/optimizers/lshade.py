@@ -36,7 +36,7 @@ from acculturate.search.optimizers.variation import (
     losses_of,
     repaired,
 )
-from acculturate.survey.scoring import Evaluation
+from acculturate.survey.loss import Evaluation
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from acculturate.search.optimizers.protocol import generator
 from acculturate.search.optimizers.variation import LARGEST, STEPS, check_number, checked_start, losses_of
-from acculturate.survey.scoring import Evaluation
+from acculturate.survey.loss import Evaluation
 
 
 @dataclass(frozen=True, eq=False)

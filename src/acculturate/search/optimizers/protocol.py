@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.survey.scoring import Evaluation
+from acculturate.survey.loss import Evaluation
 
 
 @runtime_checkable

@@ -24,7 +24,7 @@ from acculturate.search.optimizers.variation import (
     checked_start,
     losses_of,
 )
-from acculturate.survey.scoring import Evaluation
+from acculturate.survey.loss import Evaluation
 
 Topology = Literal["global", "ring"]
 

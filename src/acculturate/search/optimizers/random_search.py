@@ -14,7 +14,7 @@ from jaxtyping import Float
 from acculturate.errors import UserError
 from acculturate.search.optimizers.protocol import generator
 from acculturate.search.optimizers.variation import STEPS, check_bounds, check_number, checked_start, losses_of
-from acculturate.survey.scoring import Evaluation
+from acculturate.survey.loss import Evaluation
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from acculturate.errors import UserError
 from acculturate.legible import shown
-from acculturate.survey.scoring import Evaluation
+from acculturate.survey.loss import Evaluation
 
 Handling = Literal["reflect", "clip", "resample-midpoint"]
 STEPS = (1e-6, 1e3)
