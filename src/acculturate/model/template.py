@@ -7,7 +7,6 @@ encoded apart by a tokenizer that knows no added tokens: whatever an item says, 
 
 from __future__ import annotations
 
-import calendar
 import datetime
 import json
 import re
@@ -22,21 +21,12 @@ from transformers import PreTrainedTokenizerBase
 from acculturate.errors import UserError, first_line
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.slot import Slot
+from acculturate.model.template_date import TEMPLATE_DATE, dated
+from acculturate.model.thoughts import closing_of
 
-TEMPLATE_DATE = datetime.date(2025, 1, 1)
-"""What templates that print today's date are given: with the real one, scores would depend on the day."""
 # Private-use characters: templates pass them through, and no survey text holds them.
 _MARK = re.compile("\ue000([a-z]+[0-9]*)\ue001")
 _SLOT = "slot"
-# A generation prompt that ends inside the model's thoughts, and what closes them.
-_THOUGHTS = re.compile(
-    r"(?P<open><\|?|[\[◁])(?P<tag>(\w+:)?(think|thinking|thoughts?|reasoning))(?P<shut>\|?>|[\]▷])(?P<space>\s*)$", re.I
-)
-_THOUGHT_TOKENS = {
-    "<|START_THINKING|>": "<|END_THINKING|>",
-    "<|begin_of_thought|>": "<|end_of_thought|>",
-    "<|channel>thought": "<channel|>",
-}
 
 
 @dataclass(frozen=True)
@@ -142,7 +132,7 @@ class Chat:
     @cached_property
     def opens_thoughts(self) -> bool:
         """Tell whether the template begins every reply with thoughts; those are closed empty before the answer."""
-        return _closing(self._tail) is not None
+        return closing_of(self._tail) is not None
 
     def _ids(self, parts: Sequence[tuple[bool, str]]) -> list[int]:
         """Encode parts, each marked as a text of ours or not, as one text, or apart where a text is control tokens."""
@@ -245,7 +235,7 @@ class Chat:
 
         Thoughts that the request opens are closed at once; empty where the template writes nothing there.
         """
-        closing = _closing(self._tail)
+        closing = closing_of(self._tail)
         try:
             replied = self._reply_lead("assistant")
             # A template that knows no roles writes a reply as it writes a question.
@@ -315,7 +305,7 @@ class Chat:
         try:
             text = self.tokenizer.apply_chat_template(
                 list(messages),
-                chat_template=_dated(self.tokenizer.get_chat_template(), date),
+                chat_template=dated(self.tokenizer.get_chat_template(), date),
                 tokenize=False,
                 add_generation_prompt=request,
                 enable_thinking=False,
@@ -335,19 +325,6 @@ class Chat:
 _TAG = re.compile(r"[<\[]\S*[>\]]|<\|.*\|>")
 
 
-def _dated(template: str, date: datetime.date) -> str:
-    """Stop a template's clock: a macro in place of the function that asks for today.
-
-    The library gives a template plain data only, so the macro puts in what each code of a date comes to.
-    """
-    if "strftime_now" not in template:
-        return template
-    codes = [f"%{how}{code}" for how in ("-", "") for code in "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyYzZ"]
-    values = {code: date.strftime(code) for code in codes} | {"%s": str(calendar.timegm(date.timetuple())), "%%": "%"}
-    filled = "".join(f".replace('{code}', {json.dumps(value)})" for code, value in values.items())
-    return f"{{% macro strftime_now(format) %}}{{{{ format{filled} }}}}{{% endmacro %}}{{{{ '' }}}}{template}"
-
-
 def _mark(name: str) -> str:
     return f"\ue000{name}\ue001"
 
@@ -361,18 +338,6 @@ def _common(rows: Sequence[Sequence[int]]) -> int:
     return next(
         (k for k, column in enumerate(zip(*rows, strict=False)) if len(set(column)) > 1), min(len(row) for row in rows)
     )
-
-
-def _closing(tail: str) -> str | None:
-    """Close the thoughts that a generation prompt leaves open, spaced as it opens them; None if it opens none."""
-    for opened, closed in _THOUGHT_TOKENS.items():
-        if tail.rstrip().endswith(opened):
-            return closed
-    opening = _THOUGHTS.search(tail)
-    if opening is None:
-        return None
-    closed = f"{opening['open']}/{opening['tag']}{opening['shut']}"
-    return f"{opening['space']}{closed}\n\n" if opening["space"] else closed
 
 
 @lru_cache(maxsize=256)
