@@ -15,6 +15,7 @@ from acculturate.judge.audit import Audit
 from acculturate.judge.compare import Compared, Comparison
 from acculturate.judge.compare import compare as compare_results
 from acculturate.keywords import Keywords
+from acculturate.model.answers.ways import way_of
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt
@@ -25,7 +26,7 @@ from acculturate.runs import multitask as multitask_run
 from acculturate.runs import pareto as pareto_run
 from acculturate.runs.load import FrontRun, MultitaskRun, Run, open_run
 from acculturate.runs.resolve import prepare
-from acculturate.runs.score import Asking, Scores, audit_model, checked_answers, score_respondent
+from acculturate.runs.score import Asking, Scores, audit_model, score_respondent
 from acculturate.runs.spec import make_spec
 from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.search.history import Generation
@@ -79,7 +80,7 @@ class Model:
         personas
             Also ask as people from several countries.
         """
-        checked_answers(answers)
+        way_of(answers)
         return audit_model(self.respondent, _instrument(instrument), answers, short=short, personas=personas)
 
     def score(
@@ -118,7 +119,7 @@ class Model:
         Scores
             ``scores`` (points), ``item_means`` (option values), ``answer_mass`` (0..1) and ``by_view``.
         """
-        checked_answers(answers)
+        way_of(answers)
         laid_out = questionnaire(_instrument(instrument), [parse_format(one) for one in formats], balanced=balanced)
         how = Asking(tuple(formats), balanced, constant, mas25, system, answers)
         soft = prompt if prompt is None or isinstance(prompt, SoftPrompt) else read_prompt(Path(prompt).expanduser())

@@ -22,6 +22,7 @@ from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.baselines import DEMONSTRATIONS, in_context, target_answers
 from acculturate.judge.records import Result
+from acculturate.model.answers.ways import ANSWERS, asking
 from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
@@ -29,7 +30,7 @@ from acculturate.model.soft_prompt import SoftPrompt, read_prompt
 from acculturate.report.run_page import render
 from acculturate.runs.align import align
 from acculturate.runs.resolve import prepare, space_of
-from acculturate.runs.score import ANSWERS, Asking, asking_by, score_respondent
+from acculturate.runs.score import Asking, score_respondent
 from acculturate.runs.spec import RunSpec, make_spec, to_json
 from acculturate.search.objective import objective
 from acculturate.search.starts import random_prompts, starting_prompts
@@ -572,7 +573,7 @@ class TestAnswers:
         records = {way: score_respondent(respondent, form, Asking(answers=way), None) for way in ANSWERS}
         for way, record in records.items():
             assert record.answers == way
-            response = asking_by(respondent, way)(form, Context())
+            response = asking(respondent, way)(form, Context())
             assert record.answer_mass == pytest.approx(response.mass.mean())
         assert all(score is not None for score in records["cloze"].scores.values())
         assert records["cloze"].scores != records["probabilities"].scores

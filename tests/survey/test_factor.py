@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from acculturate.errors import UserError
 from acculturate.judge.audit import audit
-from acculturate.model.answers.ways import probabilities_from
+from acculturate.model.answers.ways import asking
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.runs.score import Asking, score_model
@@ -275,7 +275,7 @@ def test_scales_of_ten_and_eleven_options_reach_the_model(tmp_path, tiny, scale)
     forms = [f"{labels}/{layout}/0/en" for labels in ("letters", "lower") for layout in LAYOUTS]
     record = score_model(instrument, ModelChoice(tiny), Asking(tuple(forms)))
     assert all(mean is not None and scale[0] < mean < scale[1] for mean in record.item_means.values())
-    assert (audit(probabilities_from(Respondent(ModelChoice(tiny))), instrument, short=True)).verdict
+    assert (audit(asking(Respondent(ModelChoice(tiny))), instrument, short=True)).verdict
     options = present(instrument, "q1", parse_format("letters")).labels
     assert options == tuple("ABCDEFGHIJK"[: scale[1] - scale[0] + 1])
     with pytest.raises(UserError, match=r"'digits' name 9 options, .*letters, lower, roman, symbols"):

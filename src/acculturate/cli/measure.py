@@ -153,13 +153,14 @@ def audit(
     nothing, and tuning would tune noise. Example: acculturate audit --model embedded
     """
     as_json = is_json(output)
+    from acculturate.model.answers.ways import way_of
     from acculturate.model.choice import ModelChoice
     from acculturate.model.respondent import Respondent
-    from acculturate.runs.score import audit_model, checked_answers
+    from acculturate.runs.score import audit_model
     from acculturate.survey.instrument_files import load_instrument
 
     chosen = load_instrument(instrument)
-    checked_answers(answers)
+    way_of(answers)
     warn_if_slow(dtype, device)
     respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
     found = audit_model(respondent, chosen, answers, personas=personas, short=short)

@@ -58,7 +58,7 @@ def cloze_audit(
     Parameters
     ----------
     ask
-        Puts a questionnaire and gives the response (``cloze.cloze_from``).
+        Puts a questionnaire and gives the response (``ways.asking(respondent, "cloze")``).
     formats
         The wordings to ask; ``wordings`` by default.
     targets

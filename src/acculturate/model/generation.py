@@ -33,7 +33,7 @@ def generate(
     settings: GenerationConfig,
     processors: Sequence[LogitsProcessor] = (),
 ) -> Int[Tensor, "rows tokens"]:
-    """The tokens that follow each text, padded at the end.
+    """Generate the tokens that follow each text, padded at the end.
 
     Raises ``UserError`` where this architecture does not generate from embeddings.
     """
@@ -63,7 +63,7 @@ def _cannot(model: PreTrainedModel, why: str) -> UserError:
 
 @torch.inference_mode()
 def generation_batching(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Batching:
-    """What may be generated side by side. ``texts``: token ids of a short text and a long one.
+    """Find out what may be generated side by side. ``texts``: token ids of a short text and a long one.
 
     Raises ``UserError`` where even a text alone goes wrong.
     """
@@ -75,7 +75,7 @@ def generation_batching(model: PreTrainedModel, texts: Sequence[Sequence[int]]) 
 
 @torch.inference_mode()
 def forward_batching(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Batching:
-    """What may be put through the model side by side, padded in front. ``texts``: a short one and a long one."""
+    """Find out what may be read side by side, padded in front. ``texts``: a short one and a long one."""
     with float32_layers(model):
         return _batching(model, texts, _reads)
 
@@ -94,7 +94,7 @@ def _batching(model: PreTrainedModel, texts: Sequence[Sequence[int]], right: Cal
 
 
 def _generates(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
-    """Whether every generated token was computed from what its whole text, put through the model alone, gives."""
+    """Tell whether every generated token follows from what its whole text, put through the model alone, gives."""
     rows = [embed(model, text) for text in texts]
     settings = GenerationConfig(max_new_tokens=_STEPS, do_sample=False, eos_token_id=None, pad_token_id=0)
     with _before_the_head(model) as steps:
@@ -107,16 +107,16 @@ def _generates(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
 
 
 def _reads(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
-    """Whether a batch that is padded in front ends as each of its texts does alone."""
-    with _before_the_head(model) as seen:
+    """Tell whether a batch that is padded in front ends as each of its texts does alone."""
+    with _before_the_head(model) as states:
         forward_left(model, *padded([embed(model, text) for text in texts], in_front=True))
-    return all(_same(seen[0][i], _alone(model, text)) for i, text in enumerate(texts))
+    return all(_same(states[0][i], _alone(model, text)) for i, text in enumerate(texts))
 
 
 def _alone(model: PreTrainedModel, text: Sequence[int]) -> Float[Tensor, "hidden"]:
-    with _before_the_head(model) as seen:
+    with _before_the_head(model) as states:
         model(inputs_embeds=embed(model, text)[None], use_cache=False)
-    return seen[0][0]
+    return states[0][0]
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
@@ -129,7 +129,7 @@ def forward_left(
     mask: Int[Tensor, "rows tokens"],
     count: int = 1,
 ) -> Float[Tensor, "rows count vocabulary"]:
-    """Logits of the last ``count`` places of texts that are padded in front.
+    """Compute the logits of the last ``count`` places of texts that are padded in front.
 
     The output head is not spent on the other places where the architecture can leave them out.
     """
@@ -145,16 +145,16 @@ def forward_left(
 @contextmanager
 def _before_the_head(model: PreTrainedModel) -> Iterator[list[Float[Tensor, "rows hidden"]]]:
     """Collect the last place's hidden states of every pass, in float32 whatever the head computes in."""
-    seen: list[Tensor] = []
+    states: list[Tensor] = []
     head = head_of(model)
 
     def keep(module, args):
-        seen.append(args[0][:, -1].float())
+        states.append(args[0][:, -1].float())
         dtype = module.weight.dtype
         return (args[0].to(dtype) if dtype.is_floating_point else args[0],)
 
     hook = head.register_forward_pre_hook(keep)
     try:
-        yield seen
+        yield states
     finally:
         hook.remove()

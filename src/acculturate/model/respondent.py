@@ -22,7 +22,8 @@ from acculturate.model.generation import forward_batching, generation_batching
 from acculturate.model.loading import Loaded, load_model
 from acculturate.model.slot import Slot
 from acculturate.model.soundness import check_embeddings, check_model
-from acculturate.model.template import TEMPLATE_DATE, Chat, Labels, Turn
+from acculturate.model.template import Chat, Labels, Turn
+from acculturate.model.template_date import TEMPLATE_DATE
 from acculturate.survey.questionnaire import Questionnaire, present
 
 

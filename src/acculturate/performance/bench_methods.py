@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from transformers import PreTrainedModel
 
+from acculturate.model.engine import attention
 from acculturate.model.engine.batches import padded
 from acculturate.model.engine.forward import Answers, among_options, embed, head_of, precision_name
 from acculturate.model.engine.packed import PackedEngine
@@ -53,7 +54,7 @@ class Method:
 @contextmanager
 def library_attention(model: PreTrainedModel) -> Iterator[None]:
     """Use the library's attention instead of the packed one's within this context."""
-    packed = str(model.config._attn_implementation)
+    packed = attention.implementation_of(model)
     try:
         if packed not in ("eager", "sdpa"):
             model.set_attn_implementation("sdpa")

@@ -8,11 +8,20 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class BenchRow:
-    """One method. ``against_*``: candidates per second as a multiple of that method's in the same precision.
+    """Hold the figures of one method; None where a figure does not apply.
 
-    ``over_floor``: seconds over the floor's for the same tokens. ``memory``: bytes, the weights and what
-    running it added. ``deviation``: largest difference in an option's log-probability from one question at a
-    time in float32. None: does not apply.
+    Parameters
+    ----------
+    seconds, tokens
+        Of one candidate.
+    against_full_head, against_generate
+        Candidates per second as a multiple of that method's in the same precision.
+    over_floor
+        Seconds over the floor's for the same tokens.
+    memory
+        Bytes: the weights, and what running it added.
+    deviation
+        Largest difference in an option's log-probability from one question at a time in float32.
     """
 
     method: str
@@ -28,12 +37,13 @@ class BenchRow:
 
     @property
     def candidates_per_second(self) -> float:
+        """Count the candidates computed in a second."""
         return 1.0 / self.seconds
 
 
 @dataclass(frozen=True)
 class BenchTable:
-    """All rows of one run on one machine; ``notes`` say what was scaled, sampled or left out."""
+    """Hold all rows of one run on one machine; ``notes`` say what was scaled, sampled or left out."""
 
     machine: str
     model: str
@@ -42,7 +52,7 @@ class BenchTable:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Plain values by name."""
+        """Collect plain values by name."""
         rows = [asdict(row) | {"candidates_per_second": row.candidates_per_second} for row in self.rows]
         return {
             "machine": self.machine,
@@ -54,7 +64,7 @@ class BenchTable:
 
 
 def format_table(table: BenchTable) -> str:
-    """The table as Markdown that a terminal shows aligned too."""
+    """Write the table as Markdown that a terminal shows aligned too."""
     header = ("method", "slot", "dtype", "cand/s", "s/cand", "x full head", "x generate")
     header += ("tokens", "memory MiB", "/ floor", "max dev")
     lines: list[tuple[str, ...]] = [header]

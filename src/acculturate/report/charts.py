@@ -16,7 +16,7 @@ from acculturate.report.svg import Attributes, diamond, dot, element, percent, p
 def dumbbell(
     scale: Axis, label: str, *, before: object, after: object, target: object, band: tuple[Number, Number]
 ) -> Markup:
-    """Before and after on one axis, the target as a diamond; ``band``: the nominal range, shaded."""
+    """Draw before and after on one axis, the target as a diamond; ``band``: the nominal range, shaded."""
     middle = 14.0
     left, right = (scale.part(edge) for edge in band)
     width = percent(max(right - left, 0.0))
@@ -38,7 +38,7 @@ def dumbbell(
 
 
 def ruler(scale: Axis) -> Markup:
-    """The tick labels under a column of charts."""
+    """Draw the tick labels under a column of charts."""
     drawn = []
     for tick in scale.ticks:
         part = scale.part(tick)
@@ -48,7 +48,7 @@ def ruler(scale: Axis) -> Markup:
 
 
 def bar(scale: Axis, label: str, *, value: object, interval: Sequence[object] | None = None, kind: str = "") -> Markup:
-    """One horizontal bar from zero, with a whisker for an interval."""
+    """Draw one horizontal bar from zero, with a whisker for an interval."""
     length = number(value)
     drawn = [segment("base", "0%", 1, "0%", 19)]
     if length is not None:
@@ -70,7 +70,7 @@ def bar(scale: Axis, label: str, *, value: object, interval: Sequence[object] | 
 
 
 def answer_shift(label: str, *, before: object, after: object, values: Sequence[Number]) -> Markup:
-    """The expected answer before and after on the item's own scale, one tick per option."""
+    """Draw the expected answer before and after on the item's own scale, one tick per option."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     scale = Axis(low, high if high > low else low + 1.0, tuple(values))
     # Half a mark of room at either end, or the extreme answers would be cut.
@@ -88,7 +88,7 @@ def answer_shift(label: str, *, before: object, after: object, values: Sequence[
 
 @dataclass(frozen=True)
 class Series:
-    """A named curve: ``points`` are (x, y) with y None where there is no value; ``kind`` is its class."""
+    """Hold a named curve: ``points`` are (x, y) with y None where there is no value; ``kind`` is its class."""
 
     kind: str
     points: Sequence[tuple[Number, object]]
@@ -98,7 +98,7 @@ Reference = tuple[str, Number]
 
 
 def _rungs(up: Axis, level: Callable[[Number], float]) -> list[Markup]:
-    """The ticks of the upright axis: a line across and its label."""
+    """Draw the ticks of the upright axis: a line across and its label."""
     drawn = []
     for tick in up.ticks:
         drawn.append(segment("grid", "0%", level(tick), "100%", level(tick)))
@@ -107,7 +107,7 @@ def _rungs(up: Axis, level: Callable[[Number], float]) -> list[Markup]:
 
 
 def _frame(top: float, tall: float) -> Attributes:
-    """Where strokes are drawn, in thousandths of the plane's width and height."""
+    """Frame the place of strokes, in thousandths of the plane's width and height."""
     return {
         "x": 0, "y": top, "width": "100%", "height": tall,
         "viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "overflow": "visible",
@@ -115,7 +115,7 @@ def _frame(top: float, tall: float) -> Attributes:
 
 
 def curves(series: Sequence[Series], references: Mapping[str, Reference], label: str) -> Markup:
-    """Curves over evaluations; ``references``: horizontal lines by class, with their words and heights."""
+    """Draw curves over evaluations; ``references``: horizontal lines by class, with their words and heights."""
     height, top, bottom = 300, 16.0, 26.0
     tall = height - top - bottom
     up = axis([min(y, ceiling(series, references)) for y in _heights(series, references)], ceiling=0.0)
@@ -136,21 +136,21 @@ def curves(series: Sequence[Series], references: Mapping[str, Reference], label:
     strokes = [stroke for line in series for stroke in _strokes(line, right, up)]
     drawn.append(element("svg", frame, *strokes))
     for line in series:
-        known = [(x, y) for x, raw in line.points if (y := number(raw)) is not None]
-        if known:
-            x, y = known[-1]
+        places = [(x, y) for x, raw in line.points if (y := number(raw)) is not None]
+        if places:
+            x, y = places[-1]
             drawn.append(dot(f"end {line.kind}", right.across(x), level(y), 4))
     drawn += _reference_words(references, level)
     return picture(height, label, "curves", *drawn)
 
 
 def _heights(series: Sequence[Series], references: Mapping[str, Reference]) -> list[float]:
-    found = [y for line in series for _, raw in line.points if (y := number(raw)) is not None]
-    return [*found, *(float(y) for _, y in references.values())]
+    heights = [y for line in series for _, raw in line.points if (y := number(raw)) is not None]
+    return [*heights, *(float(y) for _, y in references.values())]
 
 
 def ceiling(series: Sequence[Series], references: Mapping[str, Reference]) -> float:
-    """Where a chart of curves ends at the top: three times the highest of all but the medians.
+    """Choose where a chart of curves ends at the top: three times the highest of all but the medians.
 
     One wild generation would otherwise press everything that matters onto the ground line.
     """
@@ -160,12 +160,12 @@ def ceiling(series: Sequence[Series], references: Mapping[str, Reference]) -> fl
 
 
 def cut_off(series: Sequence[Series], references: Mapping[str, Reference]) -> bool:
-    """Whether some value lies above the chart."""
+    """Tell whether some value lies above the chart."""
     return max(_heights(series, references), default=0.0) > ceiling(series, references)
 
 
 def _reference_words(references: Mapping[str, Reference], level: Callable[[Number], Number]) -> list[Markup]:
-    """The words of the horizontal lines at their right end: above, or below where two lines are near."""
+    """Write the words of the horizontal lines at their right end: above, or below where two lines are near."""
     written, taken = [], -math.inf
     for kind, (text, value) in sorted(references.items(), key=lambda entry: level(entry[1][1])):
         height = level(value)
@@ -177,7 +177,7 @@ def _reference_words(references: Mapping[str, Reference], level: Callable[[Numbe
 
 
 def _strokes(line: Series, right: Axis, up: Axis) -> list[Markup]:
-    """The unbroken pieces of a curve, in thousandths of the frame."""
+    """Draw the unbroken pieces of a curve, in thousandths of the frame."""
     pieces: list[list[str]] = [[]]
     for x, raw in line.points:
         y = number(raw)
@@ -194,7 +194,7 @@ def _strokes(line: Series, right: Axis, up: Axis) -> list[Markup]:
 
 @dataclass(frozen=True)
 class Mark:
-    """One place in a scatter: its kind of mark (``mark``) and the words beside it."""
+    """Hold one place in a scatter: its kind of mark (``mark``) and the words beside it."""
 
     kind: str
     x: Number
@@ -210,7 +210,7 @@ Box = tuple[float, float, float, float]
 def scatter(
     marks: Sequence[Mark], right: Axis, up: Axis, label: str, *, line: Sequence[tuple[Number, object]] = ()
 ) -> Markup:
-    """Marks in the plane, words beside those that have room for them, and a line through some places."""
+    """Draw marks in the plane, words beside those that have room for them, and a line through some places."""
     # Below the ground line there is room for words of a mark on it, and then for the ticks.
     height, top, bottom = 340, 16.0, 42.0
     tall = height - top - bottom
@@ -233,7 +233,7 @@ def scatter(
 
 
 def _words_beside(placed: Sequence[tuple[Mark, float, float]], right: Axis) -> list[Markup]:
-    """The words of the marks that have room for them, the first marks first."""
+    """Write the words of the marks that have room for them, the first marks first."""
     taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for _, x, y in placed]
     written = []
     for one, x, y in placed:

@@ -37,7 +37,7 @@ def padded(
 
 
 class Batching(Enum):
-    """Which texts an architecture may be given side by side without their changing each other."""
+    """Name which texts an architecture may be given side by side without their changing each other."""
 
     PADDED = "of any length, padded in front"
     EQUAL = "of one length"
@@ -45,7 +45,7 @@ class Batching(Enum):
 
 
 def batches(lengths: Sequence[int], most: int, may: Batching) -> Iterator[slice]:
-    """Consecutive batches of at most ``most`` texts that may stand side by side."""
+    """Cut texts into consecutive batches of at most ``most`` that may stand side by side."""
     start = 0
     while start < len(lengths):
         stop = start + 1 if may is Batching.ALONE else min(start + most, len(lengths))

@@ -22,30 +22,30 @@ from acculturate.model.engine.packing import SlottedTokens
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Option log-probabilities renormalised over the options (-inf: no such option), and the options' total mass."""
+    """Hold log-probabilities renormalised over the options (-inf: no such option), and the options' total mass."""
 
     logprobs: Float[np.ndarray, "candidates sequences options"]
     mass: Float[np.ndarray, "candidates sequences"]
 
 
 def embedding_of(model: PreTrainedModel) -> torch.nn.Embedding:
-    """The input-embedding module; the library's type says any module, or none."""
+    """Give the input-embedding module; the library's type says any module, or none."""
     return cast(torch.nn.Embedding, model.get_input_embeddings())
 
 
 def head_of(model: PreTrainedModel) -> torch.nn.Linear:
-    """The output head: hidden states to logits over the vocabulary."""
+    """Give the output head: hidden states to logits over the vocabulary."""
     return cast(torch.nn.Linear, model.get_output_embeddings())
 
 
 def embed(model: PreTrainedModel, tokens: Sequence[int]) -> Tensor:
-    """Rows of the embedding *module*, which may scale them (Gemma): ``(len(tokens), hidden)``."""
+    """Embed tokens through the embedding *module*, which may scale them (Gemma): ``(len(tokens), hidden)``."""
     ids = torch.tensor(list(tokens), dtype=torch.long, device=model.device)
     return embedding_of(model)(ids)
 
 
 def embed_around(model: PreTrainedModel, sequence: SlottedTokens, soft: Float[Tensor, "tokens hidden"]) -> Tensor:
-    """Embeddings of a question with a soft prompt in its slot: ``(tokens, hidden)``."""
+    """Embed a question with a soft prompt in its slot: ``(tokens, hidden)``."""
     return torch.cat([embed(model, sequence.prefix), soft, embed(model, sequence.suffix)])
 
 
@@ -55,19 +55,19 @@ def virtual_tokens(model: PreTrainedModel, prompts: Float[np.ndarray, "*candidat
 
 
 def precision_of(model: PreTrainedModel) -> torch.dtype:
-    """What the model computes in: the type of its embeddings as they come out of the module."""
+    """Give the type that the model computes in: that of its embeddings as they come out of the module."""
     return embed(model, [0]).dtype
 
 
 def precision_name(model: PreTrainedModel) -> str:
-    """The type of a model's weights by its name in settings and messages, like ``bfloat16``."""
+    """Name the type of a model's weights as settings and messages do, like ``bfloat16``."""
     return str(model.dtype).removeprefix("torch.")
 
 
 def among_options(
     logits: Float[Tensor, "answers vocabulary"], options: Int[Tensor, "answers options variants"]
 ) -> tuple[Float[Tensor, "answers options"], Float[Tensor, "answers"]]:
-    """Log-probabilities renormalised over the options, and the logarithm of the options' summed exponentials."""
+    """Renormalise log-probabilities over the options; the logarithm of their summed exponentials comes second."""
     picked = torch.gather(logits, 1, options.flatten(1).clamp(min=0)).reshape(options.shape)
     picked = picked.masked_fill(options < 0, -torch.inf)
     chosen = picked[..., 0] if options.shape[-1] == 1 else torch.logsumexp(picked, dim=-1)
@@ -119,7 +119,7 @@ def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: 
 
 
 def ours(trace: TracebackType | None) -> bool:
-    """Whether any frame of this traceback is code of this package."""
+    """Tell whether any frame of this traceback is code of this package."""
     package = __name__.partition(".")[0]
     while trace is not None:
         if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == package:
@@ -129,5 +129,5 @@ def ours(trace: TracebackType | None) -> bool:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an accelerator or the machine ran out of memory."""
+    """Tell whether an accelerator or the machine ran out of memory."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -32,11 +32,11 @@ from acculturate.model.engine.packing import Plan, Row
 
 
 class PackingError(Exception):
-    """The model's own code refuses the packed layout: a 4-D mask, position ids or the cache."""
+    """Report that the model's own code refuses the packed layout: a 4-D mask, position ids or the cache."""
 
 
 class PackedEngine:
-    """Evaluates soft prompts in the packed layout.
+    """Answer a questionnaire for soft prompts in the packed layout.
 
     ``options``: token ids in shown order, for each option all tokens that stand for it; -1 where there are no more.
     """
@@ -50,23 +50,23 @@ class PackedEngine:
 
     @torch.inference_mode()
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> Answers:
-        """Answers to every sequence for every prompt; all prompts go through the model side by side."""
+        """Answer every sequence for every prompt; all prompts go through the model side by side."""
         logprobs, mass = self.tensors(virtual_tokens(self.model, prompts))
         return Answers(*(part.cpu().double().numpy() for part in (logprobs, mass)))
 
     def tensors(self, soft: Float[Tensor, "candidates tokens hidden"]) -> tuple[Tensor, Tensor]:
-        """The same as float32 tensors, ``(candidates, sequences, options)`` and ``(candidates, sequences)``.
+        """Answer as float32 tensors, ``(candidates, sequences, options)`` and ``(candidates, sequences)``.
 
         Outside of inference mode they can be differentiated with respect to ``soft``.
         """
-        found = [one(soft) for one in self._passes]
+        results = [one(soft) for one in self._passes]
         # Passes answer the sequences in an order of their own.
         order = torch.as_tensor(np.argsort(np.concatenate([one.sequences for one in self._passes])), device=soft.device)
-        return tuple(torch.cat(parts, dim=1)[:, order] for parts in zip(*found, strict=True))  # type: ignore[return-value]
+        return tuple(torch.cat(parts, dim=1)[:, order] for parts in zip(*results, strict=True))  # type: ignore[return-value]
 
     @property
     def held_bytes(self) -> int:
-        """Memory that stays taken between calls: static keys and values with their room, masks and embeddings."""
+        """Measure the memory that stays taken between calls: static keys and values, masks and embeddings."""
         return sum(one.held_bytes for one in self._passes)
 
 
@@ -85,7 +85,7 @@ def _forward(model: PreTrainedModel, **packed: Any) -> None:
 
 
 class _Buffer(DynamicLayer):
-    """Keys and values of the static tokens, with room behind them that every candidate overwrites.
+    """Hold keys and values of the static tokens, with room behind them that every candidate overwrites.
 
     The library's growing cache copies all static keys for every candidate; this one copies none.
     """
@@ -94,11 +94,13 @@ class _Buffer(DynamicLayer):
         super().__init__()
         self._room, self.filled = room, 0
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *_args, **_kwargs) -> tuple[Tensor, Tensor]:
+        """Write new keys and values behind the static ones, and give all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = (_roomy(x, self._room) for x in (key_states, value_states))
-        assert self.keys is not None and self.values is not None
+        assert self.keys is not None
+        assert self.values is not None
         if torch.is_grad_enabled():  # a gradient passes through a copy, not through a buffer that is written again
             before = (x[..., : self.filled, :] for x in (self.keys, self.values))
             both = zip(before, (key_states, value_states), strict=True)
@@ -109,10 +111,11 @@ class _Buffer(DynamicLayer):
         return self.keys[..., :stop, :], self.values[..., :stop, :]
 
     def get_seq_length(self) -> int:
+        """Count the static tokens."""
         return self.filled
 
     def copies(self, n: int) -> _Buffer:
-        """The same static part for ``n`` candidates side by side."""
+        """Copy the static part for ``n`` candidates side by side."""
         twin = _Buffer(self._room)
         if self.is_initialized and self.keys is not None and self.values is not None:
             twin.lazy_initialization(self.keys, self.values)
@@ -126,21 +129,21 @@ def _roomy(states: Tensor, room: int) -> Tensor:
 
 
 class _Pass:
-    """One forward pass of the plan as tensors: rows padded to common sizes, static part already computed."""
+    """Hold one forward pass of the plan as tensors: rows padded to common sizes, static part already computed."""
 
     def __init__(self, model: PreTrainedModel, rows: tuple[Row, ...], options: np.ndarray) -> None:
         self._model = model
         n_static, n_dynamic = max(len(r.static) for r in rows), max(len(r.dynamic) for r in rows)
-        seen, depths = _layout(rows, n_static, n_dynamic)
+        visible, depths = _layout(rows, n_static, n_dynamic)
         device = model.device
         self._positions = torch.as_tensor(depths[:, n_static:], device=device)
-        self._mask = _mask(model, seen[:, n_static:], depths, n_static)
+        self._mask = _mask(model, visible[:, n_static:], depths, n_static)
         tokens = _padded([r.dynamic.tokens for r in rows], n_dynamic)
         self._soft = torch.as_tensor(np.maximum(-1 - tokens, 0), device=device)
         self._is_soft = torch.as_tensor(tokens < 0, device=device)[..., None]
         with torch.inference_mode():
             self._embeds = embedding_of(model)(torch.as_tensor(np.maximum(tokens, 0), device=device))
-            self._static = self._remember(rows, seen, depths, n_static, n_dynamic)
+            self._static = self._remember(rows, visible, depths, n_static, n_dynamic)
         self._caches: dict[int, list[_Buffer]] = {1: self._static}
         self._row = np.concatenate([np.full(len(r.answers), i) for i, r in enumerate(rows)])
         self._place = np.concatenate([r.answers for r in rows])
@@ -148,8 +151,8 @@ class _Pass:
         self._n_rows = len(rows)
         self.sequences = np.concatenate([r.sequences for r in rows])
 
-    def _remember(self, rows, seen, depths, n_static: int, n_dynamic: int) -> list[_Buffer]:
-        """Keys and values of what stands before the slot, computed once."""
+    def _remember(self, rows, visible, depths, n_static: int, n_dynamic: int) -> list[_Buffer]:
+        """Compute the keys and values of what stands before the slot, once."""
         model = self._model
         layers = [_Buffer(n_static + n_dynamic) for _ in range(model.config.get_text_config().num_hidden_layers)]
         if n_static:
@@ -159,7 +162,7 @@ class _Pass:
                 _forward(
                     model,
                     inputs_embeds=embedding_of(model)(tokens),
-                    attention_mask=_mask(model, seen[:, :n_static, :n_static], depths[:, :n_static], 0),
+                    attention_mask=_mask(model, visible[:, :n_static, :n_static], depths[:, :n_static], 0),
                     position_ids=torch.as_tensor(depths[:, :n_static], device=model.device),
                     past_key_values=Cache(layers=list(layers)),
                     use_cache=True,
@@ -206,37 +209,39 @@ def _padded(columns: Sequence[Int[np.ndarray, "_"]], width: int) -> Int[np.ndarr
 
 
 def _layout(rows: tuple[Row, ...], n_static: int, n_dynamic: int) -> tuple[np.ndarray, np.ndarray]:
-    """Who sees whom and position ids, with every row's static and dynamic nodes moved to common places."""
+    """Lay out who sees whom and position ids, with every row's static and dynamic nodes moved to common places."""
     width = n_static + n_dynamic
-    seen = np.zeros((len(rows), width, width), dtype=bool)
+    visible = np.zeros((len(rows), width, width), dtype=bool)
     # Padding sees itself: a row of the mask without any key would make attention divide by zero.
-    seen[:, np.arange(width), np.arange(width)] = True
+    visible[:, np.arange(width), np.arange(width)] = True
     depths = np.zeros((len(rows), width), dtype=np.int64)
     for i, row in enumerate(rows):
         places = np.concatenate([np.arange(len(row.static)), n_static + np.arange(len(row.dynamic))])
-        seen[i, places[:, None], places[None, :]] = row.ancestors()
+        visible[i, places[:, None], places[None, :]] = row.ancestors()
         depths[i, places] = row.depths()
-    return seen, depths
+    return visible, depths
 
 
-def _mask(model: PreTrainedModel, seen: np.ndarray, depths: np.ndarray, first_query: int) -> Tensor | dict[str, Tensor]:
-    """Additive attention mask ``(rows, 1, queries, keys)``; one per kind of layer where some slide a window."""
+def _mask(
+    model: PreTrainedModel, visible: np.ndarray, depths: np.ndarray, first_query: int
+) -> Tensor | dict[str, Tensor]:
+    """Build the additive attention mask (rows, 1, queries, keys), one per kind of layer where some slide a window."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or [])
     window = getattr(config, "sliding_window", None)
-    near = seen
+    near = visible
     if window:
-        apart = depths[:, first_query:, None] - depths[:, None, : seen.shape[2]]
-        near = seen & (apart < window)
+        apart = depths[:, first_query:, None] - depths[:, None, : visible.shape[2]]
+        near = visible & (apart < window)
     if window and "sliding_attention" in kinds and "full_attention" in kinds:
-        return {"full_attention": _additive(model, seen), "sliding_attention": _additive(model, near)}
+        return {"full_attention": _additive(model, visible), "sliding_attention": _additive(model, near)}
     # Without kinds of layers, a window that is set holds in every layer (Mistral, Phi-3, StarCoder 2).
     slides = bool(window) and (not kinds or "sliding_attention" in kinds)
-    return _additive(model, near if slides else seen)
+    return _additive(model, near if slides else visible)
 
 
-def _additive(model: PreTrainedModel, seen: np.ndarray) -> Tensor:
-    allowed = torch.as_tensor(seen[:, None], device=model.device)
+def _additive(model: PreTrainedModel, visible: np.ndarray) -> Tensor:
+    allowed = torch.as_tensor(visible[:, None], device=model.device)
     mask = torch.zeros(allowed.shape, dtype=precision_of(model), device=model.device)
     return mask.masked_fill_(~allowed, torch.finfo(mask.dtype).min)
 
