@@ -308,7 +308,7 @@ def pareto(
 
 
 def compare(runs: Iterable[Run | str | Path], targets: str | Path | None = None) -> Comparison:
-    """Compare finished runs of different countries: is each prompt nearest to its own country?
+    """Compare finished runs of different countries, to see whether each prompt is nearest to its own country.
 
     Parameters
     ----------

@@ -25,7 +25,6 @@ SETTINGS_MIB = 10
 
 def nearest(given: str, known: Iterable[str]) -> str:
     """The known name most like the given one, in parentheses to end a complaint; empty if none is known."""
-
     given = given[:100]  # comparing takes the square of its length
 
     def likeness(name: str) -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""Several runs side by side: is the prompt tuned for one country nearest to that country?
+"""Several runs side by side: whether the prompt tuned for one country is nearest to that country.
 
 A prompt that lowers its loss by moving everything the same way is near every country at once. The confusion
 matrix shows it, and Kendall's tau with the share of mis-ranked countries per dimension says whether countries

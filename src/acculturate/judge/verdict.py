@@ -1,4 +1,4 @@
-"""The verdict on a run in plain words: is the model aligned, or fitted to a format?"""
+"""The verdict on a run in plain words: whether the model is aligned, or fitted to a format."""
 
 from __future__ import annotations
 

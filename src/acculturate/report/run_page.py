@@ -389,7 +389,7 @@ def _title(key: str) -> str:
 
 def _say(value: object) -> str:
     """Put a setting into words: lists by comma, nothing as an en dash, numbers as they were given."""
-    if value is None or value == "" or value == {} or value == []:
+    if value is None or value in ("", {}, []):
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"

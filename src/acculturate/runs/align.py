@@ -72,7 +72,7 @@ class Align:
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
         return made_with(self._spec, respondent)
 
-    def lay_out(self, respondent: Respondent, callbacks: Callbacks) -> Ready:
+    def lay_out(self, respondent: Respondent) -> Ready:
         self._prepared.check_window(respondent)
         return Ready(self._prepared, respondent)
 

@@ -302,7 +302,7 @@ class MultitaskRun:
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
         return made_with(self._first, respondent)
 
-    def lay_out(self, respondent: Respondent, callbacks: Callbacks) -> Ready:
+    def lay_out(self, respondent: Respondent) -> Ready:
         self._any.check_window(respondent)
         return Ready(self._spec, self._tasks, respondent)
 

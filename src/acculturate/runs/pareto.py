@@ -220,7 +220,7 @@ class Pareto:
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
         return made_with(self._spec, respondent, NAME)
 
-    def lay_out(self, respondent: Respondent, callbacks: Callbacks) -> Ready:
+    def lay_out(self, respondent: Respondent) -> Ready:
         self._prepared.check_window(respondent)
         return Ready(self._prepared, respondent, self._second, self._optimizer, self._budget)
 

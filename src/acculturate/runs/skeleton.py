@@ -80,7 +80,7 @@ class Kind(Protocol[F, R_co]):
         """What else decides the numbers, known once the model is loaded."""
         ...
 
-    def lay_out(self, respondent: Respondent, callbacks: Callbacks) -> LaidOut[F]:
+    def lay_out(self, respondent: Respondent) -> LaidOut[F]:
         """Prepare the search. All that can go wrong with this model goes wrong here, before a directory is made."""
         ...
 
@@ -107,7 +107,7 @@ def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: 
         callbacks.stage("loading the model")
     respondent = Respondent(kind.choice) if lent is None or own else lent
     callbacks.stage("laying out the questionnaire")
-    laid_out = kind.lay_out(respondent, callbacks)
+    laid_out = kind.lay_out(respondent)
     audit = _audited(kind, respondent, callbacks)
     # A kind may name more files than the settings do: its own word counts, in the place where it stands.
     with directory.claimed({**settings, **kind.made_with(respondent), **settings}):

@@ -331,7 +331,7 @@ class Steer:
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
         return made_with(self._run.spec, respondent)
 
-    def lay_out(self, respondent: Respondent, callbacks: Callbacks) -> _Laid:
+    def lay_out(self, respondent: Respondent) -> _Laid:
         _check_same(self._run, respondent, self._path)
         return _Laid(Steering(self._run, self._problem, respondent), self._budget)
 

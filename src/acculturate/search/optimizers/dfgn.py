@@ -230,7 +230,8 @@ class DFGN:
 
     def _promise(self, state: DFGNState) -> float:
         """Points of distance that the model expects of its first move. Getting back what the start paid for lost answer
-        mass, or for straying from the untuned answers, is no progress."""
+        mass, or for straying from the untuned answers, is no progress.
+        """
         bare = replace(self.survey, anchor=0.0, mass_penalty=0.0)
         move = minimise(self.survey, state.center_answers, state.slopes, state.mu)
         before, after = (linearised(bare, state.center_answers, state.slopes, c) for c in (0.0 * move, move))

@@ -101,7 +101,7 @@ class PSO:
         )
 
     def _velocity(self, state: PSOState) -> Float[np.ndarray, "pop dim"]:
-        """chi (v + U(0, phi_1) (p - x) + U(0, phi_2) (g - x)), a new random number per coordinate."""
+        """Chi (v + U(0, phi_1) (p - x) + U(0, phi_2) (g - x)), a new random number per coordinate."""
         rng = generator(state.seed, state.generation)
         x, p = state.x, state.p
         pull = state.v + rng.uniform(0, self.phi_1, x.shape) * (p - x)

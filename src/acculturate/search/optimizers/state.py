@@ -65,7 +65,7 @@ def _value(cls: type, field: Field[Any], value: Any) -> Any:
     fits = isinstance(value, kinds) if kinds is not None else "ndarray" not in declared or isinstance(value, np.ndarray)
     if not fits or (isinstance(value, bool) and declared in ("int", "float")):
         raise UserError(
-            f"The checkpoint does not fit {cls.__name__} ({field.name} is no {declared.split('[')[0]}); it is damaged "
-            "or was written by another version: resume with the version that wrote it or start a new run."
+            f"The checkpoint does not fit {cls.__name__} ({field.name} is no {declared.partition('[')[0]}); it is "
+            "damaged or was written by another version: resume with the version that wrote it or start a new run."
         )
     return value
