@@ -1,6 +1,6 @@
 """The paper's way of asking: text is generated with a temperature, and a strict parser reads the option.
 
-Option probabilities (respondent.Interview) are exact and cheaper; this mode exists for fidelity and for
+Option probabilities (interview.Interview) are exact and cheaper; this mode exists for fidelity and for
 checking them. An answer that the parser cannot read is missing: it is counted and shown, and never becomes a
 number.
 """
