@@ -32,6 +32,7 @@ from acculturate.runs.align import align
 from acculturate.runs.resolve import prepare, space_of
 from acculturate.runs.score import Asking, score_respondent
 from acculturate.runs.spec import RunSpec, make_spec, to_json
+from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.search.objective import objective
 from acculturate.search.starts import random_prompts, starting_prompts
 from acculturate.survey.formats import parse_format
@@ -122,7 +123,12 @@ class TestRecord:
 
     def test_budget_counts_to_the_last_candidate(self, tiny, tmp_path):
         stages: list[str] = []
-        result = align(make_spec(settings(tiny, budget=13)), tmp_path / "run", lambda stage, _: stages.append(stage))
+
+        class Stages(Callback):
+            def stage(self, name: str) -> None:
+                stages.append(name)
+
+        result = align(make_spec(settings(tiny, budget=13)), tmp_path / "run", Callbacks.of([Stages()]))
         assert result.search.evaluations == 13
         people = [f"measuring: personas, {n} of 10" for n in range(1, 11)]
         assert [stage for stage in stages if "persona" in stage] == people, "long measurements say where they are"

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from acculturate.files.record import Figure, Record
+from acculturate.files.record import Count, Figure, Record
 from acculturate.files.run_directory import RunDirectory
 from acculturate.files.whole_file import write_whole
 
@@ -86,7 +86,7 @@ class CurvePoint(Record):
         Mean answer mass of its candidates, 0 to 1.
     """
 
-    evaluations: int
+    evaluations: Count
     best: Figure
     median: Figure
     mass: Figure = None
@@ -96,7 +96,7 @@ class CurvePoint(Record):
 class Chosen(Record):
     """Hold the point of the curve whose prompt a search delivers."""
 
-    evaluations: int
+    evaluations: Count
     best: Figure
     validation: Figure
 
@@ -125,18 +125,18 @@ class SearchRecord(Record):
     """
 
     optimizer: str
-    evaluations: int
-    stopped_before: int | None = None
-    without_numbers: int = 0
-    generations: int | None = None
-    validations: int | None = None
+    evaluations: Count
+    stopped_before: Count | None = None
+    without_numbers: Count = 0
+    generations: Count | None = None
+    validations: Count | None = None
     search_loss: Figure = None
     dtype: str | None = None
-    rows: int | None = None
+    rows: Count | None = None
     chosen: Chosen | None = None
     curve: tuple[CurvePoint, ...]
     together_with: tuple[str, ...] | None = None
-    shared_tokens: int | None = None
+    shared_tokens: Count | None = None
     note: str | None = None
 
 
