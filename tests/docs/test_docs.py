@@ -24,7 +24,7 @@ from acculturate.search.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SUPPLIED = {"survey", "budget", "bounds", "parts"}
+SUPPLIED = {"survey", "budget", "parts"}
 
 
 def loaded(path: Path) -> ModuleType:

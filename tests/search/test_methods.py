@@ -35,7 +35,7 @@ EXTREME += [
     float("nan"),
     -1e308,
 ]
-OF_A_RUN = {"survey", "budget", "parts", "objectives", "bounds"}
+OF_A_RUN = {"survey", "budget", "parts", "objectives"}
 
 
 def _survey() -> Loss:
@@ -108,7 +108,7 @@ def test_a_population_of_an_option_is_within_the_budget() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("de", {"bounds": 5}, "has no option 'bounds'"),
+        ("de", {"handling": "clip"}, "has no option 'handling' any more: no search has bounds"),
         ("de", {"F": "half"}, "has F = 'half'; expected a number"),
         ("dfgn", {"trials": 10**9}, r"DFGN trials is 1000000000, expected a number in \[1, 16\]"),
         ("dfgn", {"h": 12.0}, "has h = 12.0; expected a whole number"),

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import gguf
 import torch
+from platformdirs import user_cache_path
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from acculturate.errors import UserError, counted, first_line, some
@@ -34,12 +35,12 @@ def is_gguf(path: Path) -> bool:
 
 
 def cache_folder() -> Path:
-    """Locate the dequantised models: ``$ACCULTURATE_CACHE``, else the user's cache directory."""
+    """Return the folder of dequantised models: ``$ACCULTURATE_CACHE``, else one in the user's cache directory."""
     home = os.environ.get("ACCULTURATE_CACHE")
     if home:
         return Path(home)
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acculturate"
+        return user_cache_path("acculturate")
     except RuntimeError as error:  # no home directory and no account
         raise UserError(
             "There is no home directory to keep dequantised models in; set ACCULTURATE_CACHE to a directory."

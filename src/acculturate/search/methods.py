@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 from acculturate.errors import UserError
 from acculturate.files.datafile import nearest
@@ -70,10 +71,12 @@ METHODS: dict[str, Method] = {
     "random": Method(RandomSearch, "random search, the floor that every method must beat", {}),
 }
 AUTO = "dfgn"
+_GONE = ("bounds", "handling")
+"""Options of earlier versions, which no run could put to use."""
 
 
 def method_name(name: str) -> str:
-    """The method behind a name; ``auto`` is the one that the evidence in docs/search.md favours."""
+    """Return the method behind a name; ``auto`` is the one that the evidence in docs/search.md favours."""
     chosen = AUTO if name == "auto" else name
     if chosen not in METHODS:
         raise UserError(
@@ -85,7 +88,7 @@ def method_name(name: str) -> str:
 def make_optimizer(
     name: str, options: Mapping[str, Any], *, survey: Loss, budget: int, parts: Parts | None = None
 ) -> Optimizer[Any]:
-    """The optimizer of that name with the user's options; a wrong option is a ``UserError`` naming the right ones."""
+    """Build the optimizer of a name with the user's options; a wrong one is a ``UserError`` naming the right ones."""
     name, population = method_name(name), options.get("population")
     if isinstance(population, int) and population > budget:
         raise UserError(
@@ -96,33 +99,42 @@ def make_optimizer(
 
 
 def configured(name: str, method: Method, options: Mapping[str, Any], supplied: Mapping[str, Any]) -> Optimizer[Any]:
-    """A method with a user's options; ``supplied``: what follows from the run and is no option."""
-    kinds = {field.name: str(field.type) for field in fields(method.kind)}
-    # A user's option is one value; bounds are a pair, for calls from Python.
-    known = {key for key, kind in kinds.items() if not kind.startswith("tuple")}
-    given: dict[str, Any] = {**method.defaults}
-    given |= {key: value for key, value in supplied.items() if key in kinds}
+    """Build a method with a user's options; ``supplied``: what follows from the run and is no option."""
+    hints = get_type_hints(method.kind)
+    types = {field.name: _members(hints[field.name]) for field in fields(method.kind)}
+    arguments: dict[str, Any] = {**method.defaults}
+    arguments |= {key: value for key, value in supplied.items() if key in types}
     for key, value in options.items():
-        if key not in known or key in supplied:
+        if key in _GONE:
+            raise UserError(f"Optimizer '{name}' has no option '{key}' any more: no search has bounds; leave it out.")
+        if key not in types or key in supplied:
             raise UserError(
-                f"Optimizer '{name}' has no option {shown(key)}{nearest(key, sorted(known - set(supplied)))}; "
+                f"Optimizer '{name}' has no option {shown(key)}{nearest(key, sorted(set(types) - set(supplied)))}; "
                 "see docs/search.md for its options."
             )
-        if expected := _lacking(kinds[key], value):
+        if expected := _expected(types[key], value):
             raise UserError(f"Optimizer '{name}' has {key} = {shown(value)}; expected {expected}.")
-        given[key] = value
+        arguments[key] = value
     build: Callable[..., Optimizer[Any]] = method.kind
     try:
-        return build(**given)
+        return build(**arguments)
     except (TypeError, ValueError) as error:
         raise UserError(f"Optimizer '{name}' refuses its options: {str(error).rstrip('.')}.") from error
 
 
-def _lacking(kind: str, value: object) -> str | None:
-    """What an option of this annotated kind should have been; None when the value will do."""
+def _members(hint: Any) -> tuple[Any, ...]:
+    """List the types that an annotation allows."""
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
+
+
+def _expected(types: Sequence[Any], value: object) -> str | None:
+    """Say what an option of these types should have been; None when the value will do.
+
+    One value is all that an option takes, so a number is expected where a pair would do too.
+    """
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if kind.startswith("int"):
+    if int in types:
         return None if whole else "a whole number"
-    if kind.startswith("float"):
+    if float in types:
         return None if whole or isinstance(value, float) else "a number"
-    return "true or false" if kind == "bool" and not isinstance(value, bool) else None
+    return "true or false" if bool in types and not isinstance(value, bool) else None

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
 from acculturate.errors import UserError
+from acculturate.search.optimizers.adaptive import draw_factor, draw_rate, improvements, lehmer, mutants
 from acculturate.search.optimizers.cma import CMAES, SepCMA
 from acculturate.search.optimizers.de import DE
 from acculturate.search.optimizers.jade import JADE
@@ -28,8 +29,7 @@ from acculturate.search.optimizers.pso import PSO
 from acculturate.search.optimizers.random_search import RandomSearch
 from acculturate.search.optimizers.shade import SHADE
 from acculturate.search.optimizers.state import pack, unpack
-from acculturate.search.optimizers.success_history import draw_factor, draw_rate, improvements, lehmer, mutants
-from acculturate.search.optimizers.variation import among_best, binomial, exponential, partners, repaired
+from acculturate.search.optimizers.variation import among_best, binomial, exponential, partners
 from acculturate.survey.loss import Evaluation
 from acculturate.survey.response import Response
 
@@ -62,22 +62,21 @@ OPTIMIZERS: dict[str, Any] = {
     "de-rand1": DE(),
     "de-rand1-exp": DE(crossover="exponential", CR=0.9),
     "de-best1-dither": DE(strategy="best/1", F=(0.5, 1.0)),
-    "de-rand2-clip": DE(strategy="rand/2", bounds=(-6.0, 6.0), handling="clip"),
-    "de-ctb-reflect": DE(strategy="current-to-best/1", bounds=(-6.0, 6.0), handling="reflect"),
-    "de-ctpb-mid": DE(strategy="current-to-pbest/1", bounds=(-6.0, 6.0), handling="resample-midpoint"),
+    "de-rand2": DE(strategy="rand/2"),
+    "de-ctb": DE(strategy="current-to-best/1"),
+    "de-ctpb": DE(strategy="current-to-pbest/1"),
     "jade": JADE(),
     "shade": SHADE(H=7),
     "l-shade": LSHADE(budget=120),
     "jso": JSO(budget=120),
     "pso": PSO(),
-    "pso-ring": PSO(topology="ring", bounds=(-6.0, 6.0)),
+    "pso-ring": PSO(topology="ring"),
     "openai-es": OpenAIES(),
     "cma-es": CMAES(),
     "sep-cma": SepCMA(population=9),
     "random": RandomSearch(),
-    "random-sigma": RandomSearch(sigma=0.5, bounds=(-6.0, 6.0)),
+    "random-sigma": RandomSearch(sigma=0.5),
 }
-BOUNDED = [name for name, optimizer in OPTIMIZERS.items() if getattr(optimizer, "bounds", None)]
 GREEDY = [name for name in OPTIMIZERS if name.split("-")[0] in {"de", "jade", "shade", "l", "jso", "pso"}]
 
 
@@ -230,16 +229,6 @@ def test_exponential_crossover_takes_a_wrapped_run_of_geometric_length() -> None
         assert np.mean(lengths >= k) == pytest.approx(0.5 ** (k - 1), abs=0.02)
     assert exponential(rng, np.ones(3), 8).all()
     assert np.all(exponential(rng, np.zeros(9), 8).sum(axis=1) == 1)
-
-
-def test_bound_handling_by_hand() -> None:
-    v, parent = np.array([[-1.5, 2.5, 0.25, 7.0]]), np.array([[0.5, 0.5, 0.5, 0.5]])
-    bounds = (0.0, 1.0)
-    assert repaired(v, parent, bounds, "clip").tolist() == [[0.0, 1.0, 0.25, 1.0]]
-    assert repaired(v, parent, bounds, "resample-midpoint").tolist() == [[0.25, 0.75, 0.25, 0.75]]
-    # -1.5 -> 1.5 -> 0.5; 2.5 -> -0.5 -> 0.5; 7 lands on a bound
-    assert repaired(v, parent, bounds, "reflect").tolist() == [[0.5, 0.5, 0.25, 1.0]]
-    assert repaired(v, parent, None, "reflect") is v
 
 
 @given(pop=st.integers(2, 20), top=st.integers(1, 25), seed=st.integers(0, 999))
@@ -406,19 +395,6 @@ def test_failed_evaluations_break_nothing(name: str, seed: int, pop: int, dim: i
     assert_same(state, through_json(state))
 
 
-@settings(deadline=None, max_examples=15)
-@given(seed=st.integers(0, 2**31), low=st.floats(-6, -0.5), high=st.floats(0.5, 6))
-@pytest.mark.parametrize("name", BOUNDED)
-def test_bounds_are_respected(name: str, seed: int, low: float, high: float) -> None:
-    optimizer = replace(OPTIMIZERS[name], bounds=(low, high))
-    start = np.random.default_rng(seed).uniform(low, high, (8, 3))
-    state = optimizer.init(start, seed)
-    for _ in range(8):
-        x = optimizer.ask(state)
-        assert x.min() >= low and x.max() <= high
-        state = optimizer.tell(state, x, seen(-np.abs(x).sum(axis=1)))  # pulls outwards
-
-
 @settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 2**31))
 @pytest.mark.parametrize("name", GREEDY)
@@ -503,11 +479,11 @@ def against(
 
 
 def rand1(budget: int) -> DE:
-    return DE(bounds=(-5.0, 5.0))
+    return DE()
 
 
 def best1(budget: int) -> DE:
-    return DE(strategy="best/1", bounds=(-5.0, 5.0))
+    return DE(strategy="best/1")
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -524,10 +500,10 @@ def test_de_matches_scipy_in_thirty_dimensions(strategy: str, make: Callable[[in
 
 
 ADAPTIVE = {
-    "jade": lambda budget: JADE(bounds=(-5.0, 5.0)),
-    "shade": lambda budget: SHADE(bounds=(-5.0, 5.0)),
-    "l-shade": lambda budget: LSHADE(budget=budget, bounds=(-5.0, 5.0)),
-    "jso": lambda budget: JSO(budget=budget, bounds=(-5.0, 5.0)),
+    "jade": lambda budget: JADE(),
+    "shade": lambda budget: SHADE(),
+    "l-shade": lambda budget: LSHADE(budget=budget),
+    "jso": lambda budget: JSO(budget=budget),
 }
 
 
@@ -563,9 +539,6 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: DE(F=(0.9, 0.5)), "DE F \\(upper end\\) is 0.5"),
     (lambda: DE(CR=math.nan), r"DE CR is nan, expected a number in \[0, 1\]"),
     (lambda: DE(p=0.0), "DE p is 0.0"),
-    (lambda: DE(bounds=(1.0, -1.0)), r"DE bounds are \(1.0, -1.0\), expected two finite numbers"),
-    (lambda: DE(bounds=(-math.inf, 1.0)), "DE bounds"),
-    (lambda: forced(DE(), "handling", "wrap"), "DE handling is 'wrap'"),
     (lambda: JADE(c=1.5), "JADE c is 1.5"),
     (lambda: JADE(archive_rate=-1.0), r"JADE archive_rate is -1.0, expected a number in \[0, 100\]"),
     (lambda: SHADE(H=0), "SHADE H is 0"),
@@ -582,7 +555,6 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: DE().init(start_of(3, 2), 0), "DE rand/1 needs a population of at least 4 candidates, got 3"),
     (lambda: DE(strategy="rand/2").init(start_of(5, 2), 0), "at least 6"),
     (lambda: JADE().init(start_of(3, 2), 0), "JADE needs a population of at least 4"),
-    (lambda: JADE(bounds=(-1.0, 1.0)).init(start_of(5, 2), 0), "outside the bounds -1 to 1"),
     (lambda: DE().init(np.full((5, 2), np.nan), 0), "needs finite start candidates"),
     (lambda: CMAES().init(start_of(5, 1001), 0), "CMA-ES keeps a 1001 x 1001 matrix.*use sep-cma"),
     (lambda: CMAES().init(start_of(3, 2), 0), "CMA-ES needs a population of at least 4"),

@@ -7,7 +7,6 @@ Das & Suganthan (2011), "Differential Evolution: A Survey of the State-of-the-Ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,21 +14,17 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from acculturate.search.optimizers.protocol import generator
+from acculturate.search.optimizers.start_first import StartFirst
 from acculturate.search.optimizers.variation import (
-    Handling,
     among_best,
     binomial,
-    check_bounds,
     check_choice,
     check_number,
     checked_start,
     exponential,
-    losses_of,
     no_worse,
     partners,
-    repaired,
 )
-from acculturate.survey.loss import Evaluation
 
 Strategy = Literal["rand/1", "best/1", "rand/2", "current-to-best/1", "current-to-pbest/1"]
 Crossover = Literal["binomial", "exponential"]
@@ -46,7 +41,7 @@ _DRAWN: dict[Strategy, int] = {
 
 @dataclass(frozen=True, eq=False)
 class DEState:
-    """``x``: the population; ``loss``: theirs, +inf before the first generation and where one failed."""
+    """Hold the population ``x`` and its ``loss``, +inf before the first generation and where one failed."""
 
     seed: int
     generation: int
@@ -55,8 +50,8 @@ class DEState:
 
 
 @dataclass(frozen=True)
-class DE:
-    """Classic Differential Evolution with synchronous generations; the start is the population."""
+class DE(StartFirst[DEState]):
+    """Run classic Differential Evolution with synchronous generations; the start is the population."""
 
     strategy: Strategy = "rand/1"
     """How the mutant is built. Default: the paper's DE1."""
@@ -68,10 +63,6 @@ class DE:
     """Crossover rate in [0, 1]; the default, with F = 0.5, follows the soft-prompt pilot."""
     p: float = 0.1
     """Share in (0, 1] of the population counted as p-best; used by current-to-pbest/1 only (JADE, 2009)."""
-    bounds: tuple[float, float] | None = None
-    """Lowest and highest coordinate; None: unbounded."""
-    handling: Handling = "reflect"
-    """What happens to a mutant outside the bounds."""
 
     def __post_init__(self) -> None:
         check_choice(self.strategy, "DE strategy", tuple(_DRAWN))
@@ -81,29 +72,25 @@ class DE:
         check_number(high, "DE F (upper end)", low=low, high=2)
         check_number(self.CR, "DE CR", low=0, high=1)
         check_number(self.p, "DE p", low=0, high=1, strict=True)
-        check_bounds(self.bounds, "DE", self.handling)
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> DEState:
-        """The state before anything was evaluated; UserError if the start is too small or out of bounds."""
-        x = checked_start(start, f"DE {self.strategy}", rows=_DRAWN[self.strategy] + 1, bounds=self.bounds)
+        """Return the state before anything was evaluated; raises ``UserError`` if the start is too small."""
+        x = checked_start(start, f"DE {self.strategy}", rows=_DRAWN[self.strategy] + 1)
         return DEState(seed, 0, x, np.full(len(x), np.inf))
 
-    def ask(self, state: DEState) -> Float[np.ndarray, "pop dim"]:
-        """The start itself, then one trial for every member."""
+    def _ask(self, state: DEState) -> Float[np.ndarray, "pop dim"]:
+        """Return one trial for every member."""
         x = state.x
-        if state.generation == 0:
-            return x.copy()
         rng = generator(state.seed, state.generation)
         pop, dim = x.shape
         F = rng.uniform(*self._dither(), size=(pop, 1))
         r = partners(rng, pop, _DRAWN[self.strategy])
-        v = repaired(self._mutants(rng, state, r, F), x, self.bounds, self.handling)
+        v = self._mutants(rng, state, r, F)
         mix = binomial if self.crossover == "binomial" else exponential
         return np.where(mix(rng, np.full(pop, float(self.CR)), dim), v, x)
 
-    def tell(self, state: DEState, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]) -> DEState:
-        """Greedy selection: a trial that is no worse takes its target's place."""
-        loss = losses_of(x, seen)
+    def _tell(self, state: DEState, x: Float[np.ndarray, "pop dim"], loss: Float[np.ndarray, " pop"]) -> DEState:
+        """Select greedily: a trial that is no worse takes its target's place."""
         better = no_worse(state.loss, loss)
         return replace(
             state,
@@ -122,7 +109,7 @@ class DE:
         r: Int[np.ndarray, "drawn pop"],
         F: Float[np.ndarray, "pop 1"],
     ) -> Float[np.ndarray, "pop dim"]:
-        """One mutant per target; ``r`` holds mutually distinct members other than the target."""
+        """Build one mutant per target; ``r`` holds mutually distinct members other than the target."""
         x, best = state.x, state.x[int(np.argmin(state.loss))]
         match self.strategy:
             case "rand/1":  # eq. 2

@@ -16,21 +16,19 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from acculturate.search.optimizers.protocol import generator
+from acculturate.search.optimizers.start_first import StartFirst
 from acculturate.search.optimizers.variation import (
-    Handling,
     binomial,
-    check_bounds,
     check_number,
     checked_start,
     partners,
-    repaired,
 )
 from acculturate.survey.loss import Evaluation
 
 
 @dataclass(frozen=True, eq=False)
 class GDE3State:
-    """``x``: the population; ``f``: its objectives, +inf before the first generation and where one failed.
+    """Hold the population ``x`` and its objectives ``f``, +inf before the first generation and where one failed.
 
     ``front_x``, ``front_f``: the non-dominated candidates of all that were ever seen, the oldest first.
     """
@@ -44,7 +42,7 @@ class GDE3State:
 
 
 @dataclass(frozen=True)
-class GDE3:
+class GDE3(StartFirst[GDE3State]):
     """Search with DE rand/1/bin for every trade-off between ``Evaluation.objectives``; the start is the population."""
 
     objectives: int = 2
@@ -55,37 +53,32 @@ class GDE3:
     """Crossover rate in [0, 1]."""
     archive: int = 100
     """How many non-dominated candidates are kept beside the population; the most crowded go first."""
-    bounds: tuple[float, float] | None = None
-    """Lowest and highest coordinate; None: unbounded."""
-    handling: Handling = "reflect"
-    """What happens to a mutant outside the bounds."""
 
     def __post_init__(self) -> None:
         check_number(self.F, "GDE3 F", low=0, high=2, strict=True)
         check_number(self.CR, "GDE3 CR", low=0, high=1)
         # Dominance is found between all pairs.
         check_number(self.archive, "GDE3 archive", low=self.objectives, high=5000)
-        check_bounds(self.bounds, "GDE3", self.handling)
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> GDE3State:
-        """The state before anything was evaluated; UserError if the start is too small or out of bounds."""
-        x = checked_start(start, "GDE3", rows=4, bounds=self.bounds)
+        """Return the state before anything was evaluated; raises ``UserError`` if the start is too small."""
+        x = checked_start(start, "GDE3", rows=4)
         none = np.zeros((0, self.objectives))
         return GDE3State(seed, 0, x, np.full((len(x), self.objectives), np.inf), x[:0].copy(), none)
 
-    def ask(self, state: GDE3State) -> Float[np.ndarray, "pop dim"]:
-        """The start itself, then one trial for every member."""
+    def _ask(self, state: GDE3State) -> Float[np.ndarray, "pop dim"]:
+        """Return one trial for every member."""
         x = state.x
-        if state.generation == 0:
-            return x.copy()
         rng = generator(state.seed, state.generation)
         r = partners(rng, len(x), 3)
-        v = repaired(x[r[0]] + self.F * (x[r[1]] - x[r[2]]), x, self.bounds, self.handling)
+        v = x[r[0]] + self.F * (x[r[1]] - x[r[2]])
         return np.where(binomial(rng, np.full(len(x), float(self.CR)), x.shape[1]), v, x)
 
-    def tell(self, state: GDE3State, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]) -> GDE3State:
-        """Selection by dominance, then truncation to the size of the population."""
-        f = self._objectives(x, seen)
+    def _tell(
+        self, state: GDE3State, x: Float[np.ndarray, "pop dim"], loss: Float[np.ndarray, "pop objectives"]
+    ) -> GDE3State:
+        """Select by dominance, then cut to the size of the population."""
+        f = loss
         answered = np.isfinite(f).all(axis=1)
         no_worse = answered & np.all(f <= state.f, axis=1)
         apart = answered & ~no_worse & ~np.all(state.f <= f, axis=1)
@@ -104,31 +97,31 @@ class GDE3:
             front_f=front_f[best],
         )
 
-    def _objectives(
-        self, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]
+    def _values(
+        self, x: Float[np.ndarray, "pop dim"], evaluations: Sequence[Evaluation]
     ) -> Float[np.ndarray, "pop objectives"]:
-        """A candidate without a finite value in every objective is worst in all of them (+inf)."""
-        if len(seen) != len(x):
-            raise ValueError(f"{len(x)} candidates but {len(seen)} evaluations")
-        f = np.array([evaluation.objectives for evaluation in seen], dtype=np.float64)
+        """List the objectives; a candidate without a finite value in each of them is worst in all (+inf)."""
+        if len(evaluations) != len(x):
+            raise ValueError(f"{len(x)} candidates but {len(evaluations)} evaluations")
+        f = np.array([evaluation.objectives for evaluation in evaluations], dtype=np.float64)
         return np.where(np.isfinite(f).all(axis=1, keepdims=True), f, np.inf)
 
 
 def dominates(f: Float[np.ndarray, "n objectives"]) -> Bool[np.ndarray, "n n"]:
-    """``[i, j]``: i is no worse than j in every objective and better in one."""
+    """Tell for every pair ``[i, j]`` whether i is no worse than j in every objective and better in one."""
     a, b = f[:, None, :], f[None, :, :]
     return np.all(a <= b, axis=-1) & np.any(a < b, axis=-1)
 
 
 def first_front(f: Float[np.ndarray, "n objectives"]) -> Int[np.ndarray, " front"]:
-    """Indices, rising, of what nothing dominates; of several with the same objectives the first."""
+    """List the indices, rising, of what nothing dominates; of several with the same objectives the first."""
     equal = np.all(f[:, None, :] == f[None, :, :], axis=-1)
     repeated = np.triu(equal, 1).any(axis=0)
     return np.flatnonzero(~dominates(f).any(axis=0) & ~repeated)
 
 
 def ranks(f: Float[np.ndarray, "n objectives"]) -> Int[np.ndarray, " n"]:
-    """Non-dominated sorting: 0 for what nothing dominates, 1 for what only those dominate, and so on."""
+    """Sort by dominance: 0 for what nothing dominates, 1 for what only those dominate, and so on."""
     over = dominates(f)
     rank = np.full(len(f), -1, dtype=np.int64)
     level = 0
@@ -140,9 +133,9 @@ def ranks(f: Float[np.ndarray, "n objectives"]) -> Int[np.ndarray, " n"]:
 
 
 def crowding(f: Float[np.ndarray, "n objectives"]) -> Float[np.ndarray, " n"]:
-    """Crowding distance within one front (not empty): the sum over objectives of the gap between the neighbours.
+    """Compute the crowding distance within one front: the sum over objectives of the gap between the neighbours.
 
-    Gaps are shares of the front's range; the two ends of every objective get +inf.
+    The front is not empty. Gaps are shares of its range; the two ends of every objective get +inf.
     """
     total = np.zeros(len(f))
     for column in f.T:
@@ -157,10 +150,10 @@ def crowding(f: Float[np.ndarray, "n objectives"]) -> Float[np.ndarray, " n"]:
 
 
 def survivors(f: Float[np.ndarray, "n objectives"], size: int) -> Int[np.ndarray, " kept"]:
-    """Indices, rising, of the ``size`` best by rank and, in the last front that fits in part, by crowding distance.
+    """List the indices, rising, of the ``size`` best by rank.
 
-    One at a time: when the most crowded has gone, the distances are taken anew, as its neighbours are less crowded
-    now (Kukkonen & Deb 2006, IEEE CEC, 1179-1186).
+    In the last front that fits in part the crowding distance decides. The most crowded goes, and the distances are
+    taken anew, as its neighbours are less crowded now (Kukkonen & Deb 2006, IEEE CEC, 1179-1186).
     """
     if len(f) <= size:
         return np.arange(len(f))

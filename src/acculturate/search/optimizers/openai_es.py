@@ -7,7 +7,6 @@ Learning", arXiv:1703.03864: alg. 1, mirrored sampling and fitness shaping from 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,14 +14,15 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from acculturate.search.optimizers.protocol import generator
-from acculturate.search.optimizers.variation import LARGEST, STEPS, check_number, checked_start, losses_of
-from acculturate.survey.loss import Evaluation
+from acculturate.search.optimizers.start_first import StartFirst
+from acculturate.search.optimizers.variation import LARGEST, STEPS, check_number, checked_start
 
 
 @dataclass(frozen=True, eq=False)
 class OpenAIESState:
-    """``start``: the first candidates (empty once seen); ``theta``: the mean; ``m``, ``v``, ``t``: Adam's.
+    """Hold the mean ``theta`` and Adam's ``m``, ``v`` and ``t``.
 
+    ``start``: the first candidates (empty after the first generation).
     ``n``: candidates per generation from the second one on.
     """
 
@@ -37,8 +37,8 @@ class OpenAIESState:
 
 
 @dataclass(frozen=True)
-class OpenAIES:
-    """OpenAI-ES; the mean begins at the best row of the start."""
+class OpenAIES(StartFirst[OpenAIESState]):
+    """Run OpenAI-ES; the mean begins at the best row of the start."""
 
     sigma: float = 0.5
     """Standard deviation, 1e-6 to 1000, of the perturbations, in the space's units (our default)."""
@@ -66,38 +66,43 @@ class OpenAIES:
         check_number(self.epsilon, "OpenAI-ES epsilon", low=1e-12, high=1)
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> OpenAIESState:
-        """The state before anything was evaluated; UserError if the start is empty or not finite."""
+        """Return the state before anything was evaluated; raises ``UserError`` if the start is empty or not finite."""
         x = checked_start(start, "OpenAI-ES", rows=1)
         zero = np.zeros(x.shape[1])
         n = self.population if self.population is not None else max(2, len(x))
         return OpenAIESState(seed, 0, x, x[0].copy(), zero, zero.copy(), t=0, n=n + n % 2)
 
-    def ask(self, state: OpenAIESState) -> Float[np.ndarray, "n dim"]:
-        """The start itself, then theta + sigma eps in the first half, theta - sigma eps in the second."""
-        if state.generation == 0:
-            return state.start.copy()
+    def _start(self, state: OpenAIESState) -> Float[np.ndarray, "pop dim"]:
+        return state.start
+
+    def _ask(self, state: OpenAIESState) -> Float[np.ndarray, "n dim"]:
+        """Return theta + sigma eps in the first half, theta - sigma eps in the second."""
         eps = self._perturbations(state)
         return np.concatenate([state.theta + self.sigma * eps, state.theta - self.sigma * eps])
 
-    def tell(self, state: OpenAIESState, x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> OpenAIESState:
-        """The start's best row as the mean; then one Adam step along the estimated gradient (alg. 1)."""
-        loss = losses_of(x, seen)
-        state = replace(state, generation=state.generation + 1)
-        if state.generation == 1:
-            theta = np.array(x[int(np.argmin(loss))], dtype=np.float64)
-            return replace(state, start=np.empty((0, x.shape[1])), theta=theta)
+    def _tell_start(
+        self, state: OpenAIESState, x: Float[np.ndarray, "pop dim"], loss: Float[np.ndarray, " pop"]
+    ) -> OpenAIESState:
+        """Take the start's best row as the mean."""
+        theta = np.array(x[int(np.argmin(loss))], dtype=np.float64)
+        return replace(state, generation=1, start=np.empty((0, x.shape[1])), theta=theta)
+
+    def _tell(
+        self, state: OpenAIESState, x: Float[np.ndarray, "n dim"], loss: Float[np.ndarray, " n"]
+    ) -> OpenAIESState:
+        """Take one Adam step along the estimated gradient (alg. 1)."""
         # Centred ranks in [-1/2, 1/2]; equal losses share a rank: failures alone give no signal.
         shaped = (rankdata(loss) - 1) / (len(loss) - 1) - 0.5
         half = len(loss) // 2
         weights = shaped[:half] - shaped[half:]
-        eps = self._perturbations(replace(state, generation=state.generation - 1))
+        eps = self._perturbations(state)
         g = weights @ eps / (len(loss) * self.sigma) + self.weight_decay * state.theta
         t = state.t + 1
         m = self.beta_1 * state.m + (1 - self.beta_1) * g
         v = self.beta_2 * state.v + (1 - self.beta_2) * g * g
         m_hat, v_hat = m / (1 - self.beta_1**t), v / (1 - self.beta_2**t)
         theta = state.theta - self.learning_rate * m_hat / (np.sqrt(v_hat) + self.epsilon)
-        return replace(state, theta=theta, m=m, v=v, t=t)
+        return replace(state, generation=state.generation + 1, theta=theta, m=m, v=v, t=t)
 
     def _perturbations(self, state: OpenAIESState) -> Float[np.ndarray, "half dim"]:
         rng = generator(state.seed, state.generation)

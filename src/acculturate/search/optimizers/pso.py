@@ -8,7 +8,6 @@ Particle Swarm Optimization", SIS 2007:120-127.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,21 +16,19 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.search.optimizers.protocol import generator
+from acculturate.search.optimizers.start_first import StartFirst
 from acculturate.search.optimizers.variation import (
-    check_bounds,
     check_choice,
     check_number,
     checked_start,
-    losses_of,
 )
-from acculturate.survey.loss import Evaluation
 
 Topology = Literal["global", "ring"]
 
 
 @dataclass(frozen=True, eq=False)
 class PSOState:
-    """``x``: positions evaluated last; ``v``: the moves that led there; ``p``, ``loss``: everyone's best."""
+    """Hold the positions evaluated last, ``x``; ``v``: the moves that led there; ``p``, ``loss``: everyone's best."""
 
     seed: int
     generation: int
@@ -42,8 +39,8 @@ class PSOState:
 
 
 @dataclass(frozen=True)
-class PSO:
-    """Constricted PSO; the start is the swarm."""
+class PSO(StartFirst[PSOState]):
+    """Run constricted PSO; the start is the swarm."""
 
     phi_1: float = 2.05
     """Pull, above 0 and up to 100, to the particle's own best; phi_1 + phi_2 must exceed 4 (the paper's setting)."""
@@ -51,8 +48,6 @@ class PSO:
     """Pull, above 0 and up to 100, to the neighbourhood's best (the paper's setting)."""
     topology: Topology = "global"
     """Who informs whom: everybody, or both neighbours on a ring (slower, harder to trap)."""
-    bounds: tuple[float, float] | None = None
-    """Lowest and highest coordinate; a particle stops at them. None: unbounded."""
 
     def __post_init__(self) -> None:
         check_number(self.phi_1, "PSO phi_1", low=0, high=100, strict=True)
@@ -60,48 +55,52 @@ class PSO:
         if self.phi_1 + self.phi_2 <= 4:
             raise UserError(f"PSO phi_1 + phi_2 is {self.phi_1 + self.phi_2:g}, expected more than 4 for constriction.")
         check_choice(self.topology, "PSO topology", ("global", "ring"))
-        check_bounds(self.bounds, "PSO")
 
     @property
     def chi(self) -> float:
-        """Constriction coefficient for kappa = 1 (simple constriction; 0.7298 for phi = 4.1)."""
+        """Compute the constriction coefficient for kappa = 1 (simple constriction; 0.7298 for phi = 4.1)."""
         phi = self.phi_1 + self.phi_2
         return 2 / (phi - 2 + math.sqrt(phi * phi - 4 * phi))
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> PSOState:
-        """The state before anything was evaluated; UserError if the start is too small or out of bounds."""
-        x = checked_start(start, "PSO", rows=2, bounds=self.bounds)
-        # Without bounds there is no box to draw velocities from: half the way to a random other particle
-        # has the scale of the start.
+        """Return the state before anything was evaluated; raises ``UserError`` if the start is too small."""
+        x = checked_start(start, "PSO", rows=2)
+        # There is no box to draw velocities from: half the way to a random other particle has the scale of the start.
         rng = generator(seed, 0)
         pop = len(x)
         other = (np.arange(pop) + 1 + rng.integers(0, pop - 1, pop)) % pop
         return PSOState(seed, 0, x, (x[other] - x) / 2, x.copy(), np.full(pop, np.inf))
 
-    def ask(self, state: PSOState) -> Float[np.ndarray, "pop dim"]:
-        """The start itself, then every particle moved once."""
-        if state.generation == 0:
-            return state.x.copy()
-        moved = state.x + self._velocity(state)
-        return moved if self.bounds is None else np.clip(moved, *self.bounds)
+    def _ask(self, state: PSOState) -> Float[np.ndarray, "pop dim"]:
+        """Move every particle once."""
+        return state.x + self._velocity(state)
 
-    def tell(self, state: PSOState, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]) -> PSOState:
+    def _tell(self, state: PSOState, x: Float[np.ndarray, "pop dim"], loss: Float[np.ndarray, " pop"]) -> PSOState:
         """Take the moves and remember what was better."""
-        loss = losses_of(x, seen)
+        # The velocity is the move as it was made, rounding included.
+        return self._remembered(replace(state, v=x - state.x), x, loss)
+
+    def _tell_start(
+        self, state: PSOState, x: Float[np.ndarray, "pop dim"], loss: Float[np.ndarray, " pop"]
+    ) -> PSOState:
+        """Remember the start; nothing has moved yet."""
+        return self._remembered(state, x, loss)
+
+    def _remembered(
+        self, state: PSOState, x: Float[np.ndarray, "pop dim"], loss: Float[np.ndarray, " pop"]
+    ) -> PSOState:
+        """Return the state at these positions, with everyone's best."""
         better = loss < state.loss
-        # The velocity is the move that was made: a particle that stopped at a bound loses its speed there.
-        v = state.v if state.generation == 0 else x - state.x
         return replace(
             state,
             generation=state.generation + 1,
             x=np.array(x, dtype=np.float64),
-            v=v,
             p=np.where(better[:, None], x, state.p),
             loss=np.where(better, loss, state.loss),
         )
 
     def _velocity(self, state: PSOState) -> Float[np.ndarray, "pop dim"]:
-        """Chi (v + U(0, phi_1) (p - x) + U(0, phi_2) (g - x)), a new random number per coordinate."""
+        """Compute chi (v + U(0, phi_1) (p - x) + U(0, phi_2) (g - x)), a new random number per coordinate."""
         rng = generator(state.seed, state.generation)
         x, p = state.x, state.p
         pull = state.v + rng.uniform(0, self.phi_1, x.shape) * (p - x)
@@ -109,7 +108,7 @@ class PSO:
         return self.chi * pull
 
     def _informants(self, state: PSOState) -> Float[np.ndarray, "pop dim"]:
-        """The best position that each particle knows of."""
+        """Return the best position that each particle knows of."""
         pop = len(state.loss)
         if self.topology == "global":
             return np.broadcast_to(state.p[int(np.argmin(state.loss))], state.p.shape)

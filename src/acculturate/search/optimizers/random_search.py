@@ -5,7 +5,6 @@ Every candidate is drawn anew from one Gaussian that is fixed before the first e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,13 +12,13 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError
 from acculturate.search.optimizers.protocol import generator
-from acculturate.search.optimizers.variation import STEPS, check_bounds, check_number, checked_start, losses_of
-from acculturate.survey.loss import Evaluation
+from acculturate.search.optimizers.start_first import StartFirst
+from acculturate.search.optimizers.variation import STEPS, check_number, checked_start
 
 
 @dataclass(frozen=True, eq=False)
 class RandomSearchState:
-    """``start``: what the Gaussian is fitted to; ``x``, ``loss``: best candidate so far and its loss."""
+    """Hold the ``start`` that the Gaussian is fitted to; ``x``, ``loss``: best candidate so far and its loss."""
 
     seed: int
     generation: int
@@ -29,22 +28,19 @@ class RandomSearchState:
 
 
 @dataclass(frozen=True)
-class RandomSearch:
-    """Gaussian samples around the mean of the start, one independent standard deviation per coordinate."""
+class RandomSearch(StartFirst[RandomSearchState]):
+    """Draw Gaussian samples around the mean of the start, one independent standard deviation per coordinate."""
 
     sigma: float | None = None
     """Standard deviation, 1e-6 to 1000, of every coordinate, in the space's units; None: those of the start."""
-    bounds: tuple[float, float] | None = None
-    """Lowest and highest coordinate, at which samples are clipped; None: unbounded."""
 
     def __post_init__(self) -> None:
         if self.sigma is not None:
             check_number(self.sigma, "random search sigma", low=STEPS[0], high=STEPS[1])
-        check_bounds(self.bounds, "random search")
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> RandomSearchState:
-        """The state before anything was evaluated; UserError if there is no spread to sample with."""
-        x = checked_start(start, "random search", rows=1, bounds=self.bounds)
+        """Return the state before anything was evaluated; raises ``UserError`` if there is no spread to sample with."""
+        x = checked_start(start, "random search", rows=1)
         if self.sigma is None and not x.std(axis=0).any():
             raise UserError(
                 "Random search takes its spread from the start, whose candidates are all alike: "
@@ -52,20 +48,19 @@ class RandomSearch:
             )
         return RandomSearchState(seed, 0, x, x[0].copy(), np.inf)
 
-    def ask(self, state: RandomSearchState) -> Float[np.ndarray, "pop dim"]:
-        """The start itself, then as many samples as it has rows."""
-        if state.generation == 0:
-            return state.start.copy()
+    def _start(self, state: RandomSearchState) -> Float[np.ndarray, "pop dim"]:
+        return state.start
+
+    def _ask(self, state: RandomSearchState) -> Float[np.ndarray, "pop dim"]:
+        """Draw as many samples as the start has rows."""
         spread = state.start.std(axis=0) if self.sigma is None else self.sigma
         z = generator(state.seed, state.generation).standard_normal(state.start.shape)
-        x = state.start.mean(axis=0) + spread * z
-        return x if self.bounds is None else np.clip(x, *self.bounds)
+        return state.start.mean(axis=0) + spread * z
 
-    def tell(
-        self, state: RandomSearchState, x: Float[np.ndarray, "pop dim"], seen: Sequence[Evaluation]
+    def _tell(
+        self, state: RandomSearchState, x: Float[np.ndarray, "pop dim"], loss: Float[np.ndarray, " pop"]
     ) -> RandomSearchState:
         """Keep the best."""
-        loss = losses_of(x, seen)
         best = int(np.argmin(loss))
         state = replace(state, generation=state.generation + 1)
         if loss[best] < state.loss:

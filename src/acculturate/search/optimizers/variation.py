@@ -1,4 +1,4 @@
-"""What the optimizers share: reading losses, checking the start, partner indices, crossover and bounds.
+"""Parts of Differential Evolution that several optimizers share: losses, checks, partner indices and crossover.
 
 Symbols follow Storn & Price (1997), "Differential Evolution - A Simple and Efficient Heuristic for Global
 Optimization over Continuous Spaces", J. Global Optimization 11:341-359: a target vector x, a mutant v, a
@@ -7,9 +7,7 @@ trial u, the scale factor F and the crossover rate CR.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -18,25 +16,22 @@ from acculturate.errors import UserError
 from acculturate.legible import shown
 from acculturate.survey.loss import Evaluation
 
-Handling = Literal["reflect", "clip", "resample-midpoint"]
 STEPS = (1e-6, 1e3)
 """Lowest and highest first step, in standard deviations of the embeddings: rounding below, overflow above."""
 LARGEST = 20_000
 """The most candidates of a generation, and rows of a memory of them."""
 
-HANDLINGS: tuple[Handling, ...] = ("reflect", "clip", "resample-midpoint")
 
-
-def losses_of(x: Float[np.ndarray, "n dim"], seen: Sequence[Evaluation]) -> Float[np.ndarray, " n"]:
-    """The losses in row order; whatever is not finite counts as worst (+inf)."""
-    if len(seen) != len(x):
-        raise ValueError(f"{len(x)} candidates but {len(seen)} evaluations")
-    losses = np.array([evaluation.loss for evaluation in seen], dtype=np.float64)
+def losses_of(x: Float[np.ndarray, "n dim"], evaluations: Sequence[Evaluation]) -> Float[np.ndarray, " n"]:
+    """List the losses in row order; whatever is not finite counts as worst (+inf)."""
+    if len(evaluations) != len(x):
+        raise ValueError(f"{len(x)} candidates but {len(evaluations)} evaluations")
+    losses = np.array([evaluation.loss for evaluation in evaluations], dtype=np.float64)
     return np.where(np.isfinite(losses), losses, np.inf)
 
 
 def no_worse(old: Float[np.ndarray, " pop"], new: Float[np.ndarray, " pop"]) -> Bool[np.ndarray, " pop"]:
-    """Which trials take their targets' places: ties do, so that the population drifts across plateaus.
+    """Tell which trials take their targets' places: ties do, so that the population drifts across plateaus.
 
     A failed trial never does: the population would spread without end where nothing can be evaluated.
     """
@@ -48,9 +43,8 @@ def checked_start(
     name: str,
     *,
     rows: int,
-    bounds: tuple[float, float] | None = None,
 ) -> Float[np.ndarray, "pop dim"]:
-    """A float64 copy of ``start``; UserError unless it is finite, long enough and in bounds."""
+    """Copy a start as float64; raises ``UserError`` unless it is finite and long enough."""
     x = np.array(start, dtype=np.float64, order="C")
     if len(x) < rows:
         raise UserError(
@@ -59,11 +53,6 @@ def checked_start(
         )
     if x.shape[1] == 0 or not np.isfinite(x).all():
         raise UserError(f"{name} needs finite start candidates of at least one coordinate; check the start.")
-    if bounds is not None and (x.min() < bounds[0] or x.max() > bounds[1]):
-        raise UserError(
-            f"{name}: the start reaches from {x.min():g} to {x.max():g}, outside the bounds {bounds[0]:g} to "
-            f"{bounds[1]:g}; widen the bounds or move the start."
-        )
     return x
 
 
@@ -75,7 +64,7 @@ def check_number(
     high: float | int,
     strict: bool = False,
 ) -> None:
-    """UserError unless ``low <= value <= high`` (``strict``: low < value); NaN lies nowhere.
+    """Refuse a value unless ``low <= value <= high`` (``strict``: low < value); NaN lies nowhere.
 
     ``high`` is what no search has a use for: beyond it are overflows and sizes that no memory holds.
     """
@@ -85,23 +74,13 @@ def check_number(
 
 
 def check_choice(value: str, name: str, choices: Sequence[str]) -> None:
-    """UserError unless ``value`` is one of ``choices``."""
+    """Refuse a value that is none of the choices."""
     if value not in choices:
         raise UserError(f"{name} is {shown(value)}, expected one of: {', '.join(choices)}.")
 
 
-def check_bounds(bounds: tuple[float, float] | None, name: str, handling: str = "clip") -> None:
-    """UserError unless the bounds are absent or rising finite numbers, and the handling is known."""
-    check_choice(handling, f"{name} handling", HANDLINGS)
-    if bounds is None:
-        return
-    low, high = bounds
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise UserError(f"{name} bounds are {bounds!r}, expected two finite numbers (low, high) with low < high.")
-
-
 def partners(rng: np.random.Generator, pop: int, count: int) -> Int[np.ndarray, "count pop"]:
-    """For each i, ``count`` indices that differ from i and from each other, uniformly (eq. 2)."""
+    """Draw for each i ``count`` indices that differ from i and from each other, uniformly (eq. 2)."""
     keys = rng.random((pop, pop))
     np.fill_diagonal(keys, np.inf)  # i itself sorts last, so it is never among the first pop - 1
     return np.ascontiguousarray(np.argsort(keys, axis=1, kind="stable")[:, :count].T)
@@ -114,7 +93,7 @@ def among_best(
     *,
     apart: bool = False,
 ) -> Int[np.ndarray, " pop"]:
-    """For each i, one of its ``top[i]`` best members (JADE, III.A); ``apart``: never i itself."""
+    """Draw for each i one of its ``top[i]`` best members (JADE, III.A); ``apart``: never i itself."""
     pop = len(loss)
     order = np.argsort(loss, kind="stable")
     top = np.clip(top, 2 if apart else 1, pop)
@@ -128,41 +107,16 @@ def among_best(
 
 
 def binomial(rng: np.random.Generator, CR: Float[np.ndarray, " n"], dim: int) -> Bool[np.ndarray, "n dim"]:
-    """Which coordinates come from the mutant: each with chance CR, and one in any case (eq. 4)."""
+    """Draw which coordinates come from the mutant: each with chance CR, and one in any case (eq. 4)."""
     take = rng.random((len(CR), dim)) < CR[:, None]
     take[np.arange(len(CR)), rng.integers(0, dim, len(CR))] = True
     return take
 
 
 def exponential(rng: np.random.Generator, CR: Float[np.ndarray, " n"], dim: int) -> Bool[np.ndarray, "n dim"]:
-    """A run of L coordinates from a random place, wrapping round; P(L >= k) = CR^(k-1)."""
+    """Draw a run of L coordinates from a random place, wrapping round; P(L >= k) = CR^(k-1)."""
     first = rng.integers(0, dim, len(CR))
     # Counting coin tosses until the first failure gives L; CR = 1 never fails.
     failure = np.where(CR < 1, 1 - CR, 1.0)
     length = np.where(CR < 1, np.minimum(rng.geometric(failure), dim), dim)
     return (np.arange(dim) - first[:, None]) % dim < length[:, None]
-
-
-def repaired(
-    v: Float[np.ndarray, "n dim"],
-    parent: Float[np.ndarray, "n dim"],
-    bounds: tuple[float, float] | None,
-    handling: Handling,
-) -> Float[np.ndarray, "n dim"]:
-    """``v`` inside the bounds; ``parent`` must lie inside already.
-
-    "reflect" mirrors at the bound as often as it takes; "clip" stops at it; "resample-midpoint" goes half way
-    from the parent to it (JADE, Zhang & Sanderson 2009).
-    """
-    if bounds is None:
-        return v
-    low, high = bounds
-    if handling == "reflect":
-        width = high - low
-        # Mirroring repeatedly is a triangle wave of period 2 * width.
-        phase = np.mod(v - low, 2 * width)
-        mirrored = low + np.where(phase > width, 2 * width - phase, phase)
-        v = np.where((v < low) | (v > high), mirrored, v)
-    elif handling == "resample-midpoint":
-        v = np.where(v < low, (low + parent) / 2, np.where(v > high, (high + parent) / 2, v))
-    return np.clip(v, low, high)  # rounding may leave the other two a hair outside
