@@ -22,7 +22,8 @@ import numpy as np
 
 from acculturate.judge.gradient import LossGradient
 from acculturate.model.choice import ModelChoice
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
 from acculturate.runs.oracle import Descent, descent
 from acculturate.search.problem import survey_of
 from acculturate.search.starts import BLANK, text_rows, vocabulary_rows

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from acculturate.files.run_directory import RunDirectory
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt
 from acculturate.runs import align as alignment
 from acculturate.runs import multitask

@@ -31,14 +31,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from acculturate.errors import UserError
-from acculturate.files.run_directory import RunDirectory, plain
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.files.run_directory import plain
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
 from acculturate.runs.align import Ready
 from acculturate.runs.resolve import Prepared, prepare
 from acculturate.runs.spec import RunSpec, make_spec
@@ -123,8 +123,8 @@ def searched(ready: Ready, method: str, seed: int) -> list[Progress]:
     if method in PEERS:
         PEERS[method](Counted(search, seen[0], seen.append), ready.start, seed, search.budget)
     else:
-        with TemporaryDirectory() as folder:
-            search.run(ready.start, seed, RunDirectory(Path(folder)), seen.append)
+        state = search.optimizer.init(ready.start, seed)
+        seen += [progress for _, progress, _ in search.steps(state, seen[0])]
     tenths = [k * search.budget / 10 for k in range(1, 10)]
     return [[progress for progress in seen if progress.evaluations <= tenth][-1] for tenth in tenths] + seen[-1:]
 

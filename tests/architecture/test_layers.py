@@ -31,8 +31,8 @@ HEAVY = (
     "jinja2",
 )
 
-MAX_MODULE_LINES = 520
-MAX_FUNCTION_LINES = 70
+MAX_MODULE_LINES = 500
+MAX_FUNCTION_LINES = 60
 MAX_PARAMETERS = 8
 EMPTY_NAMES = {"utils", "util", "common", "manager", "managers", "base", "helpers", "misc"}
 UNSAFE_IMPORTS = {"pickle", "cPickle", "cloudpickle", "dill", "shelve", "marshal"}

@@ -20,10 +20,10 @@ from rich.table import Table
 from acculturate.cli import interruption
 from acculturate.cli import main as cli
 from acculturate.cli.printing import print_json
-from acculturate.cli.progress import watching
 from acculturate.cli.terminal import Console, complain, say, warn_in_sentences
 from acculturate.legible import STEERING, legible
 from acculturate.performance import machine
+from acculturate.runs.progress import ProgressBar
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\u202eEvil\u2066\rX"
 LAST = "acculturate: interrupted; give the same command again to go on from here."
@@ -92,8 +92,8 @@ class TestControlCharacters:
         Console().print(HOSTILE)
         say(HOSTILE)
         complain(HOSTILE)
-        with watching(10) as watch:
-            watch(HOSTILE, None)
+        with ProgressBar(10, Console(stderr=True)) as bar:
+            bar.stage(HOSTILE)
         shown = capsys.readouterr()
         for text in (shown.out, shown.err):
             assert not STEERING.search(text)

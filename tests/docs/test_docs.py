@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -12,8 +13,10 @@ from types import ModuleType
 import pytest
 from typer.testing import CliRunner
 
+import acculturate
 from acculturate.cli import main as cli
-from acculturate.judge import audit
+from acculturate.judge import audit_verdict as audit
+from acculturate.judge import persona_audit
 from acculturate.judge import verdict as results
 from acculturate.judge.records import AuditVerdict
 from acculturate.runs.spec import PROTOCOLS
@@ -137,8 +140,8 @@ def test_rules_are_quoted_with_the_thresholds_of_the_code() -> None:
         f"| r >= {audit.CLEAR:g} |",
         f"below a mass of {audit.MASS_MODEST:g}",
         f"balanced spread under {audit.NEAR_FLAT:g}",
-        f"below {audit.PERSONA_SMALL:g} of the published",
-        f"p <= {audit.PERSONA_P:g}",
+        f"below {persona_audit.PERSONA_SMALL:g} of the published",
+        f"p <= {persona_audit.PERSONA_P:g}",
         f"| T >= {1 - results.MATERIAL:g} NT |",
         f"| H >= {1 - results.MATERIAL:g} NH,",
         f"| H >= {1 - results.MATERIAL:g} B |",
@@ -159,10 +162,10 @@ def test_the_formats_of_the_protocols_are_those_of_the_code() -> None:
 def run_examples(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, model: str | None) -> None:
     """Run a page's examples one after the other in an empty directory, with another model if one is named."""
     monkeypatch.chdir(folder)
+    names: dict[str, object] = {"__name__": "example"}
     for block in blocks(page, "python"):
-        assert '"embedded"' in block
         code = block if model is None else block.replace('"embedded"', repr(model))
-        exec(compile(code, page.name, "exec"), {"__name__": "example"})
+        exec(compile(code, page.name, "exec"), names)
 
 
 def test_readme_example_runs(tiny, tmp_path, monkeypatch, capsys) -> None:
@@ -171,6 +174,20 @@ def test_readme_example_runs(tiny, tmp_path, monkeypatch, capsys) -> None:
     assert headline.endswith(".")
     assert scores.startswith("{'pdi': ")
     assert (tmp_path / "runs" / "api" / "report.html").stat().st_size
+
+
+def test_every_exported_name_is_used_in_the_examples_of_the_python_page() -> None:
+    examples = "\n".join(blocks(ROOT / "docs" / "api.md", "python"))
+    for name in set(acculturate.__all__) - {"__version__"}:
+        assert re.search(rf"\bac\.{name}\b", examples), name
+        assert inspect.getdoc(getattr(acculturate, name)), name
+
+
+def test_the_keywords_for_editors_are_the_settings_of_a_run() -> None:
+    written = (ROOT / "src" / "acculturate" / "keywords.py").read_text(encoding="utf-8")
+    assert written == loaded(ROOT / "tools" / "keywords.py").page(), (
+        "run: python tools/keywords.py > src/acculturate/keywords.py"
+    )
 
 
 def test_python_page_examples_run(tiny, tmp_path, monkeypatch, capsys) -> None:

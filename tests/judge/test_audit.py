@@ -22,9 +22,10 @@ from acculturate.errors import UserError
 from acculturate.judge.audit import audit, default_formats, default_targets
 from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.judge.records import AuditVerdict
+from acculturate.model.answers.ways import ANSWERS
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
-from acculturate.runs.score import ANSWERS, audit_model
+from acculturate.runs.score import audit_model
 from acculturate.survey.formats import Format, parse_format
 from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Loss
@@ -216,8 +217,7 @@ def test_chosen_formats_are_the_ones_asked():
 
 @pytest.mark.slow
 def test_the_embedded_model_answers_by_position():
-    from acculturate.judge.audit import asking
-    from acculturate.model.choice import ModelChoice
+    from acculturate.model.answers.ways import asking
     from acculturate.model.respondent import Respondent
 
     found = audit(asking(Respondent(ModelChoice("embedded"))), VSM, short=True)

@@ -11,21 +11,22 @@ from architectures import RECURRENT, small_questionnaire, tiny_model_dir
 from acculturate.errors import UserError
 from acculturate.judge.gradient import LossGradient
 from acculturate.model.choice import ModelChoice
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
 from acculturate.search.objective import Objective
 from acculturate.survey.formats import Format
 from acculturate.survey.loss import Loss
 
 
 def _survey(interview: Interview, anchor: float) -> Loss:
-    asked = interview.asked
-    items, options = asked.instrument.values().shape
+    questionnaire = interview.questionnaire
+    items, options = questionnaire.instrument.values().shape
     rng = np.random.default_rng(0)
     weights = rng.normal(0, 35, (3, items))
-    reference = np.log(rng.dirichlet(np.ones(options), size=(len(asked.formats), items)))
+    reference = np.log(rng.dirichlet(np.ones(options), size=(len(questionnaire.formats), items)))
     target = np.array([80.0, np.nan, 20.0])
-    values = asked.instrument.values()
-    return Loss(values, weights, np.full(3, 50.0), target, asked.views, anchor, reference)
+    values = questionnaire.instrument.values()
+    return Loss(values, weights, np.full(3, 50.0), target, questionnaire.views, anchor, reference)
 
 
 @pytest.mark.parametrize("slot", ["before_bos", "user_end", "response_start"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acculturate.cli import main as cli
-from acculturate.judge import audit
+from acculturate.judge import audit_verdict as audit
 from acculturate.judge.records import Result, Row, VerdictKind
 from acculturate.judge.verdict import choice_sentences, verdict
 from acculturate.search.history import Chosen, Generation, SearchRecord, search_record

@@ -11,7 +11,7 @@ from acculturate.errors import UserError
 from acculturate.model.answers.cloze import cloze_response
 from acculturate.model.answers.sampled import Sampling, sampled_responses
 from acculturate.model.choice import ModelChoice
-from acculturate.model.generation import Batching, batches
+from acculturate.model.engine.batches import Batching, batches
 from acculturate.model.respondent import Respondent
 
 _RWKV = {"vocab_size": VOCABULARY, "hidden_size": HIDDEN, "num_hidden_layers": 2, "context_length": 2048}

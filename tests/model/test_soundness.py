@@ -22,8 +22,10 @@ from architectures import (
 
 from acculturate.errors import UserError
 from acculturate.model.choice import ModelChoice
-from acculturate.model.engine.packed import PackedEngine, PlainEngine
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.engine.packed import PackedEngine
+from acculturate.model.engine.plain import PlainEngine
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
 from acculturate.model.soundness import float32_layers
 from acculturate.survey.formats import Format
 from acculturate.survey.instrument_files import load_instrument
@@ -104,7 +106,7 @@ def test_what_cannot_be_packed_is_found_out_in_every_precision(kind, dtype, slot
     prompt = (np.random.default_rng(1).standard_normal((1, 2, respondent.hidden)) * respondent.unit).astype(np.float32)
     alone = PlainEngine(respondent.model, interview._sequences, interview._options)(prompt)
     got = interview(prompt)[0]
-    expected = interview.asked.canonical(alone.logprobs)[0]
+    expected = interview.questionnaire.canonical(alone.logprobs)[0]
     np.testing.assert_allclose(np.exp(got.logprobs), np.exp(expected), atol=1e-5 if dtype == "float32" else 2e-2)
 
 
@@ -126,7 +128,7 @@ def test_a_longer_row_is_compared_again(tmp_path_factory, monkeypatch) -> None:
         calls.append(arguments)
         return True
 
-    monkeypatch.setattr("acculturate.model.respondent.packs", seen)
+    monkeypatch.setattr("acculturate.model.interview.packs", seen)
     short, long = small_questionnaire(), small_questionnaire(Format(), Format("digits"), Format("lower"))
     for asked, times in ((short, 1), (short, 1), (long, 2), (short, 2)):
         Interview(respondent, asked)

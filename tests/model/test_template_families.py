@@ -11,7 +11,8 @@ from tokenizers_of_families import byte_level, sentencepiece, unigram
 
 from acculturate.errors import UserError
 from acculturate.model.slot import Slot
-from acculturate.model.template import TEMPLATE_DATE, Chat, Turn
+from acculturate.model.template import Chat, Turn
+from acculturate.model.template_date import TEMPLATE_DATE
 
 TEXT = "Think of a job. How important is it?"
 

@@ -12,9 +12,13 @@ from architectures import small_instrument, tiny_model_dir
 
 from acculturate.errors import UserError
 from acculturate.model.choice import ModelChoice
-from acculturate.performance import bench, machine
-from acculturate.performance.bench import ENGINE, FLOOR, FULL_HEAD, GENERATE, BenchPlan, format_table, run_bench
+from acculturate.performance import machine
+from acculturate.performance.bench import run_bench
+from acculturate.performance.bench_methods import ENGINE, FLOOR, FULL_HEAD, GENERATE
+from acculturate.performance.bench_plan import BenchPlan
+from acculturate.performance.bench_table import format_table
 from acculturate.performance.machine import peak_memory, resident_bytes
+from acculturate.performance.shapes import SHAPES
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of PEFT and transformers, about each other
 PLAN = BenchPlan(n_tokens=2, repeats=1, checked=4, generated=1, instrument=small_instrument(("m01", "m21")))
@@ -73,7 +77,7 @@ def test_a_shape_is_filled_with_random_weights(choice) -> None:
     plan = BenchPlan(**{**vars(PLAN), "shape": "tiny", "slots": ("user_end",), "clock": "cpu"})
     table = run_bench(choice, plan)
     assert table.model == "tiny shape, random weights"
-    assert bench.SHAPES["llama-8b"]["hidden_size"] == 4096
+    assert SHAPES["llama-8b"]["hidden_size"] == 4096
     exact, rough = (_rows(table, ENGINE, dtype)["user_end"].deviation for dtype in plan.dtypes)
     assert exact is not None and exact < 1e-4
     # The same random weights in either precision, else this would be far larger.

@@ -52,7 +52,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     batches, call = [], Objective.__call__
 
     def counting(self: Objective, prompts: np.ndarray):
-        if self.interview.asked.view_names[0].startswith("digits/question-first/0/en"):
+        if self.interview.questionnaire.view_names[0].startswith("digits/question-first/0/en"):
             batches.append(prompts)
         return call(self, prompts)
 

@@ -8,9 +8,11 @@ import pytest
 from architectures import small_questionnaire, tiny_model_dir
 
 from acculturate.model.choice import ModelChoice
-from acculturate.model.engine.packed import PlainEngine
-from acculturate.model.respondent import Interview, Respondent
-from acculturate.performance.cost import estimate, readable_time, weight_bytes, weights_in_layers
+from acculturate.model.engine.plain import PlainEngine
+from acculturate.model.engine.size import weight_bytes, weights_in_layers
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
+from acculturate.performance.cost import estimate, readable_time
 from acculturate.survey.formats import Format
 
 
@@ -29,11 +31,11 @@ def test_tokens_and_operations_are_those_of_the_plan(llama) -> None:
     assert cost.naive_tokens == sum(len(s.prefix) + 3 + len(s.suffix) for s in interview._sequences)
     # By hand: 3 layers of width 32, 4 query and 2 key heads of width 8, inner width 48; two norms each, one last.
     per_layer = 2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48 + 2 * 32
-    assert weights_in_layers(llama) == 3 * per_layer + 32
+    assert weights_in_layers(llama.model) == 3 * per_layer + 32
     pairs = interview.plan.attention_pairs
     by_hand = 2 * (3 * per_layer + 32) * cost.tokens + 4 * 32 * 3 * pairs + 2 * 32 * 400 * 4
     assert cost.operations == pytest.approx(by_hand)
-    assert cost.weights_bytes == weight_bytes(llama) == 4 * llama.model.num_parameters()
+    assert cost.weights_bytes == weight_bytes(llama.model) == 4 * llama.model.num_parameters()
     assert cost.working_bytes > interview._engine.held_bytes > 0
     assert cost.seconds is cost.seconds_per_generation is cost.seconds_in_total is None
     assert "Seconds" not in cost.text()

@@ -21,7 +21,10 @@ from acculturate.errors import UserError
 from acculturate.judge.records import AuditVerdict, Result
 from acculturate.judge.verdict import verdict
 from acculturate.report import charts
+from acculturate.report.axis import axis
+from acculturate.report.numbers import words
 from acculturate.report.run_page import render, write_report
+from acculturate.report.svg import element
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SCRIPT = "<script>document.title='hit'</script>"
@@ -368,21 +371,21 @@ def test_the_policy_allows_the_style_sheet_and_nothing_else(make) -> None:
     ],
 )
 def test_numbers_read_well(value: object, said: str) -> None:
-    assert charts.words(value) == said
+    assert words(value) == said
 
 
 def test_axes_keep_the_nominal_range_and_extend_beyond_it() -> None:
-    inside = charts.axis([12.0, None, 88.0])
+    inside = axis([12.0, None, 88.0])
     assert (inside.low, inside.high, inside.ticks) == (0.0, 100.0, (0.0, 20.0, 40.0, 60.0, 80.0, 100.0))
-    outside = charts.axis([-60.0, 112.0, math.nan])
+    outside = axis([-60.0, 112.0, math.nan])
     assert outside.low < -60 and outside.high > 112
     assert outside.across(-60.0) != "0%" and outside.across(1e9) == "100%"
-    assert charts.axis([], floor=5.0, ceiling=5.0).high > 5.0
+    assert axis([], floor=5.0, ceiling=5.0).high > 5.0
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=6))
 def test_axes_hold_for_any_numbers(values: list[float]) -> None:
-    scale = charts.axis(values)
+    scale = axis(values)
     assert scale.low <= 0 and scale.high >= 100
     assert 1 <= len(scale.ticks) <= 12
     assert all(0 <= scale.part(value) <= 1 for value in values if math.isfinite(value))
@@ -408,7 +411,7 @@ def test_gaps_break_a_curve() -> None:
 
 
 def test_elements_escape_attributes_and_text() -> None:
-    made = charts.element("text", {"x": '"><script>', "y": 1.5}, "<b>&")
+    made = element("text", {"x": '"><script>', "y": 1.5}, "<b>&")
     assert made == '<text x="&#34;&gt;&lt;script&gt;" y="1.5">&lt;b&gt;&amp;</text>'
 
 

@@ -22,14 +22,17 @@ from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.baselines import DEMONSTRATIONS, in_context, target_answers
 from acculturate.judge.records import Result
+from acculturate.model.answers.ways import ANSWERS, asking
 from acculturate.model.choice import ModelChoice
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Context, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt
 from acculturate.report.run_page import render
 from acculturate.runs.align import align
 from acculturate.runs.resolve import prepare, space_of
-from acculturate.runs.score import ANSWERS, Asking, asking_by, score_respondent
+from acculturate.runs.score import Asking, score_respondent
 from acculturate.runs.spec import RunSpec, make_spec, to_json
+from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.search.objective import objective
 from acculturate.search.starts import random_prompts, starting_prompts
 from acculturate.survey.formats import parse_format
@@ -120,7 +123,12 @@ class TestRecord:
 
     def test_budget_counts_to_the_last_candidate(self, tiny, tmp_path):
         stages: list[str] = []
-        result = align(make_spec(settings(tiny, budget=13)), tmp_path / "run", lambda stage, _: stages.append(stage))
+
+        class Stages(Callback):
+            def stage(self, name: str) -> None:
+                stages.append(name)
+
+        result = align(make_spec(settings(tiny, budget=13)), tmp_path / "run", Callbacks.of([Stages()]))
         assert result.search.evaluations == 13
         people = [f"measuring: personas, {n} of 10" for n in range(1, 11)]
         assert [stage for stage in stages if "persona" in stage] == people, "long measurements say where they are"
@@ -166,7 +174,7 @@ class TestTransfer:
         prepared = prepare(make_spec({**settings(tiny), "heldout_items": ["m04", "m12"]}))
         problem, respondent = prepared.problem, Respondent(prepared.spec.choice)
         evaluate = objective(problem, respondent, "train", problem.survey(problem.train))
-        assert [*evaluate.interview.asked.instrument.item_ids] == [
+        assert [*evaluate.interview.questionnaire.instrument.item_ids] == [
             f"m{i:02d}" for i in range(1, 25) if i not in (4, 12)
         ]
         (seen,) = evaluate(read_prompt(out).vectors[None])
@@ -571,7 +579,7 @@ class TestAnswers:
         records = {way: score_respondent(respondent, form, Asking(answers=way), None) for way in ANSWERS}
         for way, record in records.items():
             assert record.answers == way
-            response = asking_by(respondent, way)(form, Context())
+            response = asking(respondent, way)(form, Context())
             assert record.answer_mass == pytest.approx(response.mass.mean())
         assert all(score is not None for score in records["cloze"].scores.values())
         assert records["cloze"].scores != records["probabilities"].scores

@@ -18,7 +18,9 @@ from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import read_prompt
 from acculturate.runs import multitask
 from acculturate.runs.multitask import joint_start, multitask_spec, prepare_all, split
-from acculturate.search.loop import Progress, fitted_and_validated
+from acculturate.search.callbacks import Callback, Callbacks
+from acculturate.search.history import Generation
+from acculturate.search.loop import fitted_and_validated
 from acculturate.search.optimizers.dfgn import DFGN
 from acculturate.search.optimizers.dfgn_model import linearised, minimise, structured
 from acculturate.search.optimizers.dfgn_parts import Parts
@@ -213,12 +215,13 @@ def test_interrupted_run_ends_like_an_uninterrupted_one(tiny, tmp_path, changes)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     multitask.multitask(spec, whole)
 
-    def stop(stage: str, progress: Progress | None) -> None:
-        if progress is not None and progress.generation == 5:
-            raise Stopped
+    class Cut(Callback):
+        def generation(self, generation: Generation) -> None:
+            if generation.generation == 5:
+                raise Stopped
 
     with pytest.raises(Stopped):
-        multitask.multitask(spec, cut, stop)
+        multitask.multitask(spec, cut, Callbacks.of([Cut()]))
     assert not (cut / multitask.RECORD).exists()
     multitask.multitask(spec, cut)
     lines = (whole / "journal.jsonl").read_text().splitlines()

@@ -17,12 +17,14 @@ from acculturate.judge.front import Front
 from acculturate.knowledge.questions import read_questions
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import read_prompt, read_prompts
-from acculturate.report.charts import Axis, Mark, scatter
+from acculturate.report.axis import Axis
+from acculturate.report.charts import Mark, scatter
 from acculturate.report.front_page import render_front
 from acculturate.runs.front import pick
 from acculturate.runs.pareto import TwoObjectives, pareto
 from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import make_spec
+from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.survey.formats import Role, parse_format
 from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.response import Response
@@ -101,21 +103,25 @@ def test_a_run_cut_off_after_five_of_ten_generations_ends_the_same(run, tiny, tm
     class CutError(Exception):
         pass
 
-    def watch(stage, progress):
-        if progress is not None and progress.generation == 5:
-            raise CutError
+    class Cut(Callback):
+        def generation(self, generation):
+            if generation.generation == 5:
+                raise CutError
 
     with pytest.raises(CutError):
-        pareto(spec_of(tiny), "untuned", tmp_path / "run", watch)
+        pareto(spec_of(tiny), "untuned", tmp_path / "run", Callbacks.of([Cut()]))
     assert not (tmp_path / "run" / "front.json").exists()
     # What a crash between journal and checkpoint leaves.
     with (tmp_path / "run" / "journal.jsonl").open("a") as journal:
         journal.write('{"generation":6}\n')
     generations: list[int] = []
-    again = pareto(
-        spec_of(tiny), "untuned", tmp_path / "run", lambda _, p: generations.append(p.generation) if p else None
-    )
-    assert generations == [5, 6, 7, 8, 9, 10], "it went on and did not begin anew"
+
+    class Noted(Callback):
+        def generation(self, generation):
+            generations.append(generation.generation)
+
+    again = pareto(spec_of(tiny), "untuned", tmp_path / "run", Callbacks.of([Noted()]))
+    assert generations == [6, 7, 8, 9, 10], "it went on and did not begin anew"
     assert again.to_json() == run[1]
     for name in FILES:
         assert (tmp_path / "run" / name).read_bytes() == (run[0] / name).read_bytes(), name

@@ -23,6 +23,7 @@ from acculturate.runs.align import align
 from acculturate.runs.score import Asking, score_model
 from acculturate.runs.spec import make_spec
 from acculturate.runs.steer import Steering, read_run, steer, steering_moves, steering_problem
+from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.search.optimizers.dfgn import DFGN
 from acculturate.search.optimizers.dfgn_model import structured
 from acculturate.search.optimizers.dfgn_state import DFGNState, corrected
@@ -138,10 +139,15 @@ def test_a_killed_steering_ends_byte_for_byte_like_an_uninterrupted_one(steered,
     arguments, cut = ("steer", run, *scores, "--budget", 24), tmp_path / "cut"
     kill_in_search(*arguments, out=cut, generations=1, after=after)
     assert not (cut / "steer.json").exists()
-    seen = []
-    steer(run, wanted, cut, budget=24, watch=lambda _, progress: seen.append(progress))
+
+    class Resumed(Callback):
+        def resumed(self, evaluations):
+            counts.append(evaluations)
+
+    counts: list[int] = []
+    steer(run, wanted, cut, budget=24, callbacks=Callbacks.of([Resumed()]))
     # With its first line but no checkpoint there is nothing to go on from.
-    assert next(p for p in seen if p is not None).evaluations == at
+    assert counts[0] == at
     assert digest(cut) == digest(steered[0])
 
 

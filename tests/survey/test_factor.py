@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acculturate.errors import UserError
-from acculturate.judge.audit import asking, audit
+from acculturate.judge.audit import audit
+from acculturate.model.answers.ways import asking
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.runs.score import Asking, score_model

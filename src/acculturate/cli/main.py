@@ -115,11 +115,12 @@ def align(
         return
     folder = directory(out)
     warn_if_slow(spec.dtype, spec.device)
-    from acculturate.cli.progress import watching
     from acculturate.report.run_page import write_report
+    from acculturate.runs.progress import ProgressBar
+    from acculturate.search.callbacks import Callbacks
 
-    with watching(spec.budget) as watch:
-        result = run(spec, folder, watch)
+    with ProgressBar(spec.budget, Console(stderr=True)) as bar:
+        result = run(spec, folder, Callbacks.of([bar]))
         page = write_report(folder, result)
     if as_json:
         print_json(result)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +20,7 @@ from acculturate.errors import UserError
 
 if TYPE_CHECKING:
     from acculturate.runs.score import Scores
+    from acculturate.survey.targets import Target
 
 Instrument = Annotated[str, option_of("instrument", own_default=True)]
 Precision = Annotated[str, option_of("dtype", "Precision.", own_default=True)]
@@ -69,12 +70,8 @@ def score(
         _refuse_asking(locals())
     from acculturate.survey.instrument_files import load_instrument
 
-    chosen, target = load_instrument(instrument, wording=wording), None
-    if country is not None:
-        from acculturate.survey.targets import find_target
-
-        target = find_target(country, targets, chosen.dimension_ids)
-        target.vector(chosen.dimension_ids)
+    chosen = load_instrument(instrument, wording=wording)
+    target = None if country is None else _target(country, targets, chosen.dimension_ids)
     if item_means is not None:
         from acculturate.runs.score import score_means_file
 
@@ -97,6 +94,15 @@ def score(
         print_json(record)
     else:
         _show_scores(record)
+
+
+def _target(country: str, targets: str, dimensions: Sequence[str]) -> Target:
+    """Look up whose scores a distance is to, before a model is loaded."""
+    from acculturate.survey.targets import find_target
+
+    target = find_target(country, targets, dimensions)
+    target.vector(dimensions)
+    return target
 
 
 _ASKING = ("prompt", "wording", "formats", "unbalanced", "system", "answers", "dtype", "device", "trust_remote_code")
@@ -153,13 +159,14 @@ def audit(
     nothing, and tuning would tune noise. Example: acculturate audit --model embedded
     """
     as_json = is_json(output)
+    from acculturate.model.answers.ways import way_of
     from acculturate.model.choice import ModelChoice
     from acculturate.model.respondent import Respondent
-    from acculturate.runs.score import audit_model, checked_answers
+    from acculturate.runs.score import audit_model
     from acculturate.survey.instrument_files import load_instrument
 
     chosen = load_instrument(instrument)
-    checked_answers(answers)
+    way_of(answers)
     warn_if_slow(dtype, device)
     respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
     found = audit_model(respondent, chosen, answers, personas=personas, short=short)
@@ -177,7 +184,7 @@ def compare(
     targets: Annotated[str | None, typer.Option(help="Also rank among all countries of this set.")] = None,
     output: Json = "text",
 ) -> None:
-    """Is the prompt for country A nearest to A's scores, and does it rank countries as published?
+    """Compare runs: is the prompt for country A nearest to A's scores, are countries ranked as published.
 
     Example: acculturate compare runs/usa runs/sau runs/chn
     """
@@ -247,7 +254,9 @@ def bench(
     for population in populations or ():
         check_range("--population", population, 1, 10_000)
     from acculturate.model.choice import ModelChoice
-    from acculturate.performance.bench import BenchPlan, format_table, run_bench
+    from acculturate.performance.bench import run_bench
+    from acculturate.performance.bench_plan import BenchPlan
+    from acculturate.performance.bench_table import format_table
 
     plan = BenchPlan(n_tokens=tokens, repeats=repeats, clock=clock, populations=tuple(populations or ()), shape=shape)
     err = Console(stderr=True)

@@ -53,13 +53,14 @@ def multitask(
     spec = multitask_spec(settings, settings.source)
     folder = directory(out)
     warn_if_slow(spec.settings.dtype, spec.settings.device)
-    from acculturate.cli.progress import watching
     from acculturate.judge.records import Result
     from acculturate.report.run_page import write_report
     from acculturate.runs.finished import RESULT, read_record
+    from acculturate.runs.progress import ProgressBar
+    from acculturate.search.callbacks import Callbacks
 
-    with watching(spec.candidates * len(spec.countries)) as watch:
-        record = run(spec, folder, watch)
+    with ProgressBar(spec.candidates * len(spec.countries), Console(stderr=True)) as bar:
+        record = run(spec, folder, Callbacks.of([bar]))
         for one in record.countries:
             write_report(folder / one.code, read_record(folder / one.code / RESULT, Result))
     if as_json:

@@ -52,12 +52,13 @@ def pareto(
     spec = make_spec(settings, settings.source)
     folder = directory(out)
     warn_if_slow(spec.dtype, spec.device)
-    from acculturate.cli.progress import watching
     from acculturate.report.front_page import write_front_page
     from acculturate.runs.pareto import pareto as run
+    from acculturate.runs.progress import ProgressBar
+    from acculturate.search.callbacks import Callbacks
 
-    with watching(spec.budget) as watch:
-        front = run(spec, against, folder, watch)
+    with ProgressBar(spec.budget, Console(stderr=True)) as bar:
+        front = run(spec, against, folder, Callbacks.of([bar]))
         page = write_front_page(folder, front)
     if as_json:
         print_json(front)

@@ -16,18 +16,21 @@ Json = Annotated[str, typer.Option("--format", help="text, or json for programs.
 
 
 def is_json(output: str) -> bool:
+    """Tell whether ``--format`` asks for JSON; refuse what is no format."""
     if output not in ("text", "json"):
         raise UserError(f"--format is {shown(output)}; expected text or json.")
     return output == "json"
 
 
 def print_json(value: object) -> None:
+    """Print a value as JSON, NaN as null."""
     from acculturate.files.run_directory import plain
 
     say_json(json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def listing(rows: list[dict[str, Any]], output: str) -> None:
+    """Print rows as a table, or as JSON."""
     if is_json(output):
         print_json(rows)
         return

@@ -43,12 +43,13 @@ def steer(
     scores = _scores(wanted or [])
     check_range("--budget", budget, 0, 10**9)
     folder = directory(out, "steered prompt")
-    from acculturate.cli.progress import watching
+    from acculturate.runs.progress import ProgressBar
     from acculturate.runs.steer import PROPOSALS
     from acculturate.runs.steer import steer as work
+    from acculturate.search.callbacks import Callbacks
 
-    with watching(PROPOSALS + budget) as watch:
-        record = work(run, scores, folder, free=free, budget=budget, watch=watch)
+    with ProgressBar(PROPOSALS + budget, Console(stderr=True)) as bar:
+        record = work(run, scores, folder, free=free, budget=budget, callbacks=Callbacks.of([bar]))
     if as_json:
         print_json(record)
     else:

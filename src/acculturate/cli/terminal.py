@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import itertools
 import os
@@ -103,9 +104,9 @@ def warn_in_sentences() -> None:
     """Show this program's warnings as sentences, each once; those of libraries speak to their developers."""
     said: set[str] = set()
 
-    def show(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+    def show(message: Warning | str, *_where: object, **_more: object) -> None:
         text = shortened(" ".join(str(message).split()), 1000)
-        if _warned_by_us(sys._getframe()) and text not in said:
+        if _warned_by_us(inspect.currentframe()) and text not in said:
             said.add(text)
             complain(f"warning: {in_flags(text)}")
 

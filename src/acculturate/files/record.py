@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 R = TypeVar("R", bound="Record")
 
@@ -41,6 +41,9 @@ def _finite(value: Any) -> Any:
 
 Figure = Annotated[float | None, BeforeValidator(_finite)]
 """A number, or None where answers were missing: JSON has no NaN."""
+
+Count = Annotated[int, Field(ge=0, le=10**15)]
+"""How many there were of something: few enough to be drawn and counted with."""
 
 Interval = tuple[Figure, Figure] | None
 """Lower and upper end, or None where there is no interval."""

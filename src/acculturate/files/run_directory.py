@@ -32,6 +32,7 @@ from acculturate.files.whole_file import sync_directory, write_whole
 
 KEPT_CHECKPOINTS = 2
 LOCK = ".lock"
+STOPPED = "stopped.json"
 _STATE = "state"
 
 
@@ -259,6 +260,20 @@ class RunDirectory:
         before.grow(text.encode())
         if first:
             sync_directory(self.path)
+
+    def stop(self, evaluations: int) -> None:
+        """Write down that the search was stopped early, after so many evaluations: it never goes on from there."""
+        self.check_held()
+        write_whole(self.path / STOPPED, dump_json({"evaluations": evaluations}))
+
+    def stopped(self) -> int | None:
+        """Read after how many evaluations the search was stopped; None where it was not."""
+        if not (self.path / STOPPED).exists():
+            return None
+        evaluations = read_json(self.path / STOPPED).get("evaluations")
+        if not isinstance(evaluations, int) or evaluations < 1:
+            raise UserError(f"'{self.path / STOPPED}' is damaged; remove it, and the search goes on to its budget.")
+        return evaluations
 
     def lines(self) -> list[dict[str, Any]]:
         """Read the journal's lines; ``UserError`` where it does not hold what was written."""

@@ -9,34 +9,17 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import UserError
+from acculturate.judge.persona import DESCRIPTORS, persona
 from acculturate.judge.records import LeftOut, RowId
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.response import Response
 from acculturate.survey.targets import Target
 
-# Ten ways to name a respondent, as in Tao et al. 2024 (doi:10.1093/pnasnexus/pgae346), in words of our own.
-DESCRIPTORS = (
-    "an average person",
-    "a typical person",
-    "an ordinary person",
-    "an average citizen",
-    "a typical citizen",
-    "an ordinary citizen",
-    "an average adult",
-    "a typical adult",
-    "an ordinary adult",
-    "someone who grew up and lives",
-)
 DEMONSTRATIONS = 3
-
-
-def persona(country: str, descriptor: str) -> Context:
-    """The system message that asks the model to answer as someone from a country."""
-    place = "in" if descriptor.endswith("lives") else "from"
-    return Context(system=f"Act like {descriptor} {place} {country}, and answer survey questions as that person would.")
 
 
 def target_answers(
@@ -45,7 +28,7 @@ def target_answers(
     constants: Float[np.ndarray, " dims"],
     target: Target,
 ) -> Float[np.ndarray, " items"]:
-    """Item means that give the target's scores and stay nearest to the middle of every scale.
+    """Compute item means that give the target's scores and stay nearest to the middle of every scale.
 
     Published scores say nothing about single items; this is the least-norm solution of the scoring equations,
     cut to the scales' ranges. It serves as material for demonstrations only.
@@ -56,13 +39,13 @@ def target_answers(
     high = np.where(there, values, -np.inf).max(axis=1)
     middle = (low + high) / 2
     wanted = target.vector(instrument.dimension_ids)
-    known = ~np.isnan(wanted)
-    gap = wanted[known] - (weights[known] @ middle + constants[known])
-    return np.clip(middle + np.linalg.pinv(weights[known]) @ gap, low, high)
+    present = ~np.isnan(wanted)
+    gap = wanted[present] - (weights[present] @ middle + constants[present])
+    return np.clip(middle + np.linalg.pinv(weights[present]) @ gap, low, high)
 
 
 def in_context(instrument: Instrument, answers: Float[np.ndarray, " items"]) -> Context:
-    """Answers to *other* questions as demonstrations; the probed item is never among them."""
+    """Show answers to *other* questions as demonstrations; the probed item is never among them."""
     values, there = instrument.values(), instrument.option_mask()
     nearest = np.where(there, np.abs(values - answers[:, None]), np.inf).argmin(axis=1)
     ids = instrument.item_ids
@@ -75,17 +58,17 @@ def in_context(instrument: Instrument, answers: Float[np.ndarray, " items"]) -> 
     return Context(demonstrations=shown)
 
 
-def flat_response(asked: Questionnaire) -> Response:
-    """Equal probability for every option: the middle of every scale, whatever is asked."""
-    there = asked.instrument.option_mask()
+def flat_response(questionnaire: Questionnaire) -> Response:
+    """Give every option equal probability: the middle of every scale, whatever is asked."""
+    there = questionnaire.instrument.option_mask()
     with np.errstate(divide="ignore"):
         logprobs = np.log(there / there.sum(axis=1, keepdims=True))
-    shape = (len(asked.formats), *logprobs.shape)
+    shape = (len(questionnaire.formats), *logprobs.shape)
     return Response(np.broadcast_to(logprobs, shape).copy(), np.ones(shape[:2]))
 
 
 def averaged(responses: list[Response]) -> Response:
-    """The mean of several responses' option probabilities."""
+    """Average several responses' option probabilities."""
     with np.errstate(divide="ignore"):
         logprobs = np.log(np.mean([np.exp(r.logprobs) for r in responses], axis=0))
     return Response(logprobs, np.mean([r.mass for r in responses], axis=0))
@@ -103,10 +86,10 @@ class Baseline:
 
 def baseline_responses(
     respondent: Respondent,
-    asked: Questionnaire,
+    questionnaire: Questionnaire,
     survey: Loss,
     target: Target,
-    watch: Callable[[str], None] = lambda stage: None,
+    watch: Callable[[str], None] = lambda _stage: None,
 ) -> tuple[list[Baseline], list[LeftOut]]:
     """Ask every baseline, in the order of the table; those that cannot be asked come second.
 
@@ -115,10 +98,13 @@ def baseline_responses(
 
     def ask(who: str, context: Context) -> Response:
         watch(who)
-        return Interview(respondent, asked, context=context).ask()
+        return Interview(respondent, questionnaire, context=context).ask()
 
+    note = "The middle of every scale, without any model."
     answered = [
-        Baseline(RowId.FLAT, "Flat answers", flat_response(asked), "The middle of every scale, without any model."),
+        Baseline(
+            RowId.FLAT, "Flat answers", flat_response(questionnaire), "The middle of every scale, without any model."
+        ),
         Baseline(RowId.UNTUNED, "Untuned model", ask("the untuned model", Context())),
     ]
     left: list[LeftOut] = []
@@ -134,11 +120,11 @@ def baseline_responses(
     else:
         why = "the model's chat template takes no system message"
         left.append(LeftOut(id=RowId.PERSONA, label=label, why=why))
-    answers = target_answers(asked.instrument, survey.weights, survey.constants, target)
+    answers = target_answers(questionnaire.instrument, survey.weights, survey.constants, target)
     label = "In-context answers"
     note = f"Shown {DEMONSTRATIONS} answers to other questions that fit the target, never the probed item."
     try:
-        response = ask("in-context answers", in_context(asked.instrument, answers))
+        response = ask("in-context answers", in_context(questionnaire.instrument, answers))
         answered.append(Baseline(RowId.IN_CONTEXT, label, response, note))
     except UserError as error:
         left.append(LeftOut(id=RowId.IN_CONTEXT, label=label, why=_reason(error)))

@@ -35,18 +35,18 @@ def correlation_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile bootstrap of a mean correlation: items are drawn with replacement, the same for every pair."""
+    """Bootstrap a mean correlation (percentiles): items are drawn with replacement, the same for every pair."""
     if not pairs:
         return math.nan, math.nan
     n = len(pairs[0][0])
     chosen = np.random.default_rng(seed).integers(n, size=(draws, n))
-    found = np.stack([correlations(a[chosen], b[chosen]) for a, b in pairs])
-    return _percentiles(mean_of_known_rows(found), level)
+    table = np.stack([correlations(a[chosen], b[chosen]) for a, b in pairs])
+    return _percentiles(mean_of_known_rows(table), level)
 
 
-def _percentiles(found: Float[np.ndarray, "n"], level: float) -> tuple[float, float]:
-    known = found[~np.isnan(found)]
-    if not len(known):
+def _percentiles(values: Float[np.ndarray, "n"], level: float) -> tuple[float, float]:
+    numbers = values[~np.isnan(values)]
+    if not len(numbers):
         return math.nan, math.nan
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(numbers, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Several runs side by side: is the prompt tuned for one country nearest to that country?
+"""Several runs side by side: whether the prompt tuned for one country is nearest to that country.
 
 A prompt that lowers its loss by moving everything the same way is near every country at once. The confusion
 matrix shows it, and Kendall's tau with the share of mis-ranked countries per dimension says whether countries
@@ -7,12 +7,14 @@ stand in their published order (after Hofstede's CAT, Masoud et al. 2024, arXiv:
 
 from __future__ import annotations
 
+import html
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float
 
 from acculturate.errors import UserError
@@ -124,6 +126,24 @@ class Comparison:
     def find(self, row: str = "tuned", role: str = Role.HELDOUT) -> Confusion | None:
         """Return the confusion matrix of a row in a role; None where there is none."""
         return next((c for c in self.confusions if (c.row, c.role) == (row, role)), None)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return distances in points, in long form: ``row``, ``role``, ``run``, ``code``, ``to``, ``distance``."""
+        lines = [
+            {"row": one.row, "role": str(one.role), "run": placing.run, "code": placing.code, "to": to, "distance": gap}
+            for one in self.confusions
+            for placing in one.placings
+            for to, gap in placing.distances.items()
+        ]
+        return pd.DataFrame(lines, columns=["row", "role", "run", "code", "to", "distance"])
+
+    def _repr_html_(self) -> str:
+        tables = [
+            f"<p><b>{html.escape(one.row)}, {one.role} formats: {one.right:.0%} nearest to their own country</b></p>"
+            + pd.DataFrame({placing.code: placing.distances for placing in one.placings}).T.to_html(float_format="%.0f")
+            for one in self.confusions
+        ]
+        return "".join([*tables, *(f"<p>{html.escape(note)}</p>" for note in self.notes)])
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON, NaN as null."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from acculturate.files.record import Figure, Record, RunRecord
+from acculturate.files.record import Count, Figure, Record, RunRecord
 from acculturate.judge.records import AuditRecord, ModelIdentity
 from acculturate.survey.formats import Role
 
@@ -66,7 +66,7 @@ class Reference(Record):
 class Point(Record):
     """Hold one prompt of the front, by its number from 1. ``beaten_by_untuned``: no better than no prompt."""
 
-    point: int
+    point: Count
     beaten_by_untuned: bool
     train: PointFigures
     validation: ReferenceFigures | None = None
@@ -103,9 +103,9 @@ class SecondObjective(Record):
 class FrontSearch(Record):
     """Hold the course of the search. ``found``: prompts that nothing dominated at its end."""
 
-    evaluations: int
-    generations: int | None = None
-    found: int | None = None
+    evaluations: Count
+    generations: Count | None = None
+    found: Count | None = None
     dtype: str | None = None
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from acculturate.errors import UserError
 from acculturate.model.engine.packed import PackedEngine
-from acculturate.model.respondent import Interview
+from acculturate.model.interview import Interview
 from acculturate.survey.loss import Loss
 from acculturate.survey.response import TINY
 
@@ -52,15 +52,15 @@ class DifferentiableLoss:
     def __call__(
         self, logprobs: Float[Tensor, "formats items options"], mass: Float[Tensor, "formats items"]
     ) -> Float[Tensor, ""]:
-        """The loss of one response, in points."""
+        """Compute the loss of one response, in points."""
         means = (logprobs.exp() * self._values).sum(dim=-1)
         views = torch.stack([means[view].mean(dim=0) for view in self._views])
         loss = (views @ self._weights.T + self._gaps).abs().sum(dim=1).mean()
         if self._anchor and self._reference is not None:
             there = torch.isfinite(self._reference)
             gap = torch.where(there, self._reference - logprobs, 0.0)
-            told = torch.where(there, self._reference.exp(), 0.0)
-            loss = loss + self._anchor * (told * gap).sum(dim=-1).mean()
+            probabilities = torch.where(there, self._reference.exp(), 0.0)
+            loss = loss + self._anchor * (probabilities * gap).sum(dim=-1).mean()
         if self._mass_penalty and self._log_mass is not None:
             lost = self._log_mass - torch.log(mass.clamp(min=TINY))
             loss = loss + self._mass_penalty * lost.clamp(min=0.0).mean()
@@ -68,21 +68,26 @@ class DifferentiableLoss:
 
 
 class LossGradient:
-    """Compute the loss of one soft prompt and its gradient, through the packed engine."""
+    """Compute the loss of one soft prompt and its gradient, through the packed engine.
+
+    Raises
+    ------
+    UserError
+        For an architecture that cannot be packed.
+    """
 
     def __init__(self, interview: Interview, survey: Loss) -> None:
-        """Raises ``UserError`` for an architecture that cannot be packed."""
         engine = interview.engine
         if not isinstance(engine, PackedEngine):
             raise UserError("This architecture cannot be packed, so there is no gradient to compare a search with.")
-        self._engine, asked = engine, interview.asked
+        self._engine, questionnaire = engine, interview.questionnaire
         device = engine.model.device
-        self._places = torch.as_tensor(np.maximum(asked.places, 0), device=device)
-        self._shape = (len(asked.formats), len(asked.instrument.items), self._places.shape[1])
-        self._loss = DifferentiableLoss(survey, asked.instrument.option_mask(), device)
+        self._places = torch.as_tensor(np.maximum(questionnaire.places, 0), device=device)
+        self._shape = (len(questionnaire.formats), len(questionnaire.instrument.items), self._places.shape[1])
+        self._loss = DifferentiableLoss(survey, questionnaire.instrument.option_mask(), device)
 
     def __call__(self, prompt: Float[np.ndarray, "tokens hidden"]) -> tuple[float, Float[np.ndarray, "tokens hidden"]]:
-        """Loss in points, and points per unit of every coordinate."""
+        """Compute the loss in points, and its gradient in points per unit of every coordinate."""
         soft = torch.as_tensor(prompt, dtype=torch.float32, device=self._engine.model.device).requires_grad_()
         with torch.enable_grad():
             shown, mass = self._engine.tensors(soft[None].to(self._engine.model.dtype))

@@ -48,12 +48,12 @@ class Chance:
 
     @property
     def record(self) -> RandomPrompts:
-        """The figures for result.json."""
+        """Collect the figures for result.json."""
         return RandomPrompts.model_validate(self, from_attributes=True)
 
     @property
     def sentence(self) -> str:
-        """The estimate in words, with what it rests on."""
+        """Write the estimate in words, with what it rests on."""
         if self.interval is None:
             return (
                 f"The search's budget spent on {self.budget:,} random prompts leaves {self.best:.1f} points on "
@@ -93,7 +93,7 @@ def chance(losses: Float[np.ndarray, "n"], budget: int, tuned: float, where: str
 
 
 def expected_minimum(losses: Float[np.ndarray, "n"], draws: int) -> float:
-    """Expected smallest of ``draws`` losses like these, in points.
+    """Estimate the expected smallest of ``draws`` losses like these, in points.
 
     Up to as many as were measured: the mean of the minimum over all subsets of that size, which is unbiased and
     assumes nothing but independent draws. Beyond that the sample says nothing by itself, and a shape has to be

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, RootModel, model_validator
 
-from acculturate.files.record import Figure, Interval, Record, RunRecord
+from acculturate.files.record import Count, Figure, Interval, Record, RunRecord
 from acculturate.legible import shown
 from acculturate.search.history import SearchRecord
 from acculturate.survey.formats import Role
@@ -257,8 +257,8 @@ class ItemMove(Record):
 class Together(Record):
     """Hold how many of ``n`` items moved towards the target, their mean move, and how often a coin does as well."""
 
-    n: int
-    towards: int
+    n: Count
+    towards: Count
     mean: Figure
     chance: Figure
 
@@ -298,8 +298,8 @@ class Items(Record):
 class RandomPrompts(Record):
     """Hold what random prompts lose, in points (``judge.random_floor.Chance``)."""
 
-    n: int
-    budget: int
+    n: Count
+    budget: Count
     best: Figure
     median: Figure
     expected_minimum: Figure

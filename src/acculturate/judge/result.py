@@ -37,8 +37,8 @@ from acculturate.judge.verdict import LIMITS, MATERIAL, search_sentences, verdic
 from acculturate.model.answers.sampled import Sampling, sampled_responses
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt
+from acculturate.search.callbacks import SILENT, Callbacks
 from acculturate.search.history import SearchRecord
-from acculturate.search.loop import Watch, silent
 from acculturate.search.objective import search_objective
 from acculturate.search.problem import Problem
 from acculturate.search.starts import Start, random_prompts
@@ -75,15 +75,15 @@ class Delivered:
     audit: Audit
 
 
-def result_of(delivered: Delivered, respondent: Respondent, watch: Watch = silent) -> Result:
+def result_of(delivered: Delivered, respondent: Respondent, callbacks: Callbacks = SILENT) -> Result:
     """Measure the prompt and its rivals on every format and put the record together."""
     problem, audit = delivered.problem, delivered.audit
-    rows, left_out, rivals = _measured(delivered, respondent, watch)
+    rows, left_out, rivals = _measured(delivered, respondent, callbacks)
     by_id = {row.id: row for row in rows}
     _check_numbers(by_id[RowId.UNTUNED], by_id[RowId.TUNED])
     sampled: list[Row] = []
     if delivered.sampled:
-        watch("measuring: generated answers", None)
+        callbacks.stage("measuring: generated answers")
         sampled = _sampled_rows(delivered, respondent)
     questions = problem.everything
     forms = [questions.formats[view[0]] for view in questions.views]
@@ -116,13 +116,13 @@ def result_of(delivered: Delivered, respondent: Respondent, watch: Watch = silen
 
 
 def _measured(
-    delivered: Delivered, respondent: Respondent, watch: Watch
+    delivered: Delivered, respondent: Respondent, callbacks: Callbacks
 ) -> tuple[list[Row], list[LeftOut], _Rivals | None]:
     """Measure every baseline, the best random prompt and, last, the tuned one."""
     problem, questions = delivered.problem, delivered.problem.everything
 
     def tell(who: str) -> None:
-        watch(f"measuring: {who}", None)
+        callbacks.stage(f"measuring: {who}")
 
     judge = Judge(questions, problem.survey(questions), problem.roles)
     baselines, left_out = baseline_responses(respondent, questions, judge.survey, problem.target, tell)

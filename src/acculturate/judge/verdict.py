@@ -1,4 +1,4 @@
-"""The verdict on a run in plain words: is the model aligned, or fitted to a format?"""
+"""The verdict on a run in plain words: whether the model is aligned, or fitted to a format."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from acculturate.files.record import or_nan
-from acculturate.judge.audit import MASS_LOW
+from acculturate.judge.audit_verdict import MASS_LOW
 from acculturate.judge.records import Row, RowId, Verdict, VerdictKind
 from acculturate.search.history import SearchRecord
 from acculturate.survey.formats import Role
@@ -143,6 +143,10 @@ def _hardly_answers(tuned: Row, untuned: Row) -> str | None:
 def search_sentences(search: SearchRecord) -> list[str]:
     """Say what there is to say of a search beside its result."""
     lost, sentences = search.without_numbers, choice_sentences(search)
+    if search.stopped_before is not None:
+        sentences.append(
+            f"A callback stopped the search after {search.evaluations} of {search.stopped_before} evaluations."
+        )
     if lost:
         sentences.append(
             f"{lost} of {search.evaluations} candidates gave no numbers (the model's own overflowed in "

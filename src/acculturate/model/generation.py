@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from typing import Any
 
 import torch
@@ -18,43 +17,13 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from acculturate.errors import UserError, first_line, setting
-from acculturate.model.engine.packed import embed, head_of, ours, out_of_memory
+from acculturate.model.engine.batches import Batching, padded
+from acculturate.model.engine.forward import embed, head_of, ours, out_of_memory
 from acculturate.model.soundness import float32_layers, scales_positions
 
 # Relative to the hidden state's own size; float32 stays near 1e-6, and what is wrong begins at some 1e-3.
 _GAP = 1e-4
 _STEPS = 3
-
-
-def left_padded(
-    rows: Sequence[Float[Tensor, "_ hidden"]],
-) -> tuple[Float[Tensor, "rows longest hidden"], Int[Tensor, "rows longest"]]:
-    """Embeddings of several texts that end together, and the mask of what is text."""
-    longest = max(len(row) for row in rows)
-    embeds = rows[0].new_zeros(len(rows), longest, rows[0].shape[-1])
-    mask = torch.zeros(embeds.shape[:2], dtype=torch.long, device=embeds.device)
-    for i, row in enumerate(rows):
-        embeds[i, longest - len(row) :], mask[i, longest - len(row) :] = row, 1
-    return embeds, mask
-
-
-class Batching(Enum):
-    """Which texts an architecture may be given side by side without their changing each other."""
-
-    PADDED = "of any length, padded in front"
-    EQUAL = "of one length"
-    ALONE = "none"
-
-
-def batches(lengths: Sequence[int], most: int, may: Batching) -> Iterator[slice]:
-    """Consecutive batches of at most ``most`` texts that may stand side by side."""
-    start = 0
-    while start < len(lengths):
-        stop = start + 1 if may is Batching.ALONE else min(start + most, len(lengths))
-        if may is Batching.EQUAL:
-            stop = next((k for k in range(start, stop) if lengths[k] != lengths[start]), stop)
-        yield slice(start, stop)
-        start = stop
 
 
 @torch.inference_mode()
@@ -64,11 +33,11 @@ def generate(
     settings: GenerationConfig,
     processors: Sequence[LogitsProcessor] = (),
 ) -> Int[Tensor, "rows tokens"]:
-    """The tokens that follow each text, padded at the end.
+    """Generate the tokens that follow each text, padded at the end.
 
     Raises ``UserError`` where this architecture does not generate from embeddings.
     """
-    embeds, mask = left_padded(rows)
+    embeds, mask = padded(rows, in_front=True)
     # Settings that come with a model (repetition penalty, top-k) would make it another experiment.
     kept, model.generation_config = model.generation_config, settings
     try:
@@ -94,7 +63,7 @@ def _cannot(model: PreTrainedModel, why: str) -> UserError:
 
 @torch.inference_mode()
 def generation_batching(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Batching:
-    """What may be generated side by side. ``texts``: token ids of a short text and a long one.
+    """Find out what may be generated side by side. ``texts``: token ids of a short text and a long one.
 
     Raises ``UserError`` where even a text alone goes wrong.
     """
@@ -106,7 +75,7 @@ def generation_batching(model: PreTrainedModel, texts: Sequence[Sequence[int]]) 
 
 @torch.inference_mode()
 def forward_batching(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Batching:
-    """What may be put through the model side by side, padded in front. ``texts``: a short one and a long one."""
+    """Find out what may be read side by side, padded in front. ``texts``: a short one and a long one."""
     with float32_layers(model):
         return _batching(model, texts, _reads)
 
@@ -125,7 +94,7 @@ def _batching(model: PreTrainedModel, texts: Sequence[Sequence[int]], right: Cal
 
 
 def _generates(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
-    """Whether every generated token was computed from what its whole text, put through the model alone, gives."""
+    """Tell whether every generated token follows from what its whole text, put through the model alone, gives."""
     rows = [embed(model, text) for text in texts]
     settings = GenerationConfig(max_new_tokens=_STEPS, do_sample=False, eos_token_id=None, pad_token_id=0)
     with _before_the_head(model) as steps:
@@ -138,16 +107,16 @@ def _generates(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
 
 
 def _reads(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
-    """Whether a batch that is padded in front ends as each of its texts does alone."""
-    with _before_the_head(model) as seen:
-        forward_left(model, *left_padded([embed(model, text) for text in texts]))
-    return all(_same(seen[0][i], _alone(model, text)) for i, text in enumerate(texts))
+    """Tell whether a batch that is padded in front ends as each of its texts does alone."""
+    with _before_the_head(model) as states:
+        forward_left(model, *padded([embed(model, text) for text in texts], in_front=True))
+    return all(_same(states[0][i], _alone(model, text)) for i, text in enumerate(texts))
 
 
 def _alone(model: PreTrainedModel, text: Sequence[int]) -> Float[Tensor, "hidden"]:
-    with _before_the_head(model) as seen:
+    with _before_the_head(model) as states:
         model(inputs_embeds=embed(model, text)[None], use_cache=False)
-    return seen[0][0]
+    return states[0][0]
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
@@ -160,7 +129,7 @@ def forward_left(
     mask: Int[Tensor, "rows tokens"],
     count: int = 1,
 ) -> Float[Tensor, "rows count vocabulary"]:
-    """Logits of the last ``count`` places of texts that are padded in front.
+    """Compute the logits of the last ``count`` places of texts that are padded in front.
 
     The output head is not spent on the other places where the architecture can leave them out.
     """
@@ -176,16 +145,16 @@ def forward_left(
 @contextmanager
 def _before_the_head(model: PreTrainedModel) -> Iterator[list[Float[Tensor, "rows hidden"]]]:
     """Collect the last place's hidden states of every pass, in float32 whatever the head computes in."""
-    seen: list[Tensor] = []
+    states: list[Tensor] = []
     head = head_of(model)
 
     def keep(module, args):
-        seen.append(args[0][:, -1].float())
+        states.append(args[0][:, -1].float())
         dtype = module.weight.dtype
         return (args[0].to(dtype) if dtype.is_floating_point else args[0],)
 
     hook = head.register_forward_pre_hook(keep)
     try:
-        yield seen
+        yield states
     finally:
         hook.remove()

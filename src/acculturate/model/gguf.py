@@ -30,7 +30,7 @@ _FINISHED, _VERSION = "acculturate-gguf.txt", "4"
 
 
 def is_gguf(path: Path) -> bool:
-    """Whether a path names a GGUF file, in small or capital letters."""
+    """Tell whether a path names a GGUF file, in small or capital letters."""
     return path.suffix.lower() == ".gguf"
 
 
@@ -48,7 +48,7 @@ def cache_folder() -> Path:
 
 
 def gguf_parts(path: Path) -> list[Path]:
-    """The file itself, or all parts of a split model by their names, first to last.
+    """List the file itself, or all parts of a split model by their names, first to last.
 
     Raises ``UserError`` where a part is missing.
     """
@@ -101,7 +101,7 @@ def _reader(path: Path) -> gguf.GGUFReader:
 
 
 def dequantised(files: Sequence[Path], digest: str) -> Path:
-    """The model as a directory of float32 weights and a tokenizer, made once per content.
+    """Dequantise a model into a directory of float32 weights and a tokenizer, once per content.
 
     ``files``: the file or its parts; ``digest``: their SHA-256. Raises ``UserError`` where the cache cannot be
     written or the file is no whole model.
@@ -122,7 +122,7 @@ def dequantised(files: Sequence[Path], digest: str) -> Path:
 
 
 def _finished(folder: Path) -> bool:
-    """Whether a folder is there as it was made. By sizes: a checksum of gigabytes at every start would cost more."""
+    """Tell whether a folder is there as it was made, by sizes: a checksum of gigabytes at every start costs more."""
     try:
         version, *files = (folder / _FINISHED).read_text(encoding="utf-8").splitlines()
         sizes = [line.split(" ", 1) for line in files]
@@ -132,7 +132,7 @@ def _finished(folder: Path) -> bool:
 
 
 def _marker(folder: Path) -> str:
-    """What the marker of a folder says that holds these files."""
+    """Write what the marker of a folder says that holds these files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return "\n".join([_VERSION, *(f"{path.stat().st_size} {path.relative_to(folder)}" for path in files), ""])
 
@@ -147,7 +147,7 @@ def _unwritable(home: Path, why: str) -> UserError:
 @contextlib.contextmanager
 def _alone(lock: Path, *, wait: bool = True) -> Iterator[None]:
     """Hold a lock file; raises ``BlockingIOError`` if it is taken and one does not ``wait``."""
-    with lock.open("a") as file:
+    with lock.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -183,7 +183,7 @@ def _make(files: Sequence[Path], scratch: Path, folder: Path) -> None:
             _join(readers, file)
         # Its progress bars know no switch.
         with contextlib.redirect_stderr(io.StringIO()):
-            _dequantise(file, scratch, files[0])
+            _dequantise(file, scratch, files[0], readers[0] if len(files) == 1 else _reader(file))
         shutil.rmtree(alone)
         (scratch / _FINISHED).write_text(_marker(scratch), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier version, or damaged
@@ -192,7 +192,8 @@ def _make(files: Sequence[Path], scratch: Path, folder: Path) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _dequantise(file: Path, into: Path, named: Path) -> None:
+def _dequantise(file: Path, into: Path, named: Path, reader: gguf.GGUFReader) -> None:
+    """Read ``file`` with the library, complete what it drops, and save the result; ``named``: as messages name it."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
         model, report = cast(Any, AutoModelForCausalLM).from_pretrained(
@@ -210,7 +211,7 @@ def _dequantise(file: Path, into: Path, named: Path) -> None:
             "give a complete GGUF file."
         )
     try:
-        carry_over(model, _reader(file))
+        carry_over(model, reader)
     except ValueError as error:
         raise UserError(
             f"Model file '{named}' cannot be read whole: {error}; give the model in the Hugging Face format."

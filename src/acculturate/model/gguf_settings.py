@@ -1,4 +1,4 @@
-"""What a GGUF file says beyond what the transformers library reads of it.
+"""Settings and tensors of a GGUF file beyond what the transformers library reads of it.
 
 The library drops tensors and settings that it has no place for, without a word: frequency factors of Llama 3.1,
 scaled positions, biases, layers beyond the count. Positions are translated here; what is left over is refused.
@@ -56,7 +56,7 @@ def carry_over(model: PreTrainedModel, reader: gguf.GGUFReader) -> None:
 
 
 def _settings(reader: gguf.GGUFReader) -> dict[str, Any]:
-    """The architecture's own settings, without its name before them."""
+    """Collect the architecture's own settings, without its name before them."""
     arch = reader.get_field("general.architecture")
     lead = f"{arch.contents() if arch else ''}."
     return {name.removeprefix(lead): field.contents() for name, field in reader.fields.items() if name.startswith(lead)}
@@ -123,7 +123,7 @@ def _carry_positions(config: Any, said: Mapping[str, Any], tensors: Mapping[str,
 
 
 def _scaling(kind: str, said: Mapping[str, Any], tensors: Mapping[str, Any], config: Any) -> dict[str, Any]:
-    """The library's description of scaled positions; empty where they are not scaled."""
+    """Describe scaled positions as the library does; empty where they are not scaled."""
     factor = float(said.get("rope.scaling.factor", said.get("rope.scale_linear", 1.0)))
     original = int(said.get("rope.scaling.original_context_length", 0)) or config.max_position_embeddings
     lists = {"long_factor": tensors.get(_LONG), "short_factor": tensors.get(_SHORT)}
@@ -154,7 +154,7 @@ def _scaling(kind: str, said: Mapping[str, Any], tensors: Mapping[str, Any], con
 
 
 def _by_factors(factors: np.ndarray, theta: float, config: Any) -> dict[str, Any]:
-    """Positions whose every frequency is divided by a factor of its own."""
+    """Describe positions whose every frequency is divided by a factor of its own."""
     if np.allclose(factors, 1.0):
         return {}
     largest = float(factors.max())
@@ -172,7 +172,7 @@ def _by_factors(factors: np.ndarray, theta: float, config: Any) -> dict[str, Any
 
 
 def _llama3_factors(n: int, theta: float, factor: float) -> np.ndarray:
-    """What Llama 3.1 divides its ``n`` frequencies by: long waves by ``factor``, short ones not at all."""
+    """Compute the divisors of Llama 3.1 for ``n`` frequencies: long waves by ``factor``, short ones not at all."""
     waves = 2 * np.pi * theta ** (np.arange(n) / n)
     turns = _LLAMA3["original_max_position_embeddings"] / waves
     low, high = _LLAMA3["low_freq_factor"], _LLAMA3["high_freq_factor"]

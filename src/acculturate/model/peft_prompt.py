@@ -16,7 +16,7 @@ _KIND, _KEY = "PROMPT_TUNING", "prompt_embeddings"
 
 
 def read_peft(directory: Path) -> tuple[Float[np.ndarray, "tokens hidden"], dict[str, str]]:
-    """Vectors of a prompt-tuning adapter, which stand before everything, and the model that they were tuned with.
+    """Read the vectors of a prompt-tuning adapter, which stand before everything, and its model.
 
     Raises ``UserError`` for an adapter of another kind and for one that cannot be read.
     """
@@ -42,7 +42,7 @@ def read_peft(directory: Path) -> tuple[Float[np.ndarray, "tokens hidden"], dict
 
 
 def _vectors(file: Path) -> Float[np.ndarray, "tokens hidden"] | None:
-    """The matrix of virtual tokens as float32; None where there is none."""
+    """Read the matrix of virtual tokens as float32; None where there is none."""
     try:
         # Through torch: NumPy has no bfloat16.
         with safe_open(file, framework="pt") as stored:

@@ -21,7 +21,7 @@ _ABOUT = "acculturate"
 
 @dataclass(frozen=True, eq=False)
 class SoftPrompt:
-    """Virtual-token embeddings in the space of the embedding module's output, and where they go.
+    """Hold virtual-token embeddings in the space of the embedding module's output, and where they go.
 
     ``identity`` is the model they were found with (its sha256 or revision among it).
     """
@@ -32,11 +32,12 @@ class SoftPrompt:
 
 
 def write_prompt(path: Path, prompt: SoftPrompt) -> None:
+    """Write one prompt with its slot and model to a file."""
     _write(path, "prompt", prompt.vectors, prompt.slot, prompt.identity)
 
 
 def write_prompts(path: Path, prompts: Sequence[SoftPrompt]) -> None:
-    """Several prompts of one size, slot and model (one at least) in one file, in order."""
+    """Write several prompts of one size, slot and model (one at least) to one file, in order."""
     first = prompts[0]
     _write(path, "prompts", np.stack([prompt.vectors for prompt in prompts]), first.slot, first.identity)
 
@@ -46,7 +47,7 @@ def _write(path: Path, name: str, vectors: np.ndarray, slot: str, identity: dict
 
 
 def prompt_file(path: Path) -> Path:
-    """The file of the prompt that a path names: itself, or that of a run or of a PEFT adapter in the directory."""
+    """Locate the prompt file that a path names: itself, or that of a run or of a PEFT adapter in the directory."""
     if not path.is_dir():
         return path
     return path / WEIGHTS if not (path / FILE).exists() and (path / CONFIG).exists() else path / FILE
@@ -73,7 +74,7 @@ def read_prompt(path: Path) -> SoftPrompt:
 
 
 def read_prompts(file: Path) -> list[SoftPrompt]:
-    """What ``write_prompts`` wrote; raises ``UserError`` when there is none to read."""
+    """Read what ``write_prompts`` wrote; raises ``UserError`` when there is none to read."""
     check_sum(file)
     try:
         vectors, slot, identity = _read(file, "prompts", 3)
@@ -86,7 +87,7 @@ def read_prompts(file: Path) -> list[SoftPrompt]:
 
 
 def _read(file: Path, name: str, axes: int) -> tuple[np.ndarray, str, dict[str, str]]:
-    """Vectors, slot and model of a file."""
+    """Read vectors, slot and model of a file."""
     tensors, about = read_tensors(file, _ABOUT)
     vectors, slot, identity = tensors.get(name), about.get("slot"), about.get("model")
     if vectors is None or vectors.ndim != axes or not vectors.size or vectors.dtype.kind != "f":

@@ -18,17 +18,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from acculturate.errors import UserError, first_line, setting
-from acculturate.model.engine.packed import (
-    PackedEngine,
-    PackingError,
-    PlainEngine,
-    embed,
-    embedding_of,
-    head_of,
-    out_of_memory,
-    precision_name,
-)
-from acculturate.model.engine.packing import Plan, Sequence_
+from acculturate.model.engine.forward import embed, embedding_of, head_of, out_of_memory, precision_name
+from acculturate.model.engine.packed import PackedEngine, PackingError
+from acculturate.model.engine.packing import Plan, SlottedTokens
+from acculturate.model.engine.plain import PlainEngine
 
 PACKED_GAP = 5e-5
 """Largest difference of an option's probability, packed against alone in float32, that counts as the same. The
@@ -67,19 +60,19 @@ def check_model(model: PreTrainedModel, ids: Sequence[int]) -> None:
         )
     embeds = embed(model, ids)
     try:
-        given = _logits(model, inputs_embeds=embeds[None])
+        from_embeddings = _logits(model, inputs_embeds=embeds[None])
         # Some look the ids up by comparing embeddings, and fail on one that is no token's.
         _logits(model, inputs_embeds=torch.cat([embeds, embeds.mean(dim=0, keepdim=True)])[None])
     except Exception as error:
         if out_of_memory(error):
             raise
         raise UserError(_needs_ids(kind)) from error
-    if not float((given - logits)[-1].abs().max()) <= noise:
+    if not float((from_embeddings - logits)[-1].abs().max()) <= noise:
         raise UserError(_needs_ids(kind))
 
 
 def not_finite(dtype: str, what: str) -> str:
-    """A sentence for a model that gives no numbers in this precision."""
+    """Write a sentence for a model that gives no numbers in this precision."""
     if dtype == "float32":
         return (
             f"This model gives no numbers ({what}): its weights are damaged, or too large for float32; "
@@ -105,7 +98,7 @@ def _logits(model: PreTrainedModel, **inputs: Tensor) -> Float[Tensor, "tokens v
 
 
 def _continues(model: PreTrainedModel, ids: Sequence[int], logits: Tensor, noise: float) -> bool:
-    """Whether what the model says at every place but the last stays as it was when the last token is another."""
+    """Tell whether another last token leaves what the model says at all other places as it was."""
     other = next(i for i in ids if i != ids[-1]) if len(set(ids)) > 1 else (ids[-1] + 1) % logits.shape[-1]
     changed = _logits(model, input_ids=torch.tensor([[*ids[:-1], other]], device=model.device))
     gap = (changed - logits)[:-1].abs()
@@ -130,11 +123,11 @@ def check_embeddings(model: PreTrainedModel, vocabulary: Int[np.ndarray, "tokens
 def packs(
     model: PreTrainedModel,
     plan: Plan,
-    sequences: Sequence[Sequence_],
+    sequences: Sequence[SlottedTokens],
     options: Int[np.ndarray, "sequences options variants"],
     prompt: Float[np.ndarray, "1 tokens hidden"],
 ) -> bool:
-    """Whether the packed passes give the answers to one question at a time, in float32.
+    """Tell whether the packed passes give the answers to one question at a time, in float32.
 
     Some questions of every pass are compared. Local windows, chunks, recurrent states, positions counted along the
     row and positions scaled by the longest question all show there. Raises ``PackingError`` where the model's own
@@ -150,8 +143,8 @@ def packs(
     return bool(_gap(packed.logprobs[:, which], expected.logprobs) <= PACKED_GAP)
 
 
-def _telling(plan: Plan, sequences: Sequence[Sequence_]) -> list[int]:
-    """The questions where a wrong packing shows: the shortest and longest of a pass, the ends of its fullest row."""
+def _telling(plan: Plan, sequences: Sequence[SlottedTokens]) -> list[int]:
+    """Choose the questions where a wrong packing shows: ends of lengths in a pass, and of its fullest row."""
     chosen: set[int] = set()
     for rows in plan.passes:
         there = [int(i) for row in rows for i in row.sequences]
@@ -162,7 +155,7 @@ def _telling(plan: Plan, sequences: Sequence[Sequence_]) -> list[int]:
 
 
 def scales_positions(model: PreTrainedModel) -> bool:
-    """Whether positions are scaled by the longest text of a pass (LongRoPE, dynamic NTK).
+    """Tell whether positions are scaled by the longest text of a pass (LongRoPE, dynamic NTK).
 
     What may share a pass then depends on every length, so each interview is compared anew.
     """
@@ -173,11 +166,11 @@ def scales_positions(model: PreTrainedModel) -> bool:
 
 def pads(
     model: PreTrainedModel,
-    sequences: Sequence[Sequence_],
+    sequences: Sequence[SlottedTokens],
     options: Int[np.ndarray, "sequences options variants"],
     prompt: Float[np.ndarray, "1 tokens hidden"],
 ) -> bool:
-    """Whether questions of different lengths may share a padded batch, in float32."""
+    """Tell whether questions of different lengths may share a padded batch, in float32."""
     if scales_positions(model):
         return False
     order = np.argsort([len(s) for s in sequences])
@@ -193,7 +186,7 @@ def pads(
 
 
 def _gap(one: np.ndarray, other: np.ndarray) -> float:
-    """Largest difference in probability; infinite where one is no number and the other is."""
+    """Measure the largest difference in probability; infinite where one is no number and the other is."""
     gap = np.where(np.isnan(one) & np.isnan(other), 0.0, np.abs(np.exp(one) - np.exp(other)))
     return float(np.inf if np.isnan(gap).any() else gap.max())
 
@@ -231,7 +224,7 @@ def float32_layers(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _stacks(model: PreTrainedModel) -> list[torch.nn.ModuleList]:
-    """The outermost lists of layers."""
+    """List the outermost lists of layers."""
     lists = {name: part for name, part in model.named_modules() if isinstance(part, torch.nn.ModuleList)}
     return [part for name, part in lists.items() if not any(name.startswith(f"{other}.") for other in lists)]
 

@@ -7,7 +7,6 @@ encoded apart by a tokenizer that knows no added tokens: whatever an item says, 
 
 from __future__ import annotations
 
-import calendar
 import datetime
 import json
 import re
@@ -20,28 +19,19 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from acculturate.errors import UserError, first_line
-from acculturate.model.engine.packing import Sequence_
+from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.slot import Slot
+from acculturate.model.template_date import TEMPLATE_DATE, dated
+from acculturate.model.thoughts import closing_of
 
-TEMPLATE_DATE = datetime.date(2025, 1, 1)
-"""What templates that print today's date are given: with the real one, scores would depend on the day."""
 # Private-use characters: templates pass them through, and no survey text holds them.
 _MARK = re.compile("\ue000([a-z]+[0-9]*)\ue001")
 _SLOT = "slot"
-# A generation prompt that ends inside the model's thoughts, and what closes them.
-_THOUGHTS = re.compile(
-    r"(?P<open><\|?|[\[◁])(?P<tag>(\w+:)?(think|thinking|thoughts?|reasoning))(?P<shut>\|?>|[\]▷])(?P<space>\s*)$", re.I
-)
-_THOUGHT_TOKENS = {
-    "<|START_THINKING|>": "<|END_THINKING|>",
-    "<|begin_of_thought|>": "<|end_of_thought|>",
-    "<|channel>thought": "<channel|>",
-}
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One message: ``role`` is system, user or assistant."""
+    """Hold one message: ``role`` is system, user or assistant."""
 
     role: str
     text: str
@@ -49,7 +39,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Labels:
-    """How replies with one of some labels begin.
+    """Hold how replies with one of some labels begin.
 
     ``lead``: ids between the conversation and the label, the same for all (a space mark). ``ids``: per label, in
     order, every token by which a reply may begin with it.
@@ -61,12 +51,12 @@ class Labels:
 
 @dataclass(frozen=True)
 class Chat:
-    """Turns conversations into token ids with one tokenizer."""
+    """Turn conversations into token ids with one tokenizer."""
 
     tokenizer: PreTrainedTokenizerBase
 
-    def encode(self, turns: Sequence[Turn], slot: str) -> Sequence_:
-        """Token ids before and after the slot; the reply to the last user turn comes next.
+    def encode(self, turns: Sequence[Turn], slot: str) -> SlottedTokens:
+        """Encode a conversation: token ids before and after the slot; the reply to the last user turn comes next.
 
         Where the template writes something before every reply (a channel, closed thoughts), it is part of them.
         Raises ``UserError`` where the model's template has no place for the slot or for a system message.
@@ -80,12 +70,12 @@ class Chat:
         before, after = filled[:here], filled[here + 1 :]
         whole, head = self._ids([*before, *after]), self._ids(before)
         if whole[: len(head)] == head:
-            return Sequence_(tuple(head), tuple(whole[len(head) :]))
+            return SlottedTokens(tuple(head), tuple(whole[len(head) :]))
         # A token would reach over the slot, where the soft prompt comes between.
-        return Sequence_(tuple(head), tuple(self._continued(after)))
+        return SlottedTokens(tuple(head), tuple(self._continued(after)))
 
     def labels(self, labels: Sequence[str]) -> Labels:
-        """The tokens by which the model's own template begins a reply with each label.
+        """Encode the labels as the model's own template begins a reply with each of them.
 
         Raises ``UserError`` where a label is not one token behind what all of them have in common.
         """
@@ -104,14 +94,14 @@ class Chat:
         return Labels(tuple(lead), tuple(chosen))
 
     def label(self, label: str) -> int:
-        """The token by which the template's own reply begins with one label; ``UserError`` if it is not one token."""
+        """Encode one label as the template's own reply begins with it; ``UserError`` if it is not one token."""
         return self.labels([label]).ids[0][0]
 
     def reply(self, text: str) -> list[int]:
-        """Token ids of a reply's text, as they follow a conversation."""
-        asked = [(False, self._asked)]
-        lead = self._ids(asked)
-        whole = self._ids([*asked, (False, self._space), (True, text)])
+        """Encode a reply's text as it follows a conversation."""
+        request = [(False, self._question)]
+        lead = self._ids(request)
+        whole = self._ids([*request, (False, self._space), (True, text)])
         if whole[: len(lead)] == lead:
             return whole[len(lead) :]
         return self.plain(text)
@@ -123,26 +113,26 @@ class Chat:
 
     @cached_property
     def takes_system_message(self) -> bool:
-        """Whether the model's chat template has a place for a system message."""
+        """Tell whether the model's chat template has a place for a system message."""
         try:
-            self._render(("system", "user"), Slot.BEFORE_BOS)
+            self.render(("system", "user"), Slot.BEFORE_BOS)
         except UserError:
             return False
         return True
 
     @cached_property
     def prints_the_date(self) -> bool:
-        """Whether the template writes a date into the conversation, which is then always ``TEMPLATE_DATE``."""
+        """Tell whether the template writes a date into the conversation; it is then always ``TEMPLATE_DATE``."""
         other = TEMPLATE_DATE + datetime.timedelta(days=400)
-        told = [[_user("x")]]
+        conversations = [[_user("x")]]
         if self.takes_system_message:
-            told.append([{"role": "system", "content": "x"}, _user("x")])
-        return any(self._apply(messages, date=other) != self._apply(messages) for messages in told)
+            conversations.append([{"role": "system", "content": "x"}, _user("x")])
+        return any(self._apply(messages, date=other) != self._apply(messages) for messages in conversations)
 
     @cached_property
     def opens_thoughts(self) -> bool:
-        """Whether the template begins every reply with thoughts, which are closed empty before an answer is read."""
-        return _closing(self._tail) is not None
+        """Tell whether the template begins every reply with thoughts; those are closed empty before the answer."""
+        return closing_of(self._tail) is not None
 
     def _ids(self, parts: Sequence[tuple[bool, str]]) -> list[int]:
         """Encode parts, each marked as a text of ours or not, as one text, or apart where a text is control tokens."""
@@ -169,23 +159,23 @@ class Chat:
         return self._ids(parts)
 
     def _variants(self, label: str, lead: Sequence[int]) -> list[int]:
-        """Other single tokens that a reply with this label may begin with: the label alone, or behind a space.
+        """List other single tokens that a reply with this label may begin with: the label alone, or behind a space.
 
         Behind white space no reply begins with another space.
         """
-        if self._asked[-1:].isspace() or self._space.strip(" "):
+        if self._question[-1:].isspace() or self._space.strip(" "):
             return []
-        start = [*self._ids([(False, self._asked)]), *lead]
-        found = []
+        start = [*self._ids([(False, self._question)]), *lead]
+        variants = []
         for text in (label, " " + label):
-            whole = self._ids([(False, self._asked), (True, text)])
+            whole = self._ids([(False, self._question), (True, text)])
             if len(whole) == len(start) + 1 and whole[:-1] == start:
-                found.append(whole[-1])
-        return found
+                variants.append(whole[-1])
+        return variants
 
     @cached_property
     def _control(self) -> frozenset[int]:
-        """Ids that steer a model: special tokens and tags. A word that a vocabulary lacks is none."""
+        """Collect the ids that steer a model: special tokens and tags. A word that a vocabulary lacks is none."""
         return frozenset(
             i
             for i, token in self.tokenizer.added_tokens_decoder.items()
@@ -212,17 +202,17 @@ class Chat:
 
     @cached_property
     def _lead(self) -> str:
-        """The beginning-of-text token, where this tokenizer opens every text with one (templates bring their own)."""
+        """Give the beginning-of-text token where this tokenizer opens every text with one (templates bring it)."""
         bos = self.tokenizer.bos_token
         return str(bos) if bos and self.tokenizer.encode("a")[:1] == [self.tokenizer.bos_token_id] else ""
 
     @cached_property
-    def _asked(self) -> str:
-        """A short conversation up to where the reply begins."""
+    def _question(self) -> str:
+        """Render a short conversation up to where the reply begins."""
         return self._requested(self._apply([_user("x")]))
 
     def _requested(self, conversation: str) -> str:
-        """A conversation that ends where the reply's first token begins.
+        """Cut a conversation to where the reply's first token begins.
 
         A space at the end of the request for a reply is part of that token, as it is in the model's training.
         """
@@ -230,22 +220,22 @@ class Chat:
 
     @cached_property
     def _space(self) -> str:
-        """White space that the template puts before a reply's text; it is part of the reply's first token."""
-        asked = self._apply([_user("x")])
-        return (asked + self._opening)[len(self._requested(asked)) :]
+        """Give the white space that the template puts before a reply's text; it is part of the reply's first token."""
+        request = self._apply([_user("x")])
+        return (request + self._opening)[len(self._requested(request)) :]
 
     @cached_property
     def _tail(self) -> str:
-        """What the template writes behind the last question to ask for a reply."""
+        """Give what the template writes behind the last question to ask for a reply."""
         return _MARK.split(self._apply([_user(_mark("t0"))]))[-1]
 
     @cached_property
     def _opening(self) -> str:
-        """What stands between the request for a reply and the reply's text, by the template's own earlier replies.
+        """Give what stands between the request for a reply and its text, by the template's own earlier replies.
 
         Thoughts that the request opens are closed at once; empty where the template writes nothing there.
         """
-        closing = _closing(self._tail)
+        closing = closing_of(self._tail)
         try:
             replied = self._reply_lead("assistant")
             # A template that knows no roles writes a reply as it writes a question.
@@ -264,8 +254,8 @@ class Chat:
             return ""  # roles have to alternate: this template knows them
         return parts[2] if parts[1:4:2] == ["t0", "t1"] else ""
 
-    def _render(self, shape: tuple[str, ...], slot: str) -> str:
-        """The conversation as the template writes it, with marks where the texts and the slot go."""
+    def render(self, shape: tuple[str, ...], slot: str) -> str:
+        """Render the conversation as the template writes it, with marks where the texts and the slot go."""
         mark = {i: _mark(f"t{i}") for i in range(len(shape))}
         here = _mark(_SLOT)
         if slot == Slot.USER_END:
@@ -278,11 +268,11 @@ class Chat:
                 messages.insert(0, {"role": "system", "content": here})
         text = self._requested(self._apply(messages))
         text = here + text if slot == Slot.BEFORE_BOS else text + here if slot == Slot.RESPONSE_START else text
-        found = _MARK.findall(text)
+        marks = _MARK.findall(text)
         expected = [m for message in messages for m in _MARK.findall(message["content"])]
         if slot in (Slot.BEFORE_BOS, Slot.RESPONSE_START):
             expected.insert(0 if slot == Slot.BEFORE_BOS else len(expected), _SLOT)
-        if found != expected:
+        if marks != expected:
             place = "a system message" if slot == Slot.SYSTEM or "system" in shape else f"the slot {slot}"
             raise UserError(f"This model's chat template has no place for {place}; choose another slot or model.")
         return text
@@ -290,7 +280,7 @@ class Chat:
     def _apply(
         self, messages: Sequence[dict[str, str]], *, request: bool = True, date: datetime.date = TEMPLATE_DATE
     ) -> str:
-        """The template's own text; ``request``: with what asks for a reply at its end."""
+        """Apply the template; ``request``: with what asks for a reply at its end."""
         if not self.tokenizer.chat_template:
             # A base model: the texts one after the other, and an invitation to answer.
             lines = [m["content"] if m["role"] != "assistant" else f"Answer:\n{m['content']}" for m in messages]
@@ -315,7 +305,7 @@ class Chat:
         try:
             text = self.tokenizer.apply_chat_template(
                 list(messages),
-                chat_template=_dated(self.tokenizer.get_chat_template(), date),
+                chat_template=dated(self.tokenizer.get_chat_template(), date),
                 tokenize=False,
                 add_generation_prompt=request,
                 enable_thinking=False,
@@ -335,19 +325,6 @@ class Chat:
 _TAG = re.compile(r"[<\[]\S*[>\]]|<\|.*\|>")
 
 
-def _dated(template: str, date: datetime.date) -> str:
-    """The template with a clock that stands still: a macro in place of the function that asks for today.
-
-    The library gives a template plain data only, so the macro puts in what each code of a date comes to.
-    """
-    if "strftime_now" not in template:
-        return template
-    codes = [f"%{how}{code}" for how in ("-", "") for code in "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyYzZ"]
-    values = {code: date.strftime(code) for code in codes} | {"%s": str(calendar.timegm(date.timetuple())), "%%": "%"}
-    filled = "".join(f".replace('{code}', {json.dumps(value)})" for code, value in values.items())
-    return f"{{% macro strftime_now(format) %}}{{{{ format{filled} }}}}{{% endmacro %}}{{{{ '' }}}}{template}"
-
-
 def _mark(name: str) -> str:
     return f"\ue000{name}\ue001"
 
@@ -357,22 +334,10 @@ def _user(text: str) -> dict[str, str]:
 
 
 def _common(rows: Sequence[Sequence[int]]) -> int:
-    """Length of the common beginning of all rows."""
+    """Measure the length of the common beginning of all rows."""
     return next(
         (k for k, column in enumerate(zip(*rows, strict=False)) if len(set(column)) > 1), min(len(row) for row in rows)
     )
-
-
-def _closing(tail: str) -> str | None:
-    """What closes the thoughts that a generation prompt leaves open, spaced as it opens them; None if it opens none."""
-    for opened, closed in _THOUGHT_TOKENS.items():
-        if tail.rstrip().endswith(opened):
-            return closed
-    found = _THOUGHTS.search(tail)
-    if found is None:
-        return None
-    closed = f"{found['open']}/{found['tag']}{found['shut']}"
-    return f"{found['space']}{closed}\n\n" if found["space"] else closed
 
 
 @lru_cache(maxsize=256)
@@ -382,6 +347,6 @@ def _encoded(chat: Chat, text: str) -> tuple[int, ...]:
 
 @lru_cache(maxsize=256)
 def _template_parts(chat: Chat, shape: tuple[str, ...], slot: str) -> list[tuple[str | None, str]]:
-    """The rendered conversation in order: names of marks, and the template's own text between them."""
-    pieces = _MARK.split(chat._render(shape, slot))
+    """Split the rendered conversation: names of marks, and the template's own text between them, in order."""
+    pieces = _MARK.split(chat.render(shape, slot))
     return [(piece, "") if i % 2 else (None, piece) for i, piece in enumerate(pieces) if i % 2 or piece]

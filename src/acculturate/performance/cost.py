@@ -9,14 +9,16 @@ from statistics import median
 
 import numpy as np
 
-from acculturate.model.engine.packed import PackedEngine, embedding_of, head_of
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.engine.forward import head_of
+from acculturate.model.engine.packed import PackedEngine
+from acculturate.model.engine.size import attention_width, weight_bytes, weights_in_layers
+from acculturate.model.interview import Interview
 from acculturate.performance.machine import synchronize
 
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """The cost of one search; per candidate where nothing else is said.
+    """Hold the cost of one search; per candidate where nothing else is said.
 
     ``tokens``: tokens computed, padding included. ``static_tokens``: tokens computed once per run.
     ``naive_tokens``: what one question at a time would compute. ``operations``: floating-point operations (a
@@ -37,18 +39,21 @@ class CostEstimate:
 
     @property
     def memory_bytes(self) -> int:
+        """Add up weights and working memory."""
         return self.weights_bytes + self.working_bytes
 
     @property
     def seconds_per_generation(self) -> float | None:
+        """Estimate one generation; None where nothing was measured."""
         return None if self.seconds is None else self.seconds * self.population
 
     @property
     def seconds_in_total(self) -> float | None:
+        """Estimate the whole budget; None where nothing was measured."""
         return None if self.seconds is None else self.seconds * self.budget
 
     def text(self) -> str:
-        """A few lines for a terminal."""
+        """Write a few lines for a terminal."""
         lines = [
             f"Tokens per candidate   {self.tokens:,} (one question at a time: {self.naive_tokens:,}; "
             f"once per run: {self.static_tokens:,})",
@@ -66,7 +71,7 @@ class CostEstimate:
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, float | int | None]:
-        """Every number by its name."""
+        """Collect every number by its name."""
         return asdict(self) | {
             "memory_bytes": self.memory_bytes,
             "seconds_per_generation": self.seconds_per_generation,
@@ -77,13 +82,13 @@ class CostEstimate:
 def estimate(
     interviews: Sequence[Interview], *, budget: int, population: int = 1, measured: bool = True
 ) -> CostEstimate:
-    """The cost of ``budget`` candidates, ``population`` per generation, each put through all ``interviews``.
+    """Estimate the cost of ``budget`` candidates, ``population`` per generation, put through all ``interviews``.
 
     ``measured`` computes two passes through every interview, one to warm up and one to time.
     """
     respondent = interviews[0].respondent
     head = head_of(respondent.model).weight.numel()
-    layers, width = weights_in_layers(respondent), attention_width(respondent)
+    layers, width = weights_in_layers(respondent.model), attention_width(respondent.model)
     tokens = static = naive = working = 0
     operations = 0.0
     for interview in interviews:
@@ -101,7 +106,7 @@ def estimate(
         static_tokens=static,
         naive_tokens=naive,
         operations=operations,
-        weights_bytes=weight_bytes(respondent),
+        weights_bytes=weight_bytes(respondent.model),
         working_bytes=working,
         population=population,
         budget=budget,
@@ -109,30 +114,8 @@ def estimate(
     )
 
 
-def weights_in_layers(respondent: Respondent) -> int:
-    """Weights that every token is multiplied with: all but the embeddings and the output head."""
-    model = respondent.model
-    outside = {id(embedding_of(model).weight), id(head_of(model).weight)}
-    return sum(p.numel() for p in model.parameters() if id(p) not in outside)
-
-
-def attention_width(respondent: Respondent) -> int:
-    """Query heads times their width, summed over layers; 0 for a model without attention."""
-    config = respondent.model.config.get_text_config()
-    heads = getattr(config, "num_attention_heads", None)
-    if not heads:
-        return 0
-    width = getattr(config, "head_dim", None) or respondent.hidden // heads
-    return heads * width * config.num_hidden_layers
-
-
-def weight_bytes(respondent: Respondent) -> int:
-    """Memory of the weights, shared ones once."""
-    return sum(p.numel() * p.element_size() for p in respondent.model.parameters())
-
-
 def _activations(interview: Interview) -> int:
-    """The most that one forward pass holds: a layer's inner states, and the logits at the answers."""
+    """Estimate the most that one forward pass holds: a layer's inner states, and the logits at the answers."""
     config = interview.respondent.model.config.get_text_config()
     inner = getattr(config, "intermediate_size", None) or 4 * interview.respondent.hidden
     size = interview.respondent.model.dtype.itemsize
@@ -148,7 +131,7 @@ def _activations(interview: Interview) -> int:
 
 
 def _seconds(interview: Interview, repeats: int = 1) -> float:
-    """Median seconds of one candidate after one to warm up."""
+    """Time one candidate after one to warm up; the median, in seconds."""
     shape = (interview.rows, interview.n_tokens, interview.respondent.hidden)
     prompts = np.random.default_rng(0).standard_normal(shape).astype(np.float32) * interview.respondent.unit
     interview(prompts)
@@ -163,7 +146,7 @@ def _seconds(interview: Interview, repeats: int = 1) -> float:
 
 
 def readable_time(seconds: float) -> str:
-    """``42 s``, ``12 min`` or ``3.5 h``."""
+    """Write a duration: ``42 s``, ``12 min`` or ``3.5 h``."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

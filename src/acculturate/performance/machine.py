@@ -26,7 +26,7 @@ def synchronize() -> None:
 
 @contextmanager
 def peak_memory() -> Iterator[list[int]]:
-    """Most bytes by which memory grew within the context: the GPU's where there is one, else resident memory."""
+    """Measure the most bytes by which memory grew within the context: the GPU's where there is one, else resident."""
     grown = [0]
     gc.collect()
     if torch.cuda.is_available():
@@ -61,21 +61,21 @@ def _give_back_free_memory() -> None:
 
 
 def resident_bytes() -> int:
-    """Resident memory of this process; 0 where the system does not tell."""
+    """Measure the resident memory of this process; 0 where the system does not tell."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except (OSError, IndexError, ValueError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def machine_name(device: str) -> str:
-    """The accelerator's name, or the processor's with its number of cores."""
+    """Name the accelerator, or the processor with its number of cores."""
     if device == "cuda":
         return torch.cuda.get_device_name()
     name = platform.processor() or platform.machine()
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         pass
@@ -87,7 +87,7 @@ SLOW = 8.0
 
 
 def slow_precision(dtype: str, device: str = "auto") -> str | None:
-    """What to say before a run in a precision that this processor has no instructions for; None where it has.
+    """Warn of a precision that this processor has no instructions for; None where it has.
 
     ``dtype`` and ``device`` as a user gives them: ``auto`` is float32 on a processor.
     """
@@ -105,12 +105,12 @@ def slow_precision(dtype: str, device: str = "auto") -> str | None:
 
 @cache
 def cost_of(dtype: str) -> float:
-    """How many times as long as in float32 a matrix product takes in this precision, on the processor."""
+    """Measure how many times as long as in float32 a matrix product takes in this precision, on the processor."""
     return _product_seconds(dtype) / _product_seconds("float32")
 
 
 def _product_seconds(dtype: str) -> float:
-    """The best of a few products, of some milliseconds at most even where each number is emulated."""
+    """Time the best of a few products, of some milliseconds at most even where each number is emulated."""
     a = torch.ones(64, 256, dtype=getattr(torch, dtype))
     b = torch.ones(256, 256, dtype=getattr(torch, dtype))
     _ = a @ b  # the first one sets things up

@@ -1,178 +1,44 @@
-"""Small accessible SVG charts as text: fluid in width, coloured by the page's style sheet, free of scripts.
-
-Positions along the width are percentages: a chart fills whatever column it stands in while its marks and its
-words keep their size. Every attribute and every text is escaped. Colours come from classes alone, so that a
-page with a strict content security policy needs no inline styles.
-"""
+"""Small accessible SVG charts as text: fluid in width, coloured by the page's style sheet, free of scripts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-MISSING = "–"
-SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-# Beyond this a drawing says nothing; the bound keeps sums and differences finite.
-LARGEST = 1e15
-
-Number = float | int
-Attributes = Mapping[str, str | Number]
-
-
-def number(value: object) -> float | None:
-    """A finite number, or None for whatever else stands in its place (null, NaN, infinity, text)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        plain = float(value)
-    except OverflowError:
-        return None
-    return plain if math.isfinite(plain) else None
-
-
-def words(value: object, digits: int = 1, *, signed: bool = False) -> str:
-    """A number to read: fixed decimals, a true minus sign, thousands apart; an en dash when missing."""
-    plain = number(value)
-    if plain is None:
-        return MISSING
-    if abs(plain) >= 1e9:
-        mantissa, exponent = f"{plain:.1e}".split("e")
-        text = f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
-    else:
-        text = f"{plain:{'+' if signed else ''},.{digits}f}"
-        # Thousands are set apart from 10,000 on: four digits read well without.
-        text = text.replace(",", "\u202f" if abs(plain) >= 10_000 else "")
-        if not text.strip("+-0."):
-            text = text.lstrip("+-")
-    return text.replace("-", "−")
-
-
-def element(name: str, attributes: Attributes, *children: Markup | str) -> Markup:
-    """One element, everything escaped; ``_`` in attribute names stands for ``-``."""
-    opening = "".join(f' {key.replace("_", "-")}="{escape(_plain(value))}"' for key, value in attributes.items())
-    return Markup(f"<{name}{opening}>") + Markup("").join(escape(child) for child in children) + Markup(f"</{name}>")
-
-
-def _plain(value: str | Number) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-@dataclass(frozen=True)
-class Axis:
-    """A linear scale from ``low`` to ``high`` with round ``ticks`` inside."""
-
-    low: Number
-    high: Number
-    ticks: tuple[Number, ...]
-
-    def part(self, value: Number) -> float:
-        """Where a value lies, 0..1."""
-        return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
-
-    def across(self, value: Number) -> str:
-        return f"{_plain(100 * self.part(value))}%"
-
-    def label(self, tick: Number) -> str:
-        step = self.ticks[1] - self.ticks[0] if len(self.ticks) > 1 else 1.0
-        digits = max(0, -math.floor(math.log10(step) + 1e-9))
-        return words(tick, digits)
-
-
-def axis(values: Iterable[object], *, floor: Number = 0.0, ceiling: Number = 100.0, count: int = 5) -> Axis:
-    """An axis over ``floor``..``ceiling``, widened with a little room where a value lies outside."""
-    held = [max(-LARGEST, min(LARGEST, plain)) for plain in map(number, values) if plain is not None]
-    low, high = min([floor, *held]), max([ceiling, *held])
-    if high <= low:
-        high = low + 1.0
-    step = _round_step((high - low) / count)
-    room = 0.04 * (high - low)
-    bottom, top = low - room * (low < floor), high + room * (high > ceiling)
-    first, last = math.ceil(bottom / step - 1e-9), math.floor(top / step + 1e-9)
-    return Axis(bottom, top, tuple(k * step for k in range(first, last + 1)))
-
-
-def _round_step(rough: float) -> float:
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next((factor * power for factor in (1.0, 2.0, 2.5, 5.0) if rough <= factor * power * 1.0001), 10 * power)
-
-
-def picture(height: int, label: str, kind: str, *children: Markup) -> Markup:
-    """A fluid drawing; ``label`` is what a screen reader says in its place."""
-    frame: Attributes = {
-        "class": f"chart {kind}",
-        "width": "100%",
-        "height": height,
-        "role": "img",
-        "aria_label": label,
-    }
-    return element("svg", frame, *children)
-
-
-def _line(kind: str, x1: str, y1: Number, x2: str, y2: Number) -> Markup:
-    return element("line", {"class": kind, "x1": x1, "y1": y1, "x2": x2, "y2": y2})
-
-
-def _dot(kind: str, x: str, y: Number, radius: Number) -> Markup:
-    return element("circle", {"class": kind, "cx": x, "cy": y, "r": radius})
-
-
-def _diamond(x: str, y: Number) -> Markup:
-    # A nested drawing carries the shape: a path cannot take percentages itself.
-    shape = element("path", {"class": "target", "d": "M0-8L6 0L0 8L-6 0Z"})
-    return element("svg", {"x": x, "y": y, "overflow": "visible", "width": 1, "height": 1}, shape)
-
-
-def _square(x: str, y: Number) -> Markup:
-    shape = element("rect", {"class": "even", "x": -4.5, "y": -4.5, "width": 9, "height": 9})
-    return element("svg", {"x": x, "y": y, "overflow": "visible", "width": 1, "height": 1}, shape)
-
-
-def mark(kind: str) -> Markup:
-    """The sign of one kind of mark, for a legend: before, after, target, range, beaten, even, or a curve's name."""
-    centre = "50%"
-    shapes = {
-        "before": [_dot("before", centre, 8, 5)],
-        "after": [_dot("after", centre, 8, 6)],
-        "target": [_diamond(centre, 8)],
-        "range": [element("rect", {"class": "range", "x": 1, "y": 3, "width": 20, "height": 10, "rx": 3})],
-        "beaten": [_dot("beaten", centre, 8, 5)],
-        "even": [_square(centre, 8)],
-    }
-    drawn = shapes.get(kind, [_line(f"line {kind}", "0%", 8, "100%", 8)])
-    return element("svg", {"class": "mark", "width": 22, "height": 16, "aria_hidden": "true"}, *drawn)
+from acculturate.report.axis import Axis, axis
+from acculturate.report.numbers import Number, number
+from acculturate.report.svg import Attributes, diamond, dot, element, percent, picture, segment, square
 
 
 def dumbbell(
     scale: Axis, label: str, *, before: object, after: object, target: object, band: tuple[Number, Number]
 ) -> Markup:
-    """Before and after on one axis, the target as a diamond; ``band``: the nominal range, shaded."""
+    """Draw before and after on one axis, the target as a diamond; ``band``: the nominal range, shaded."""
     middle = 14.0
-    left, right = (100 * scale.part(edge) for edge in band)
-    width = f"{_plain(max(right - left, 0.0))}%"
-    drawn = [
-        element("rect", {"class": "range", "x": f"{_plain(left)}%", "y": 4, "width": width, "height": 20, "rx": 3})
-    ]
-    drawn += [_line("grid", scale.across(tick), 4, scale.across(tick), 24) for tick in scale.ticks]
+    left, right = (scale.part(edge) for edge in band)
+    width = percent(max(right - left, 0.0))
+    drawn = [element("rect", {"class": "range", "x": percent(left), "y": 4, "width": width, "height": 20, "rx": 3})]
+    drawn += [segment("grid", scale.across(tick), 4, scale.across(tick), 24) for tick in scale.ticks]
     start, end, goal = number(before), number(after), number(target)
     if end is not None and goal is not None:
-        drawn.append(_line("gap", scale.across(end), middle, scale.across(goal), middle))
+        drawn.append(segment("gap", scale.across(end), middle, scale.across(goal), middle))
     if start is not None and end is not None:
-        drawn.append(_line("shift", scale.across(start), middle, scale.across(end), middle))
+        drawn.append(segment("shift", scale.across(start), middle, scale.across(end), middle))
     if start is not None:
-        drawn.append(_dot("before", scale.across(start), middle, 5))
+        drawn.append(dot("before", scale.across(start), middle, 5))
     if end is not None:
-        drawn.append(_dot("after", scale.across(end), middle, 6))
+        drawn.append(dot("after", scale.across(end), middle, 6))
     if goal is not None:
         # On top: it is taller than the dots, so both show where a search has reached its target.
-        drawn.append(_diamond(scale.across(goal), middle))
+        drawn.append(diamond(scale.across(goal), middle))
     return picture(28, label, "dumbbell", *drawn)
 
 
 def ruler(scale: Axis) -> Markup:
-    """The tick labels under a column of charts."""
+    """Draw the tick labels under a column of charts."""
     drawn = []
     for tick in scale.ticks:
         part = scale.part(tick)
@@ -182,9 +48,9 @@ def ruler(scale: Axis) -> Markup:
 
 
 def bar(scale: Axis, label: str, *, value: object, interval: Sequence[object] | None = None, kind: str = "") -> Markup:
-    """One horizontal bar from zero, with a whisker for an interval."""
+    """Draw one horizontal bar from zero, with a whisker for an interval."""
     length = number(value)
-    drawn = [_line("base", "0%", 1, "0%", 19)]
+    drawn = [segment("base", "0%", 1, "0%", 19)]
     if length is not None:
         place: Attributes = {
             "class": f"bar {kind}",
@@ -198,31 +64,31 @@ def bar(scale: Axis, label: str, *, value: object, interval: Sequence[object] | 
     ends = [number(end) for end in interval or ()]
     if len(ends) == 2 and ends[0] is not None and ends[1] is not None:
         low, high = scale.across(ends[0]), scale.across(ends[1])
-        drawn.append(_line("whisker", low, 10, high, 10))
-        drawn += [_line("whisker", end, 6, end, 14) for end in (low, high)]
+        drawn.append(segment("whisker", low, 10, high, 10))
+        drawn += [segment("whisker", end, 6, end, 14) for end in (low, high)]
     return picture(20, label, "bars", *drawn)
 
 
 def answer_shift(label: str, *, before: object, after: object, values: Sequence[Number]) -> Markup:
-    """The expected answer before and after on the item's own scale, one tick per option."""
+    """Draw the expected answer before and after on the item's own scale, one tick per option."""
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     scale = Axis(low, high if high > low else low + 1.0, tuple(values))
     # Half a mark of room at either end, or the extreme answers would be cut.
-    inner = [_line("base", "0%", 9, "100%", 9)]
-    inner += [_line("grid", scale.across(value), 5, scale.across(value), 13) for value in values]
+    inner = [segment("base", "0%", 9, "100%", 9)]
+    inner += [segment("grid", scale.across(value), 5, scale.across(value), 13) for value in values]
     start, end = number(before), number(after)
     if start is not None and end is not None:
-        inner.append(_line("shift", scale.across(start), 9, scale.across(end), 9))
+        inner.append(segment("shift", scale.across(start), 9, scale.across(end), 9))
     if start is not None:
-        inner.append(_dot("before", scale.across(start), 9, 4))
+        inner.append(dot("before", scale.across(start), 9, 4))
     if end is not None:
-        inner.append(_dot("after", scale.across(end), 9, 4.5))
+        inner.append(dot("after", scale.across(end), 9, 4.5))
     return picture(18, label, "answers", *inner)
 
 
 @dataclass(frozen=True)
 class Series:
-    """A named curve: ``points`` are (x, y) with y None where there is no value; ``kind`` is its class."""
+    """Hold a named curve: ``points`` are (x, y) with y None where there is no value; ``kind`` is its class."""
 
     kind: str
     points: Sequence[tuple[Number, object]]
@@ -232,16 +98,16 @@ Reference = tuple[str, Number]
 
 
 def _rungs(up: Axis, level: Callable[[Number], float]) -> list[Markup]:
-    """The ticks of the upright axis: a line across and its label."""
+    """Draw the ticks of the upright axis: a line across and its label."""
     drawn = []
     for tick in up.ticks:
-        drawn.append(_line("grid", "0%", level(tick), "100%", level(tick)))
+        drawn.append(segment("grid", "0%", level(tick), "100%", level(tick)))
         drawn.append(element("text", {"x": -8, "y": level(tick) + 4, "text_anchor": "end"}, up.label(tick)))
     return drawn
 
 
 def _frame(top: float, tall: float) -> Attributes:
-    """Where strokes are drawn, in thousandths of the plane's width and height."""
+    """Frame the place of strokes, in thousandths of the plane's width and height."""
     return {
         "x": 0, "y": top, "width": "100%", "height": tall,
         "viewBox": "0 0 1000 1000", "preserveAspectRatio": "none", "overflow": "visible",
@@ -249,7 +115,7 @@ def _frame(top: float, tall: float) -> Attributes:
 
 
 def curves(series: Sequence[Series], references: Mapping[str, Reference], label: str) -> Markup:
-    """Curves over evaluations; ``references``: horizontal lines by class, with their words and heights."""
+    """Draw curves over evaluations; ``references``: horizontal lines by class, with their words and heights."""
     height, top, bottom = 300, 16.0, 26.0
     tall = height - top - bottom
     up = axis([min(y, ceiling(series, references)) for y in _heights(series, references)], ceiling=0.0)
@@ -265,26 +131,26 @@ def curves(series: Sequence[Series], references: Mapping[str, Reference], label:
             place: Attributes = {"x": right.across(tick), "y": height - 6, "text_anchor": "middle"}
             drawn.append(element("text", place, right.label(tick)))
     for kind, (_, value) in references.items():
-        drawn.append(_line(f"line {kind}", "0%", level(value), "100%", level(value)))
+        drawn.append(segment(f"line {kind}", "0%", level(value), "100%", level(value)))
     frame = _frame(top, tall)
     strokes = [stroke for line in series for stroke in _strokes(line, right, up)]
     drawn.append(element("svg", frame, *strokes))
     for line in series:
-        known = [(x, y) for x, raw in line.points if (y := number(raw)) is not None]
-        if known:
-            x, y = known[-1]
-            drawn.append(_dot(f"end {line.kind}", right.across(x), level(y), 4))
+        places = [(x, y) for x, raw in line.points if (y := number(raw)) is not None]
+        if places:
+            x, y = places[-1]
+            drawn.append(dot(f"end {line.kind}", right.across(x), level(y), 4))
     drawn += _reference_words(references, level)
     return picture(height, label, "curves", *drawn)
 
 
 def _heights(series: Sequence[Series], references: Mapping[str, Reference]) -> list[float]:
-    found = [y for line in series for _, raw in line.points if (y := number(raw)) is not None]
-    return [*found, *(float(y) for _, y in references.values())]
+    heights = [y for line in series for _, raw in line.points if (y := number(raw)) is not None]
+    return [*heights, *(float(y) for _, y in references.values())]
 
 
 def ceiling(series: Sequence[Series], references: Mapping[str, Reference]) -> float:
-    """Where a chart of curves ends at the top: three times the highest of all but the medians.
+    """Choose where a chart of curves ends at the top: three times the highest of all but the medians.
 
     One wild generation would otherwise press everything that matters onto the ground line.
     """
@@ -294,12 +160,12 @@ def ceiling(series: Sequence[Series], references: Mapping[str, Reference]) -> fl
 
 
 def cut_off(series: Sequence[Series], references: Mapping[str, Reference]) -> bool:
-    """Whether some value lies above the chart."""
+    """Tell whether some value lies above the chart."""
     return max(_heights(series, references), default=0.0) > ceiling(series, references)
 
 
 def _reference_words(references: Mapping[str, Reference], level: Callable[[Number], Number]) -> list[Markup]:
-    """The words of the horizontal lines at their right end: above, or below where two lines are near."""
+    """Write the words of the horizontal lines at their right end: above, or below where two lines are near."""
     written, taken = [], -math.inf
     for kind, (text, value) in sorted(references.items(), key=lambda entry: level(entry[1][1])):
         height = level(value)
@@ -311,7 +177,7 @@ def _reference_words(references: Mapping[str, Reference], level: Callable[[Numbe
 
 
 def _strokes(line: Series, right: Axis, up: Axis) -> list[Markup]:
-    """The unbroken pieces of a curve, in thousandths of the frame."""
+    """Draw the unbroken pieces of a curve, in thousandths of the frame."""
     pieces: list[list[str]] = [[]]
     for x, raw in line.points:
         y = number(raw)
@@ -328,7 +194,7 @@ def _strokes(line: Series, right: Axis, up: Axis) -> list[Markup]:
 
 @dataclass(frozen=True)
 class Mark:
-    """One place in a scatter: its kind of mark (``mark``) and the words beside it."""
+    """Hold one place in a scatter: its kind of mark (``mark``) and the words beside it."""
 
     kind: str
     x: Number
@@ -344,7 +210,7 @@ Box = tuple[float, float, float, float]
 def scatter(
     marks: Sequence[Mark], right: Axis, up: Axis, label: str, *, line: Sequence[tuple[Number, object]] = ()
 ) -> Markup:
-    """Marks in the plane, words beside those that have room for them, and a line through some places."""
+    """Draw marks in the plane, words beside those that have room for them, and a line through some places."""
     # Below the ground line there is room for words of a mark on it, and then for the ticks.
     height, top, bottom = 340, 16.0, 42.0
     tall = height - top - bottom
@@ -354,20 +220,20 @@ def scatter(
 
     drawn = _rungs(up, level)
     for tick in right.ticks:
-        drawn.append(_line("grid", right.across(tick), top, right.across(tick), top + tall))
+        drawn.append(segment("grid", right.across(tick), top, right.across(tick), top + tall))
         at: Attributes = {"x": right.across(tick), "y": height - 6, "text_anchor": "middle"}
         drawn.append(element("text", at, right.label(tick)))
     frame = _frame(top, tall)
     drawn.append(element("svg", frame, *_strokes(Series("front", line), right, up)))
     for one in marks:
         place = right.across(one.x), level(one.y)
-        drawn.append(_square(*place) if one.kind == "even" else _dot(one.kind, *place, 5))
+        drawn.append(square(*place) if one.kind == "even" else dot(one.kind, *place, 5))
     drawn += _words_beside([(one, NARROWEST * right.part(one.x), level(one.y)) for one in marks], right)
     return picture(height, label, "scatter", *drawn)
 
 
 def _words_beside(placed: Sequence[tuple[Mark, float, float]], right: Axis) -> list[Markup]:
-    """The words of the marks that have room for them, the first marks first."""
+    """Write the words of the marks that have room for them, the first marks first."""
     taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for _, x, y in placed]
     written = []
     for one, x, y in placed:

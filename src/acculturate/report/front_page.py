@@ -7,7 +7,9 @@ from pathlib import Path
 
 from acculturate.judge.front import UNTUNED, Front, Point, PointFigures, Reference, ReferenceFigures
 from acculturate.report import charts
-from acculturate.report.charts import Axis, Mark, words
+from acculturate.report.axis import Axis, axis
+from acculturate.report.charts import Mark
+from acculturate.report.numbers import words
 from acculturate.report.run_page import pairs, style, template, write_page
 from acculturate.survey.formats import Role
 
@@ -65,7 +67,7 @@ def _axes(front: Front, roles: Sequence[Role]) -> tuple[Axis, Axis]:
     high = 1.5 * max(seconds, default=1.0)
     seconds += [one.second for one in references if one.second is not None and one.second <= high]
     surveys = [one.survey for one in (*points, *references) if one.survey is not None]
-    return charts.axis(surveys, ceiling=0.0), charts.axis(seconds, ceiling=0.0)
+    return axis(surveys, ceiling=0.0), axis(seconds, ceiling=0.0)
 
 
 def _place(figures: Both | None, up: Axis) -> tuple[float, float] | None:

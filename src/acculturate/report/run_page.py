@@ -32,7 +32,10 @@ from acculturate.judge.records import (
     VerdictKind,
 )
 from acculturate.report import charts
-from acculturate.report.charts import Axis, Series, number, words
+from acculturate.report.axis import Axis, axis
+from acculturate.report.charts import Series
+from acculturate.report.numbers import MISSING, number, words
+from acculturate.report.svg import mark
 from acculturate.survey.formats import Role
 
 FILE_NAME = "report.html"
@@ -130,7 +133,7 @@ def _dumbbells(result: Result, role: Role) -> dict[str, object]:
     lines = []
     for dimension in dimensions:
         key, (low, high) = dimension.id, bands[dimension.id]
-        scale = charts.axis(every if common else values[key], floor=low, ceiling=high)
+        scale = axis(every if common else values[key], floor=low, ceiling=high)
         start, end, goal = _score(before, role, key), _score(after, role, key), target.get(key)
         label = (
             f"{dimension.name}: before {words(start)}, after {words(end)}, "
@@ -148,7 +151,7 @@ def _dumbbells(result: Result, role: Role) -> dict[str, object]:
             }
         )
     first = next(iter(bands.values()), (0.0, 100.0))
-    ruler = charts.ruler(charts.axis(every, floor=first[0], ceiling=first[1])) if common else None
+    ruler = charts.ruler(axis(every, floor=first[0], ceiling=first[1])) if common else None
     return {"lines": lines, "ruler": ruler}
 
 
@@ -183,7 +186,7 @@ def _bars(result: Result, panels: Mapping[Role, str]) -> list[dict[str, object]]
     for row in result.rows:
         for role in panels:
             everything += [_loss(row, role), *_interval(row, role)]
-    scale = charts.axis(everything, ceiling=0.0)
+    scale = axis(everything, ceiling=0.0)
     lines = []
     for row in result.rows:
         cells = []
@@ -386,8 +389,8 @@ def _title(key: str) -> str:
 
 def _say(value: object) -> str:
     """Put a setting into words: lists by comma, nothing as an en dash, numbers as they were given."""
-    if value is None or value == "" or value == {} or value == []:
-        return charts.MISSING
+    if value is None or value in ("", {}, []):
+        return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
@@ -403,7 +406,7 @@ def _say(value: object) -> str:
 
 def _percent(value: object) -> str:
     plain = number(value)
-    return charts.MISSING if plain is None else f"{words(100 * plain)}\u202f%"
+    return MISSING if plain is None else f"{words(100 * plain)}\u202f%"
 
 
 def _breakable(text: object) -> Markup:
@@ -426,7 +429,7 @@ def template(name: str) -> jinja2.Template:
         "percent": _percent,
         "breakable": _breakable,
     }
-    environment.globals["mark"] = charts.mark
+    environment.globals["mark"] = mark
     return environment.get_template(name)
 
 

@@ -13,7 +13,7 @@ from acculturate.judge.audit import Audit
 from acculturate.judge.records import Result
 from acculturate.judge.result import result_of
 from acculturate.model.choice import ModelChoice
-from acculturate.model.engine.packed import precision_name
+from acculturate.model.engine.forward import precision_name
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.runs.finished import RESULT
@@ -22,8 +22,9 @@ from acculturate.runs.records import RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, to_json
+from acculturate.search.callbacks import SILENT, Callbacks
 from acculturate.search.history import EVALUATIONS, generations, search_record, write_evaluations
-from acculturate.search.loop import Progress, Search, Watch, silent
+from acculturate.search.loop import Progress, Search
 from acculturate.search.methods import method_name
 from acculturate.search.objective import search_objective, validation_loss
 from acculturate.search.starts import starting_prompts
@@ -31,13 +32,13 @@ from acculturate.survey.formats import Role
 from acculturate.survey.instrument import Instrument
 
 
-def align(spec: RunSpec, out: Path, watch: Watch = silent) -> Result:
+def align(spec: RunSpec, out: Path, callbacks: Callbacks = SILENT, lent: Respondent | None = None) -> Result:
     """Run, or go on with, the search that ``spec`` describes in directory ``out``.
 
     A finished run is returned as it is, and nothing is written. Raises ``UserError`` for every mistake in the spec or
     the directory.
     """
-    return carry_out(Align(prepare(spec)), out, watch)
+    return carry_out(Align(prepare(spec)), out, callbacks, lent)
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,23 @@ class Align:
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
         return made_with(self._spec, respondent)
 
-    def lay_out(self, respondent: Respondent, watch: Watch) -> Ready:
+    def lay_out(self, respondent: Respondent) -> Ready:
         self._prepared.check_window(respondent)
         return Ready(self._prepared, respondent)
 
     def measure(
-        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
+        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, callbacks: Callbacks
     ) -> Result:
         assert audit is not None
+        stopped = None if directory.stopped() is None else self._spec.budget
         search = search_record(
-            generations(directory), optimizer=method_name(self._spec.optimizer), dtype=found.dtype, rows=found.rows
+            generations(directory),
+            optimizer=method_name(self._spec.optimizer),
+            dtype=found.dtype,
+            rows=found.rows,
+            stopped_before=stopped,
         )
-        result = result_of(delivered(self._prepared, found.prompt, search, audit), respondent, watch)
+        result = result_of(delivered(self._prepared, found.prompt, search, audit), respondent, callbacks)
         write_evaluations(directory)
         write_prompt(directory.path / FILE, found.prompt)
         return result
@@ -104,9 +110,9 @@ class Ready:
         # A method that refuses this space (full CMA-ES) says so now.
         optimizer.init(self.start, spec.seed)
 
-    def search(self, directory: RunDirectory, watch: Watch) -> Found:
-        watch("searching", None)
-        progress = self.loop.run(self.start, self._seed, directory, lambda p: watch("searching", p))
+    def search(self, directory: RunDirectory, callbacks: Callbacks) -> Found:
+        callbacks.stage("searching")
+        progress = self.loop.run(self.start, self._seed, directory, callbacks)
         dtype = precision_name(self._respondent.model)
         return Found(self.prompt(progress), dtype, self._interview.rows)
 

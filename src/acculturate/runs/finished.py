@@ -16,11 +16,11 @@ from pydantic import ValidationError
 
 from acculturate.errors import UserError
 from acculturate.files.checksums import SPEC, SUMS, check_sum, digest, read_sums, write_sums
-from acculturate.files.datafile import shown
 from acculturate.files.record import Record
 from acculturate.files.run_directory import RunDirectory, dump_json, read_json
 from acculturate.files.tensor_file import DamagedFileError, read_tensors
 from acculturate.files.whole_file import write_whole
+from acculturate.legible import shown
 
 RESULT = "result.json"
 _PARQUET = b"PAR1"

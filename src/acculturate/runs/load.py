@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pandas as pd
 
@@ -17,13 +18,19 @@ from acculturate.files.record import RunRecord
 from acculturate.judge.front import Front
 from acculturate.judge.records import Result, Verdict
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, read_prompts
+from acculturate.report import plots
 from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.front import FRONT, PROMPTS
 from acculturate.runs.multitask import RECORD as MULTITASK
 from acculturate.runs.records import Multitask, RunKind, Steered, kind_of
 from acculturate.runs.steer import RECORD as STEERED
+from acculturate.runs.steer import steer
+from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.search.history import EVALUATIONS
 from acculturate.survey.formats import ROLES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 R = TypeVar("R", bound=RunRecord)
 
@@ -152,6 +159,42 @@ class Run(FinishedRun[Result]):
             raise UserError(f"The run in '{self.path}' has no {EVALUATIONS}; give its command again to write it anew.")
         check_sum(file)
         return pd.read_parquet(file)
+
+    def steer(
+        self,
+        scores: Mapping[str, int | float],
+        *,
+        out: str | Path | None = None,
+        budget: int = 100,
+        free: bool = False,
+        callbacks: Iterable[Callback] = (),
+    ) -> SteeredRun:
+        """Propose a prompt for scores of one's own; what ``acculturate steer`` does with a run of dfgn.
+
+        Parameters
+        ----------
+        scores
+            Dimension to points, like ``{"PDI": 80}``.
+        out
+            Directory of the steered prompt; by default a temporary one.
+        budget
+            Candidate evaluations beyond the first proposals.
+        free
+            Let dimensions that are not named go anywhere instead of keeping them.
+        callbacks
+            Who follows the search.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="acculturate-")) if out is None else Path(out)
+        watchers, wanted = Callbacks.of(callbacks), {name: float(points) for name, points in scores.items()}
+        return SteeredRun(folder, steer(self.path, wanted, folder, free=free, budget=budget, callbacks=watchers))
+
+    def plot_curve(self) -> Figure:
+        """Draw the course of the search for a paper (needs acculturate[plots])."""
+        return plots.curve(self.curve())
+
+    def plot_scores(self) -> Figure:
+        """Draw untuned, tuned and target scores by dimension for a paper (needs acculturate[plots])."""
+        return plots.scores(self.scores())
 
     def _title(self) -> str:
         return self.verdict.headline

@@ -25,8 +25,9 @@ from acculturate.judge.records import Result
 from acculturate.judge.result import result_of
 from acculturate.legible import shown
 from acculturate.model.choice import ModelChoice
-from acculturate.model.engine.packed import precision_name
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.engine.forward import precision_name
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.runs.finished import RESULT, write_last
 from acculturate.runs.provenance import made_with, named_files
@@ -34,6 +35,7 @@ from acculturate.runs.records import CountryLosses, JointSettings, Losses, Losse
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import MOST_TOKENS, RunSpec, make_spec, to_json
+from acculturate.search.callbacks import SILENT, Callbacks
 from acculturate.search.history import (
     EVALUATIONS,
     Generation,
@@ -42,7 +44,7 @@ from acculturate.search.history import (
     search_record,
     write_evaluations,
 )
-from acculturate.search.loop import Progress, Search, Watch, silent
+from acculturate.search.loop import Progress, Search
 from acculturate.search.methods import make_optimizer, method_name
 from acculturate.search.objective import search_survey
 from acculturate.search.optimizers.dfgn_parts import Parts
@@ -174,7 +176,7 @@ class JointObjective:
 
     def __init__(self, interview: Interview, surveys: Mapping[str, Loss], shared: int) -> None:
         self.interview, self.surveys, self.shared = interview, surveys, shared
-        self.survey = stacked(list(surveys.values()), len(interview.asked.formats))
+        self.survey = stacked(list(surveys.values()), len(interview.questionnaire.formats))
 
     def __call__(self, prompts: Float[np.ndarray, "n joint hidden"]) -> list[Evaluation]:
         each = split(prompts, self.shared, len(self.surveys))
@@ -229,13 +231,13 @@ class Ready:
         surveys = {code: search_survey(one.problem, role, untuned) for code, one in self._tasks.items()}
         return JointObjective(first.problem.interview(self._respondent, asked), surveys, self._shared)
 
-    def search(self, directory: RunDirectory, watch: Watch) -> Found:
-        watch("searching", None)
+    def search(self, directory: RunDirectory, callbacks: Callbacks) -> Found:
+        callbacks.stage("searching")
         progress = self.loop.run(
             self.start,
             self._seed,
             directory,
-            lambda p: watch("searching", replace(p, evaluations=self._countries * p.evaluations)),
+            callbacks.counting(self._countries),
         )
         dtype = precision_name(self._respondent.model)
         return Found(self.prompts(progress), dtype, self._interview.rows)
@@ -249,13 +251,15 @@ class Ready:
         return {code: SoftPrompt(one, slot, identity) for code, one in zip(self._tasks, each, strict=True)}
 
 
-def multitask(spec: MultitaskSpec, out: Path, watch: Watch = silent) -> Multitask:
+def multitask(
+    spec: MultitaskSpec, out: Path, callbacks: Callbacks = SILENT, lent: Respondent | None = None
+) -> Multitask:
     """Run, or go on with, one search for several countries in ``out``.
 
     Every country gets a directory by its code with its prompt and a result like that of ``align``. A finished run is
     returned as it is. Raises ``UserError`` for every mistake in the spec or the directory.
     """
-    return carry_out(MultitaskRun(spec), out, watch)
+    return carry_out(MultitaskRun(spec), out, callbacks, lent)
 
 
 @dataclass(frozen=True)
@@ -298,21 +302,21 @@ class MultitaskRun:
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
         return made_with(self._first, respondent)
 
-    def lay_out(self, respondent: Respondent, watch: Watch) -> Ready:
+    def lay_out(self, respondent: Respondent) -> Ready:
         self._any.check_window(respondent)
         return Ready(self._spec, self._tasks, respondent)
 
     def measure(
-        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
+        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, callbacks: Callbacks
     ) -> Multitask:
         assert audit is not None
         results: dict[str, Result] = {}
         for code, one in self._tasks.items():
-            search = self._country_search(generations(directory), code, found)
+            search = self._country_search(directory, code, found)
             result = result_of(
                 delivered(one, found.prompts[code], search, audit),
                 respondent,
-                lambda stage, progress, code=code: watch(f"{code}, {stage}", progress),
+                callbacks.under(f"{code}, "),
             )
             results[code] = result.model_copy(update={"kind": str(RunKind.COUNTRY)})
             directory.check_held()
@@ -324,10 +328,12 @@ class MultitaskRun:
         write_evaluations(directory)
         return _record(self._spec, results, generations(directory)[-1])
 
-    def _country_search(self, course: Sequence[Generation], code: str, found: Found) -> SearchRecord:
+    def _country_search(self, directory: RunDirectory, code: str, found: Found) -> SearchRecord:
         """Sum up the search as one country saw it."""
         method = method_name(self._spec.settings.optimizer)
-        own = search_record(list(_as_seen_by(code, course)), optimizer=method, dtype=found.dtype, rows=found.rows)
+        course = list(_as_seen_by(code, generations(directory)))
+        stopped = None if directory.stopped() is None else self._spec.candidates
+        own = search_record(course, optimizer=method, dtype=found.dtype, rows=found.rows, stopped_before=stopped)
         return own.model_copy(
             update={
                 "together_with": tuple(other for other in self._tasks if other != code),

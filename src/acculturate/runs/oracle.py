@@ -79,7 +79,7 @@ class OracleRecord:
         return asdict(self) | {"lowest": asdict(self.lowest)}
 
 
-def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None] = lambda line: None) -> OracleRecord:
+def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None] = lambda _line: None) -> OracleRecord:
     """Descend from the start of a finished run; raises ``UserError`` where there is none. Writes nothing."""
     if not (run / RESULT).is_file():
         raise UserError(f"There is no finished run in '{run}'; give the directory of one (acculturate align).")

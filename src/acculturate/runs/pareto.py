@@ -38,8 +38,9 @@ from acculturate.judge.records import ModelIdentity
 from acculturate.judge.verdict import LIMITS
 from acculturate.knowledge.questions import read_questions
 from acculturate.model.choice import ModelChoice
-from acculturate.model.engine.packed import precision_name
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.engine.forward import precision_name
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, write_prompts
 from acculturate.runs.front import FRONT, PROMPTS
 from acculturate.runs.provenance import made_with, named_files
@@ -47,10 +48,11 @@ from acculturate.runs.records import RunKind
 from acculturate.runs.resolve import Prepared, prepare, space_of
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, to_json
-from acculturate.search.loop import Search, Watch, silent, unpack_search
+from acculturate.search.callbacks import SILENT, Callbacks
+from acculturate.search.loop import Search, unpack_search
 from acculturate.search.methods import Method, configured
-from acculturate.search.optimizers import Optimizer
 from acculturate.search.optimizers.gde3 import GDE3, GDE3State, first_front
+from acculturate.search.optimizers.protocol import Optimizer
 from acculturate.search.problem import Problem
 from acculturate.search.spaces import Space
 from acculturate.search.starts import starting_prompts
@@ -174,13 +176,15 @@ def _wrong(accuracy: Loss, response: Response) -> float:
     return float(accuracy.losses(accuracy.scores(response.logprobs)).mean())
 
 
-def pareto(spec: RunSpec, against: str, out: Path, watch: Watch = silent) -> Front:
+def pareto(
+    spec: RunSpec, against: str, out: Path, callbacks: Callbacks = SILENT, lent: Respondent | None = None
+) -> Front:
     """Run, or go on with, the search for a front in directory ``out``.
 
     Only whole generations are run: the budget is spent down to less than one. A finished run is returned as it is.
     Raises ``UserError`` for every mistake in the spec, the second objective or the directory.
     """
-    return carry_out(Pareto(spec, second_objective(against)), out, watch)
+    return carry_out(Pareto(spec, second_objective(against)), out, callbacks, lent)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,12 +220,12 @@ class Pareto:
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
         return made_with(self._spec, respondent, NAME)
 
-    def lay_out(self, respondent: Respondent, watch: Watch) -> Ready:
+    def lay_out(self, respondent: Respondent) -> Ready:
         self._prepared.check_window(respondent)
         return Ready(self._prepared, respondent, self._second, self._optimizer, self._budget)
 
     def measure(
-        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
+        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, callbacks: Callbacks
     ) -> Front:
         assert audit is not None
         problem = self._prepared.problem
@@ -260,9 +264,9 @@ class Ready:
         objectives = TwoObjectives(respondent, prepared.problem, Role.TRAIN, second.questions)
         self._loop = Search(objectives, space, optimizer, budget)
 
-    def search(self, directory: RunDirectory, watch: Watch) -> Found:
-        watch("searching", None)
-        progress = self._loop.run(self._start, self._seed, directory, lambda p: watch("searching", p))
+    def search(self, directory: RunDirectory, callbacks: Callbacks) -> Found:
+        callbacks.stage("searching")
+        progress = self._loop.run(self._start, self._seed, directory, callbacks)
         prompts = _prompts(directory, self._loop.space)
         search = FrontSearch(
             evaluations=progress.evaluations, generations=progress.generation, found=len(prompts), dtype=self._dtype

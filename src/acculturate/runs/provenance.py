@@ -39,11 +39,15 @@ def made_with(spec: RunSpec, respondent: Respondent, method: str | None = None) 
     }
 
 
-def in_float32(respondent: Respondent) -> Respondent:
-    """The same model in float32, in which everything reported is measured (a quantised one stays as it is)."""
+def in_float32(respondent: Respondent, *, keep: bool = False) -> Respondent:
+    """Return the same model in float32, in which everything reported is measured; a quantised one stays as it is.
+
+    ``keep``: leave the other precision in memory, because somebody else uses it.
+    """
     if respondent.model.dtype == torch.float32 or respondent.choice.quantize != "none":
         return respondent
-    # Whoever still holds the old one holds no memory with it: both together may not fit.
-    cast(Any, respondent.model).to("meta")
-    gc.collect()
+    if not keep:
+        # Whoever still holds the old one holds no memory with it: both together may not fit.
+        cast(Any, respondent.model).to("meta")
+        gc.collect()
     return Respondent(replace(respondent.choice, dtype="float32"))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, RootModel, model_validator
 
-from acculturate.files.record import Figure, Record, RunRecord
+from acculturate.files.record import Count, Figure, Record, RunRecord
 from acculturate.judge.front import Front
 from acculturate.judge.records import ModelIdentity, Result, Row, VerdictKind, View
 from acculturate.runs.spec import RunSpec
@@ -96,8 +96,8 @@ class Multitask(RunRecord):
     acculturate: str | None = None
     spec: JointSettings
     model: ModelIdentity
-    candidates: int | None = None
-    evaluations: int
+    candidates: Count | None = None
+    evaluations: Count
     search_loss: Figure = None
     countries: tuple[CountryLosses, ...]
     mean: LossesByRole
@@ -158,10 +158,10 @@ class SteeredSearch(Record):
         The number of evaluations after which the winner was found.
     """
 
-    evaluations: int
+    evaluations: Count
     best: Figure
     winner: Figure
-    winner_at: int
+    winner_at: Count
 
 
 class Steered(RunRecord):
@@ -182,7 +182,7 @@ class Steered(RunRecord):
     steered_from: str | None = None
     wanted: dict[str, float] = Field(validation_alias="set", serialization_alias="set")
     free: bool = False
-    budget: int | None = None
+    budget: Count | None = None
     schema_: Literal[1] | None = Field(default=None, alias="schema")
     acculturate: str | None = None
     model: ModelIdentity | None = None

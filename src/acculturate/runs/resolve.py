@@ -21,7 +21,7 @@ from acculturate.model.soft_prompt import SoftPrompt
 from acculturate.runs.spec import RunSpec, to_json
 from acculturate.search.history import SearchRecord
 from acculturate.search.methods import make_optimizer
-from acculturate.search.optimizers import Optimizer
+from acculturate.search.optimizers.protocol import Optimizer
 from acculturate.search.problem import Problem
 from acculturate.search.spaces import Space, space_around
 from acculturate.search.start_kind import StartKind
@@ -175,4 +175,6 @@ def space_with_origin(respondent: Respondent, spec: RunSpec, origin: Float[np.nd
 def delivered(prepared: Prepared, prompt: SoftPrompt, search: SearchRecord, audit: Audit) -> Delivered:
     """Hand what a finished search delivers to its judges."""
     spec = prepared.spec
-    return Delivered(prepared.problem, prompt, prepared.start, spec.budget, spec.sampled, to_json(spec), search, audit)
+    # Rivals get what the search spent, where it was stopped early.
+    budget = spec.budget if search.stopped_before is None else search.evaluations
+    return Delivered(prepared.problem, prompt, prepared.start, budget, spec.sampled, to_json(spec), search, audit)

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import UserError
 from acculturate.files.record import Figure, Record, or_nan
-from acculturate.judge.audit import MASS_LOW, Audit, audit, default_targets
-from acculturate.judge.audit import asking as by_probabilities
+from acculturate.judge.audit import Audit, audit, default_targets
+from acculturate.judge.audit_verdict import MASS_LOW
 from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.judge.records import ModelIdentity
-from acculturate.model.answers.cloze import cloze_from, cloze_response
-from acculturate.model.answers.sampled import Sampling, sampled_responses, sampling_from
+from acculturate.model.answers import ways
 from acculturate.model.choice import ModelChoice
-from acculturate.model.respondent import Context, Interview, Respondent
-from acculturate.model.slot import Slot
+from acculturate.model.respondent import Context, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.survey.formats import parse_format
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.item_means import read_item_means, score_item_means
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
-from acculturate.survey.response import Response
 from acculturate.survey.targets import Target
 
 
@@ -60,7 +57,7 @@ class Scores(Record):
     Parameters
     ----------
     model, prompt, answers, answer_mass, by_view
-        Only where a model was asked. ``answers``: one of ``ANSWERS``. ``answer_mass``: 0 to 1.
+        Only where a model was asked. ``answers``: one of ``ways.ANSWERS``. ``answer_mass``: 0 to 1.
     constant
         Added to every dimension, in points.
     scores, item_means
@@ -81,12 +78,21 @@ class Scores(Record):
     notes: tuple[str, ...] = ()
     distance: Distance | None = None
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the scores in points: a row for each dimension, columns ``score`` and one for each view."""
+        columns = {"score": self.scores} | {one.view: one.scores for one in self.by_view}
+        return pd.DataFrame(columns, dtype=float).rename_axis("dimension")
+
+    def _repr_html_(self) -> str:
+        mass = "" if self.answer_mass is None else f"; answer mass {self.answer_mass:.3f}"
+        return f"<p><b>Scores in points{mass}</b></p>{self.to_frame()[['score']].to_html(float_format='%.1f')}"
+
 
 @dataclass(frozen=True)
 class Asking:
     """Describe how a questionnaire is put to a model. ``formats``: labels/layout/variant/language[/order].
 
-    ``answers``: what an answer is, one of ``ANSWERS``.
+    ``answers``: what an answer is, one of ``ways.ANSWERS``.
     """
 
     formats: tuple[str, ...] = ("letters/options-first/0/en",)
@@ -97,30 +103,12 @@ class Asking:
     answers: str = "probabilities"
 
 
-ANSWERS = ("probabilities", "sampled", "cloze")
-"""Probabilities of the option labels; generated text that is read; likelihood of the options' own words."""
-
-
-def checked_answers(answers: str) -> str:
-    """Return the name itself, or raise ``UserError``."""
-    if answers not in ANSWERS:
-        raise UserError(f"{setting('answers')} is '{answers}'; expected one of {', '.join(ANSWERS)}.")
-    return answers
-
-
-def asking_by(respondent: Respondent, answers: str) -> Callable[[Questionnaire, Context], Response]:
-    """Make a loaded model, asked in one of ``ANSWERS``, something to audit (``audit.Ask``)."""
-    if checked_answers(answers) == "sampled":
-        return sampling_from(respondent)
-    return cloze_from(respondent) if answers == "cloze" else by_probabilities(respondent)
-
-
 def audit_model(
     respondent: Respondent, instrument: Instrument, answers: str, *, personas: bool = True, short: bool = False
 ) -> Audit:
-    """Audit a loaded model in one of ``ANSWERS``, each judged by what can judge it; ``short`` leaves personas out."""
+    """Audit a model in one of ``ways.ANSWERS``, each judged by what can judge it; ``short`` leaves personas out."""
     targets = default_targets(instrument) if personas and not short else ()
-    ask = asking_by(respondent, answers)
+    ask = ways.asking(respondent, answers)
     if answers == "cloze":
         return cloze_audit(ask, instrument, targets=targets, short=short)
     return audit(ask, instrument, targets=targets, short=short, answers=answers)
@@ -130,8 +118,8 @@ def score_model(instrument: Instrument, choice: ModelChoice, asking: Asking, *, 
     """Put a questionnaire to a model and score its answers."""
     asked = questionnaire(instrument, [parse_format(f) for f in asking.formats], balanced=asking.balanced)
     soft = read_prompt(prompt) if prompt is not None else None
-    checked_answers(asking.answers)
-    instrument.constants(asking.constant)  # one that cannot be is refused before a model is loaded
+    ways.way_of(asking.answers)  # one that cannot be is refused before a model is loaded
+    instrument.constants(asking.constant)
     respondent = Respondent(choice)
     return score_respondent(respondent, asked, asking, soft)
 
@@ -142,8 +130,9 @@ def score_respondent(respondent: Respondent, asked: Questionnaire, asking: Askin
     if soft is not None:
         warning = check_fits(soft, respondent.identity, respondent.hidden)
         notes += [warning] if warning else []
-    response, remark = _response(respondent, asked, asking, soft)
-    notes += [remark] if remark else []
+    answered = ways.way_of(asking.answers)(respondent, asked, Context(system=asking.system), soft)
+    response = answered.response
+    notes += [answered.note] if answered.note else []
     target = np.full(len(instrument.dimensions), np.nan)
     weights = instrument.weights(mas25=asking.mas25)
     survey = Loss(instrument.values(), weights, instrument.constants(asking.constant), target, asked.views)
@@ -174,25 +163,6 @@ def score_respondent(respondent: Respondent, asked: Questionnaire, asking: Askin
         ),
         notes=tuple(notes),
     )
-
-
-def _response(
-    respondent: Respondent, asked: Questionnaire, asking: Asking, soft: SoftPrompt | None
-) -> tuple[Response, str | None]:
-    """Ask in the way that was chosen, and say what there is to say about the answers."""
-    context = Context(system=asking.system)
-    if asking.answers == "probabilities":
-        if soft is None:
-            return Interview(respondent, asked, context=context).ask(), None
-        interview = Interview(respondent, asked, slot=soft.slot, n_tokens=len(soft.vectors), context=context)
-        return interview(soft.vectors[None])[0], None
-    slot, vectors = (Slot.RESPONSE_START, None) if soft is None else (soft.slot, soft.vectors)
-    if asking.answers == "sampled":
-        how = Sampling()
-        found = sampled_responses(respondent, asked, slot=slot, prompt=vectors, context=context, sampling=how)
-        return found.response(), found.note(how)
-    note = "Likelihood of the options' own words per token; labels, layout and option order play no part."
-    return cloze_response(respondent, asked, slot=slot, prompt=vectors, context=context), note
 
 
 def score_means_file(instrument: Instrument, path: Path, *, constant: float, mas25: bool) -> Scores:

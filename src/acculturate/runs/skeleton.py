@@ -18,7 +18,7 @@ from acculturate.model.respondent import Respondent
 from acculturate.runs.finished import finish, finished
 from acculturate.runs.provenance import in_float32
 from acculturate.runs.records import RunKind
-from acculturate.search.loop import Watch, silent
+from acculturate.search.callbacks import SILENT, Callbacks
 from acculturate.survey.instrument import Instrument
 
 F = TypeVar("F")
@@ -31,7 +31,7 @@ R_co = TypeVar("R_co", bound=RunRecord, covariant=True)
 class LaidOut(Protocol[F_co]):
     """Describe a search with its model, ready to begin or to go on."""
 
-    def search(self, directory: RunDirectory, watch: Watch) -> F_co:
+    def search(self, directory: RunDirectory, callbacks: Callbacks) -> F_co:
         """Search until the budget is spent and return what is found, without the model."""
         ...
 
@@ -80,50 +80,53 @@ class Kind(Protocol[F, R_co]):
         """What else decides the numbers, known once the model is loaded."""
         ...
 
-    def lay_out(self, respondent: Respondent, watch: Watch) -> LaidOut[F]:
+    def lay_out(self, respondent: Respondent) -> LaidOut[F]:
         """Prepare the search. All that can go wrong with this model goes wrong here, before a directory is made."""
         ...
 
     def measure(
-        self, found: F, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
+        self, found: F, respondent: Respondent, audit: Audit | None, directory: RunDirectory, callbacks: Callbacks
     ) -> R_co:
         """Measure what was found, in float32, write the files beside the record and return the record."""
         ...
 
 
-def carry_out(kind: Kind[F, R], out: Path, watch: Watch = silent) -> R:
+def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: Respondent | None = None) -> R:
     """Run, or go on with, a search in a directory and return its record.
 
-    A finished run is returned as it is, and nothing is written. Raises ``UserError`` for every mistake in the settings
-    or the directory.
+    A finished run is returned as it is, and nothing is written. ``lent``: a model that is in memory already; it is
+    used where it is the one of this run, and stays with its owner. Raises ``UserError`` for every mistake in the
+    settings or the directory.
     """
     directory = RunDirectory(out)
     settings = {"kind": kind.name, **kind.settings()}
     if (done := finished(directory, settings, kind.record, kind.shape, beside=kind.beside)) is not None:
         return done
-    watch("loading the model", None)
-    respondent = Respondent(kind.choice)
-    watch("laying out the questionnaire", None)
-    laid_out = kind.lay_out(respondent, watch)
-    audit = _audited(kind, respondent, watch)
+    own = lent is None or lent.choice != kind.choice
+    if own:
+        callbacks.stage("loading the model")
+    respondent = Respondent(kind.choice) if lent is None or own else lent
+    callbacks.stage("laying out the questionnaire")
+    laid_out = kind.lay_out(respondent)
+    audit = _audited(kind, respondent, callbacks)
     # A kind may name more files than the settings do: its own word counts, in the place where it stands.
     with directory.claimed({**settings, **kind.made_with(respondent), **settings}):
-        found = laid_out.search(directory, watch)
+        found = laid_out.search(directory, callbacks)
         del laid_out  # it holds the model, of which there may be room for one only
-        watch("measuring in float32", None)
-        searched, respondent = respondent.model.dtype, in_float32(respondent)
+        callbacks.stage("measuring in float32")
+        searched, respondent = respondent.model.dtype, in_float32(respondent, keep=not own)
         if audit is not None and kind.instrument is not None and respondent.model.dtype != searched:
             audit = short_audit(respondent, kind.instrument)
-        measured = kind.measure(found, respondent, audit, directory, watch)
+        measured = kind.measure(found, respondent, audit, directory, callbacks)
         record = measured.model_copy(update={"kind": str(kind.name)})
         finish(directory, kind.record, record, beside=kind.beside)
         return record
 
 
-def _audited(kind: Kind[F, R], respondent: Respondent, watch: Watch) -> Audit | None:
+def _audited(kind: Kind[F, R], respondent: Respondent, callbacks: Callbacks) -> Audit | None:
     if kind.instrument is None:
         return None
-    watch("auditing the model", None)
+    callbacks.stage("auditing the model")
     audit = short_audit(respondent, kind.instrument)
-    watch(f"audit: {audit.verdict}", None)
+    callbacks.stage(f"audit: {audit.verdict}")
     return audit

@@ -43,7 +43,8 @@ from acculturate.runs.records import (
 from acculturate.runs.resolve import prepare, space_with_origin
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, make_spec
-from acculturate.search.loop import Progress, Search, Watch, fitted_and_validated, silent, unpack_search
+from acculturate.search.callbacks import SILENT, Callbacks
+from acculturate.search.loop import Progress, Search, fitted_and_validated, unpack_search
 from acculturate.search.methods import make_optimizer
 from acculturate.search.objective import search_objective, validation_loss
 from acculturate.search.optimizers.dfgn import DFGN
@@ -249,7 +250,7 @@ class Steering:
         return Directions(vectors, predicted, effects[Role.TRAIN], effects.get(Role.HELDOUT))
 
     def search(
-        self, state: DFGNState, budget: int, directory: RunDirectory, watch: Watch
+        self, state: DFGNState, budget: int, directory: RunDirectory, callbacks: Callbacks
     ) -> tuple[SoftPrompt, Progress]:
         """Propose prompts for several dampings, go on with DFGN for ``budget`` candidates, and return the winner.
 
@@ -267,7 +268,7 @@ class Steering:
         state = proposing.solve(state)
         for optimizer, limit in ((proposing, PROPOSALS), (dfgn, PROPOSALS + budget)):
             search = Search(self.evaluate, self.space, optimizer, limit, self.validate)
-            state, progress = search.go_on(state, progress, directory, lambda p: watch("searching", p))
+            state, progress = search.go_on(state, progress, directory, callbacks)
         vectors = self.space.decode(progress.winner_x[None])[0].astype(np.float32)
         return SoftPrompt(vectors, spec.slot, self.run.prompt.identity), progress
 
@@ -279,7 +280,8 @@ def steer(
     *,
     free: bool = False,
     budget: int = 100,
-    watch: Watch = silent,
+    callbacks: Callbacks = SILENT,
+    lent: Respondent | None = None,
 ) -> Steered:
     """Propose a soft prompt for the ``wanted`` scores (dimension to points).
 
@@ -291,7 +293,7 @@ def steer(
     """
     if budget < 0:
         raise UserError(f"The budget is {budget}; expected 0 or more candidate evaluations.")
-    return carry_out(Steer(run, wanted, free=free, budget=budget), out, watch)
+    return carry_out(Steer(run, wanted, free=free, budget=budget), out, callbacks, lent)
 
 
 @dataclass(frozen=True, eq=False)
@@ -331,12 +333,12 @@ class Steer:
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
         return made_with(self._run.spec, respondent)
 
-    def lay_out(self, respondent: Respondent, watch: Watch) -> _Laid:
+    def lay_out(self, respondent: Respondent) -> _Laid:
         _check_same(self._run, respondent, self._path)
         return _Laid(Steering(self._run, self._problem, respondent), self._budget)
 
     def measure(
-        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, watch: Watch
+        self, found: Found, respondent: Respondent, audit: Audit | None, directory: RunDirectory, callbacks: Callbacks
     ) -> Steered:
         record = self._record(found)
         directory.check_held()
@@ -381,12 +383,12 @@ class _Laid:
     def __init__(self, steering: Steering, budget: int) -> None:
         self._steering, self._budget = steering, budget
 
-    def search(self, directory: RunDirectory, watch: Watch) -> Found:
-        watch("measuring the steering directions", None)
+    def search(self, directory: RunDirectory, callbacks: Callbacks) -> Found:
+        callbacks.stage("measuring the steering directions")
         state = self._steering.refined(self._steering.state)
         directions = self._steering.directions(state)
-        watch("searching", None)
-        prompt, progress = self._steering.search(state, self._budget, directory, watch)
+        callbacks.stage("searching")
+        prompt, progress = self._steering.search(state, self._budget, directory, callbacks)
         return Found(self._steering, directions, prompt, progress)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from acculturate.files.record import Figure, Record
+from acculturate.files.record import Count, Figure, Record
 from acculturate.files.run_directory import RunDirectory
 from acculturate.files.whole_file import write_whole
 
@@ -86,7 +86,7 @@ class CurvePoint(Record):
         Mean answer mass of its candidates, 0 to 1.
     """
 
-    evaluations: int
+    evaluations: Count
     best: Figure
     median: Figure
     mass: Figure = None
@@ -96,7 +96,7 @@ class CurvePoint(Record):
 class Chosen(Record):
     """Hold the point of the curve whose prompt a search delivers."""
 
-    evaluations: int
+    evaluations: Count
     best: Figure
     validation: Figure
 
@@ -118,26 +118,31 @@ class SearchRecord(Record):
         Precision, and candidates per forward pass at the end: fewer than the spec says where memory ran out.
     chosen
         None where no candidate had a loss.
+    stopped_before
+        The budget, in evaluations, where a callback stopped the search before it was spent.
     together_with, shared_tokens, note
         The other countries, the tokens shared with them, and what that means; only in a search for several.
     """
 
     optimizer: str
-    evaluations: int
-    without_numbers: int = 0
-    generations: int | None = None
-    validations: int | None = None
+    evaluations: Count
+    stopped_before: Count | None = None
+    without_numbers: Count = 0
+    generations: Count | None = None
+    validations: Count | None = None
     search_loss: Figure = None
     dtype: str | None = None
-    rows: int | None = None
+    rows: Count | None = None
     chosen: Chosen | None = None
     curve: tuple[CurvePoint, ...]
     together_with: tuple[str, ...] | None = None
-    shared_tokens: int | None = None
+    shared_tokens: Count | None = None
     note: str | None = None
 
 
-def search_record(course: Sequence[Generation], *, optimizer: str, dtype: str, rows: int) -> SearchRecord:
+def search_record(
+    course: Sequence[Generation], *, optimizer: str, dtype: str, rows: int, stopped_before: int | None = None
+) -> SearchRecord:
     """Sum up the course of a search (``SearchRecord``)."""
     curve = tuple(
         CurvePoint(
@@ -154,7 +159,7 @@ def search_record(course: Sequence[Generation], *, optimizer: str, dtype: str, r
         for point in curve
         if point.evaluations == course[-1].winner_at
     ]
-    return SearchRecord(
+    record = SearchRecord(
         optimizer=optimizer,
         evaluations=course[-1].evaluations if course else 0,
         without_numbers=sum(loss is None for one in course for loss in one.losses),
@@ -166,6 +171,8 @@ def search_record(course: Sequence[Generation], *, optimizer: str, dtype: str, r
         chosen=next(iter(chosen), None),
         curve=curve,
     )
+    # A field that is not set is not written: what a whole search leaves stays as it was.
+    return record if stopped_before is None else record.model_copy(update={"stopped_before": stopped_before})
 
 
 def write_evaluations(directory: RunDirectory) -> None:

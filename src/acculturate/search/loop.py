@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -11,8 +11,9 @@ from jaxtyping import Float
 
 from acculturate.errors import UserError, setting
 from acculturate.files.run_directory import RunDirectory
+from acculturate.search.callbacks import SILENT, Callbacks
 from acculturate.search.history import Generation
-from acculturate.search.optimizers import Optimizer
+from acculturate.search.optimizers.protocol import Optimizer
 from acculturate.search.optimizers.state import pack, unpack
 from acculturate.search.spaces import Space
 from acculturate.survey.loss import Evaluation
@@ -51,14 +52,6 @@ class Progress:
         return cls(seed, 0, 0, start[0], np.inf, start[0], np.inf, 0)
 
 
-Watch = Callable[[str, Progress | None], None]
-"""Called with what is going on and, during the search, how far it is."""
-
-
-def silent(stage: str, progress: Progress | None) -> None:
-    """Watches nothing."""
-
-
 @dataclass(frozen=True)
 class Search:
     """One search: what to minimise, where, how and for how many candidate evaluations.
@@ -78,13 +71,13 @@ class Search:
         start: Float[np.ndarray, "pop dim"],
         seed: int,
         directory: RunDirectory,
-        watch: Callable[[Progress], None] = lambda _progress: None,
+        callbacks: Callbacks = SILENT,
     ) -> Progress:
         """Search until the budget is spent; goes on from the directory's checkpoint where there is one.
 
         Raises ``UserError`` where no candidate had a loss, or no best one a validation loss: there is no winner then.
         """
-        _, progress = self.go_on(self.optimizer.init(start, seed), Progress.before(start, seed), directory, watch)
+        _, progress = self.go_on(self.optimizer.init(start, seed), Progress.before(start, seed), directory, callbacks)
         if not np.isfinite(progress.winner_judged):
             raise UserError(
                 f"None of the {progress.evaluations} candidates gave numbers for all answers that count, so there "
@@ -94,27 +87,36 @@ class Search:
         return progress
 
     def go_on(
-        self,
-        state: S,
-        progress: Progress,
-        directory: RunDirectory,
-        watch: Callable[[Progress], None],
+        self, state: S, progress: Progress, directory: RunDirectory, callbacks: Callbacks = SILENT
     ) -> tuple[S, Progress]:
-        """``run`` from an optimizer's state; returns the last state too. A checkpoint takes precedence."""
+        """Search on from an optimizer's state and return the last one too. A checkpoint takes precedence.
+
+        Where a callback stopped this search, now or before, it ends there.
+        """
         stored = directory.restore()
         if stored is not None:
             state, progress = unpack_search(type(state), *stored)
-        watch(progress)
-        while progress.evaluations < self.budget:
-            asked = self.optimizer.ask(state)
-            progress, seen, generation = self.spend(progress, asked)
-            # A last generation cut short by the budget is counted but cannot be told: row order is the contract.
-            if len(seen) == len(asked):
-                state = self.optimizer.tell(state, asked, seen)
+        callbacks.resumed(progress.evaluations)
+        stopped = directory.stopped()
+        search = self if stopped is None else replace(self, budget=min(stopped, self.budget))
+        for after, reached, generation in search.steps(state, progress):
+            state, progress = after, reached
             directory.append(generation.to_json())
             self._save(directory, state, progress)
-            watch(progress)
+            if callbacks.generation(generation) and progress.evaluations < self.budget:
+                directory.stop(progress.evaluations)
+                break
         return state, progress
+
+    def steps(self, state: S, progress: Progress) -> Iterator[tuple[S, Progress, Generation]]:
+        """Yield generation after generation until the budget is spent; keeps nothing."""
+        while progress.evaluations < self.budget:
+            candidates = self.optimizer.ask(state)
+            progress, evaluations, generation = self.spend(progress, candidates)
+            # A last generation cut short by the budget is counted but cannot be told: row order is the contract.
+            if len(evaluations) == len(candidates):
+                state = self.optimizer.tell(state, candidates, evaluations)
+            yield state, progress, generation
 
     def spend(
         self, progress: Progress, asked: Float[np.ndarray, "n dim"]

@@ -10,7 +10,6 @@ from typing import Any, get_args, get_type_hints
 from acculturate.errors import UserError
 from acculturate.files.datafile import nearest
 from acculturate.legible import shown
-from acculturate.search.optimizers import Optimizer
 from acculturate.search.optimizers.cma import CMAES, SepCMA
 from acculturate.search.optimizers.de import DE
 from acculturate.search.optimizers.dfgn import DFGN
@@ -19,6 +18,7 @@ from acculturate.search.optimizers.jade import JADE
 from acculturate.search.optimizers.jso import JSO
 from acculturate.search.optimizers.lshade import LSHADE
 from acculturate.search.optimizers.openai_es import OpenAIES
+from acculturate.search.optimizers.protocol import Optimizer
 from acculturate.search.optimizers.pso import PSO
 from acculturate.search.optimizers.random_search import RandomSearch
 from acculturate.search.optimizers.shade import SHADE

@@ -9,7 +9,8 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.model.respondent import Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
 from acculturate.search.problem import Problem
 from acculturate.survey.formats import Role
 from acculturate.survey.loss import Evaluation, Loss

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import ROLES, Role
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.loss import Loss

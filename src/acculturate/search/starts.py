@@ -13,7 +13,7 @@ from acculturate.errors import UserError, setting
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.search.culture import culture_texts
-from acculturate.search.optimizers import generator
+from acculturate.search.optimizers.protocol import generator
 from acculturate.search.start_kind import StartKind
 from acculturate.survey.targets import Target
 

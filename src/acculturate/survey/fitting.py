@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from acculturate.errors import UserError, setting
-from acculturate.files.datafile import BOUNDS, LARGEST, shown
+from acculturate.files.datafile import BOUNDS, LARGEST
 from acculturate.files.whole_file import write_whole
+from acculturate.legible import shown
 from acculturate.survey.answer_scales import judge_codes, notes_on_options, observed_options, stated_options
 from acculturate.survey.diagnostics import FactorDiagnostics, diagnose
 from acculturate.survey.instrument_toml import instrument_toml

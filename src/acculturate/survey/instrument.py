@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from acculturate.errors import UserError
-from acculturate.files.datafile import BOUNDS, LARGEST, nearest, shown
+from acculturate.files.datafile import BOUNDS, LARGEST, nearest
+from acculturate.legible import shown
 
 
 @dataclass(frozen=True)

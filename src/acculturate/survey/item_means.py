@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from acculturate.errors import UserError
-from acculturate.files.datafile import BOUNDS, nearest, shown, user_path
+from acculturate.files.datafile import BOUNDS, nearest, user_path
 from acculturate.files.tables import MISSING, cell_number, csv_rows
+from acculturate.legible import shown
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.scoring import dimension_scores
 

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import UserError, setting
-from acculturate.files.datafile import BOUNDS, LARGEST, shown
+from acculturate.files.datafile import BOUNDS, LARGEST
 from acculturate.files.tables import MISSING, csv_rows, is_number
+from acculturate.legible import shown
 
 _MISSING = MISSING | {"nan", "null"}
 

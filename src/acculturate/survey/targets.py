@@ -21,8 +21,9 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import UserError, setting
-from acculturate.files.datafile import BOUNDS, shown
+from acculturate.files.datafile import BOUNDS
 from acculturate.files.tables import MISSING, cell_number, check_width, is_number, table_lines
+from acculturate.legible import shown
 from acculturate.survey.countries import (
     countries,
     country_codes,

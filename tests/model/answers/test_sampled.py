@@ -18,11 +18,11 @@ from acculturate.model.answers.sampled import (
     _Drawing,
     read_label,
     sampled_responses,
-    sampling_from,
     stream,
 )
 from acculturate.model.choice import ModelChoice
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import Format
 from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Loss
@@ -185,7 +185,12 @@ def test_what_cannot_be_read_is_missing_counted_and_shown(respondent):
     # A missing answer makes the loss infinite and is never scored.
     survey = Loss(AXES.values(), AXES.weights(), AXES.constants(50.0), np.full(2, 50.0), asked.views)
     assert found.invalid.sum() > 10 and survey.evaluate(response).loss == math.inf
-    assert audit(sampling_from(respondent, Sampling(seeds=(0,))), AXES, short=True).verdict == AuditVerdict.NO_ANSWER
+
+    def ask(questionnaire, context):
+        sampling = Sampling(seeds=(0,))
+        return sampled_responses(respondent, questionnaire, context=context, sampling=sampling).response()
+
+    assert audit(ask, AXES, short=True).verdict == AuditVerdict.NO_ANSWER
 
 
 def test_generation_settings_of_the_model_do_not_leak(respondent):

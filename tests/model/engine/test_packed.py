@@ -15,8 +15,10 @@ from transformers import AutoModelForCausalLM
 from acculturate.errors import UserError
 from acculturate.model.choice import ModelChoice
 from acculturate.model.engine import packed as engines
-from acculturate.model.engine.packed import PackedEngine, PlainEngine
-from acculturate.model.respondent import Context, Interview, Respondent
+from acculturate.model.engine.packed import PackedEngine
+from acculturate.model.engine.plain import PlainEngine
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.survey.formats import Format
 from acculturate.survey.instrument_files import load_instrument
@@ -104,7 +106,7 @@ def test_a_mistake_of_ours_is_no_architecture_that_cannot_be_packed(where, monke
     monkeypatch.setattr(engines, where, broken)
     with pytest.raises(ValueError, match="a mistake of ours"):
         Interview(respondent, small_questionnaire(), slot="user_end", n_tokens=2)
-    assert not hasattr(respondent.model, "_acculturate_packs")
+    assert respondent.packs
 
 
 @pytest.mark.parametrize("architecture", ["gemma3", "gpt2", "llama"])

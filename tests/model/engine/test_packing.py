@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acculturate.model.engine.packing import ROOT, Cost, Plan, Row, Sequence_, build_row, plan
+from acculturate.model.engine.packing import ROOT, Cost, Plan, Row, SlottedTokens, build_row, plan
 
 # Few letters and short texts, so that common beginnings are common.
 _texts = st.lists(st.integers(0, 2), max_size=6).map(tuple)
@@ -17,8 +17,8 @@ _pairs = st.lists(st.tuples(_texts, _texts.filter(len)), min_size=1, max_size=9)
 _costs = st.tuples(st.floats(0, 0.5), st.floats(0, 20), st.sampled_from([3, 10, 4096]))
 
 
-def _sequences(pairs: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[Sequence_]:
-    return [Sequence_(*pair) for pair in pairs]
+def _sequences(pairs: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[SlottedTokens]:
+    return [SlottedTokens(*pair) for pair in pairs]
 
 
 def _walk(row: Row, answer: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -33,7 +33,7 @@ def _walk(row: Row, answer: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(int(tokens[i]) for i in path), tuple(int(row.depths()[i]) for i in path)
 
 
-def _whole(sequence: Sequence_, n_tokens: int) -> tuple[int, ...]:
+def _whole(sequence: SlottedTokens, n_tokens: int) -> tuple[int, ...]:
     return (*sequence.prefix, *(-1 - k for k in range(n_tokens)), *sequence.suffix)
 
 
@@ -109,7 +109,7 @@ def test_the_cut_is_the_cheapest_of_all_contiguous_ones(pairs, n_tokens, costs) 
 
 def test_shared_beginnings_are_computed_once() -> None:
     """Two questions after one introduction: 3 static tokens once, then each its slot and tail."""
-    asked = [Sequence_((7, 8, 9), (1, 2)), Sequence_((7, 8, 9), (1, 3)), Sequence_((7, 8, 5), (4,))]
+    asked = [SlottedTokens((7, 8, 9), (1, 2)), SlottedTokens((7, 8, 9), (1, 3)), SlottedTokens((7, 8, 5), (4,))]
     made = plan(asked, 2, Cost(pair=0.0, row=100.0))
     (row,) = made.passes[0]
     assert row.static.tokens.tolist() == [7, 8, 5, 9]
@@ -121,22 +121,22 @@ def test_shared_beginnings_are_computed_once() -> None:
 
 
 def test_dear_attention_cuts_and_cheap_attention_joins() -> None:
-    asked = [Sequence_((), (0, k, *range(10, 30))) for k in range(1, 5)]
+    asked = [SlottedTokens((), (0, k, *range(10, 30))) for k in range(1, 5)]
     assert len(_rows(plan(asked, 1, Cost(pair=0.0)))) == 1
     assert len(_rows(plan(asked, 1, Cost(pair=1.0)))) == 4
 
 
 def test_rows_of_one_size_share_a_pass() -> None:
-    asked = [Sequence_((), (k, *range(10, 30))) for k in range(1, 5)] + [Sequence_((), (9, 9))]
+    asked = [SlottedTokens((), (k, *range(10, 30))) for k in range(1, 5)] + [SlottedTokens((), (9, 9))]
     made = plan(asked, 1, Cost(pair=1.0))
     assert [len(rows) for rows in made.passes] == [1, 4]
 
 
 def test_a_row_longer_than_the_limit_holds_one_sequence() -> None:
-    asked = [Sequence_((), (0,) * 5 + (k,)) for k in range(3)]
+    asked = [SlottedTokens((), (0,) * 5 + (k,)) for k in range(3)]
     assert all(len(row.sequences) == 1 for row in _rows(plan(asked, 0, Cost(pair=0.0, longest=6))))
 
 
 def test_a_sequence_without_an_answer_position_is_refused() -> None:
     with pytest.raises(ValueError, match="no token at or after its slot"):
-        plan([Sequence_((1, 2), ())], 0, Cost(pair=0.0))
+        plan([SlottedTokens((1, 2), ())], 0, Cost(pair=0.0))

@@ -1,7 +1,6 @@
-"""The paper's way of asking: text is generated with a temperature, and a strict parser reads the option from
-it.
+"""The paper's way of asking: text is generated with a temperature, and a strict parser reads the option.
 
-Option probabilities (respondent.Interview) are exact and cheaper; this mode exists for fidelity and for
+Option probabilities (interview.Interview) are exact and cheaper; this mode exists for fidelity and for
 checking them. An answer that the parser cannot read is missing: it is counted and shown, and never becomes a
 number.
 """
@@ -10,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +19,10 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor
 
 from acculturate.errors import UserError
-from acculturate.model.engine.packed import embed_around, precision_of
-from acculturate.model.engine.packing import Sequence_
-from acculturate.model.generation import batches, generate
+from acculturate.model.engine.batches import batches
+from acculturate.model.engine.forward import embed_around, virtual_tokens
+from acculturate.model.engine.packing import SlottedTokens
+from acculturate.model.generation import generate
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.survey.questionnaire import Questionnaire
@@ -31,7 +31,7 @@ from acculturate.survey.response import Response
 
 @dataclass(frozen=True)
 class Sampling:
-    """How text is drawn.
+    """Describe how text is drawn.
 
     ``temperature`` divides the logits (above 0; 1 leaves them). ``top_p`` keeps the most probable tokens up
     to that total probability (0..1]. ``seeds``: one answer per question and seed. ``max_new_tokens``: where a
@@ -57,7 +57,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Unread:
-    """A reply that is no answer: where it came from and what it said."""
+    """Hold a reply that is no answer: where it came from and what it said."""
 
     format: str
     item: str
@@ -67,9 +67,7 @@ class Unread:
 
 @dataclass(frozen=True, eq=False)
 class SampledAnswers:
-    """How often each option was chosen, in the scale's own option order, and every reply that could not be
-    read.
-    """
+    """Hold how often each option was chosen, in the scale's own order, and every reply that could not be read."""
 
     counts: Int[np.ndarray, "formats items options"]
     invalid: Int[np.ndarray, "formats items"]
@@ -79,11 +77,11 @@ class SampledAnswers:
 
     @property
     def invalid_share(self) -> float:
-        """Share of all replies, 0..1, that could not be read."""
+        """Compute the share of all replies, 0 to 1, that could not be read."""
         return float(self.invalid.sum() / (self.invalid.sum() + self.counts.sum()))
 
     def note(self, how: Sampling) -> str:
-        """How the answers were drawn, how many of them are none, and what that leaves without a score."""
+        """Say how the answers were drawn, how many of them are none, and what that leaves without a score."""
         silent = int((self.counts.sum(axis=-1) == 0).sum())
         lost = (
             f" No reply to {silent} of {self.invalid.size} questions could be read: they have no answer, and what "
@@ -95,7 +93,7 @@ class SampledAnswers:
         )
 
     def response(self) -> Response:
-        """Frequencies as a response: NaN where no reply could be read; the mass is the share that could."""
+        """Turn frequencies into a response: NaN where no reply could be read; the mass is the share that could."""
         valid = self.counts.sum(axis=-1)
         with np.errstate(divide="ignore", invalid="ignore"):
             logprobs = np.log(self.counts / valid[..., None])
@@ -105,7 +103,7 @@ class SampledAnswers:
 
 def sampled_responses(
     respondent: Respondent,
-    asked: Questionnaire,
+    questionnaire: Questionnaire,
     *,
     slot: str = Slot.RESPONSE_START,
     prompt: Float[np.ndarray, "tokens hidden"] | None = None,
@@ -117,13 +115,13 @@ def sampled_responses(
     What is drawn for a question depends on its format, its item and the seed only, not on what else is asked.
     """
     how = sampling or Sampling()
-    sequences = respondent.sequences(asked, slot, context or Context())
-    questions, items = asked.questions(), asked.instrument.item_ids
-    names = [(form.name, item) for form in asked.formats for item in items]
+    sequences = respondent.sequences(questionnaire, slot, context or Context())
+    questions, items = questionnaire.questions(), questionnaire.instrument.item_ids
+    names = [(form.name, item) for form in questionnaire.formats for item in items]
     jobs = [(row, seed) for row in range(len(questions)) for seed in how.seeds]
     # Similar lengths together: padding is computed too.
     jobs.sort(key=lambda job: len(sequences[job[0]]))
-    counts = np.zeros((len(questions), asked.instrument.values().shape[1]), dtype=np.int64)
+    counts = np.zeros((len(questions), questionnaire.instrument.values().shape[1]), dtype=np.int64)
     invalid = np.zeros(len(questions), dtype=np.int64)
     unread: dict[tuple[int, int], Unread] = {}
     soft = np.zeros((0, respondent.hidden), dtype=np.float32) if prompt is None else prompt
@@ -140,29 +138,22 @@ def sampled_responses(
                 unread[row, how.seeds.index(seed)] = Unread(*names[row], seed, text)
             else:
                 counts[row, questions[row].shown[place]] += 1
-    shape = (len(asked.formats), len(items))
+    shape = (len(questionnaire.formats), len(items))
     return SampledAnswers(
         counts.reshape(*shape, -1),
         invalid.reshape(shape),
         tuple(unread[key] for key in sorted(unread)),
-        asked.instrument.option_mask(),
+        questionnaire.instrument.option_mask(),
     )
 
 
-def sampling_from(
-    respondent: Respondent, sampling: Sampling | None = None
-) -> Callable[[Questionnaire, Context], Response]:
-    """A loaded model, asked by sampling, as something to audit (audit.Ask)."""
-    return lambda asked, context: sampled_responses(respondent, asked, context=context, sampling=sampling).response()
-
-
 def stream(form: str, item: str, seed: int) -> np.random.Generator:
-    """The random numbers of one reply."""
+    """Open the random numbers of one reply."""
     return np.random.default_rng([seed, zlib.crc32(f"{form}/{item}".encode())])
 
 
 def read_label(text: str, labels: Sequence[str]) -> int | None:
-    """Place of the option that a reply names, or None: the reply must begin with exactly one label.
+    """Find the place of the option that a reply names; None unless it begins with exactly one label.
 
     White space before it is ignored. After it the reply ends, or goes on with white space or punctuation
     ("B", "B.", "B) often", "B" and a new line). Not an answer: other words first, a longer word or number
@@ -177,25 +168,30 @@ def read_label(text: str, labels: Sequence[str]) -> int | None:
     label, rest = labels[place], reply[len(labels[place]) :]
     if not rest:
         return place
-    if rest[0].isalnum() or rest[0] == "_" or rest.startswith(label[-1]):
-        return None
-    others = "|".join(re.escape(other) for other in sorted(labels, key=len, reverse=True))
-    if re.match(rf"\s*(?:[,;/&+|~–—-]|\bor\b|\band\b|\bto\b)\s*(?:{others})(?!\w)", rest):
-        return None
-    if label.isdigit() and re.match(r"[.,/:-]\d", rest):
+    if _is_more_than(label, rest, labels):
         return None
     if label in ("A", "a", "I") and re.match(r"\s+[^\W\d_]*[a-z]", rest) and "\n" not in rest[:2]:
         return _word_or_label(rest, place)
     return place
 
 
+def _is_more_than(label: str, rest: str, labels: Sequence[str]) -> bool:
+    """Tell whether a reply says something else than the label it begins with: a longer word, a number, two labels."""
+    if rest[0].isalnum() or rest[0] == "_" or rest.startswith(label[-1]):
+        return True
+    others = "|".join(re.escape(other) for other in sorted(labels, key=len, reverse=True))
+    if re.match(rf"\s*(?:[,;/&+|~–—-]|\bor\b|\band\b|\bto\b)\s*(?:{others})(?!\w)", rest):
+        return True
+    return label.isdigit() and re.match(r"[.,/:-]\d", rest) is not None
+
+
 def _word_or_label(rest: str, place: int) -> int | None:
-    """An article or pronoun is followed by a word in small letters; an option's text begins with a capital."""
+    """Tell an article or pronoun (a small letter follows) from a label (an option's text begins with a capital)."""
     return place if rest.strip()[0].isupper() else None
 
 
 class _Drawing(LogitsProcessor):
-    """Leaves one token per row: drawn with temperature and top-p from the row's own random numbers.
+    """Leave one token per row: drawn with temperature and top-p from the row's own random numbers.
 
     The library's own sampling draws a whole batch from one global stream, so that an answer would depend on
     its neighbours; here the decoding is greedy and the draw is made before it.
@@ -204,7 +200,7 @@ class _Drawing(LogitsProcessor):
     def __init__(self, draws: Sequence[np.random.Generator], how: Sampling) -> None:
         self._draws, self._how = draws, how
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+    def __call__(self, _input_ids: Tensor, scores: Tensor) -> Tensor:
         probabilities = torch.softmax(scores.float() / self._how.temperature, dim=-1)
         ordered, ids = torch.sort(probabilities, dim=-1, descending=True, stable=True)
         total = torch.cumsum(ordered.double(), dim=-1)
@@ -219,14 +215,14 @@ class _Drawing(LogitsProcessor):
 
 def _replies(
     respondent: Respondent,
-    sequences: Sequence[Sequence_],
+    sequences: Sequence[SlottedTokens],
     soft: Float[np.ndarray, "tokens hidden"],
     draws: Sequence[np.random.Generator],
     how: Sampling,
 ) -> list[str]:
-    """One reply per sequence."""
+    """Generate one reply per sequence."""
     model = respondent.model
-    virtual = torch.as_tensor(soft, dtype=precision_of(model), device=model.device)
+    virtual = virtual_tokens(model, soft)
     with torch.inference_mode():
         rows = [embed_around(model, sequence, virtual) for sequence in sequences]
     ends = _ends(respondent)

@@ -22,11 +22,12 @@ def grouped_attention(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
+    *,
     scaling: float | None = None,
     dropout: float = 0.0,
     **kwargs,
 ) -> tuple[Tensor, None]:
-    """Attention under ``attention_mask``, ``(rows, 1, queries, keys)``; returns ``(rows, queries, heads, dim)``.
+    """Compute attention under ``attention_mask``, (rows, 1, queries, keys); returns (rows, queries, heads, dim).
 
     Without a mask (plain causal text, as in generation), or with one of its own for every head (Doge), it is the
     library's own function.
@@ -49,9 +50,14 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
 def supports(model: PreTrainedModel) -> bool:
-    """Whether the model's attention is the plain one that ``grouped_attention`` computes.
+    """Tell whether the model's attention is the plain one that ``grouped_attention`` computes.
 
     The library chooses ``sdpa`` for those alone; soft-capped scores (Gemma 2), attention sinks (gpt-oss) and
     recurrent layers are other functions, and such models keep their own.
     """
-    return getattr(model.config.get_text_config(), "_attn_implementation", None) == "sdpa"
+    return implementation_of(model) == "sdpa"
+
+
+def implementation_of(model: PreTrainedModel) -> str:
+    """Name the attention that a model uses; the library sets it publicly but tells it only here."""
+    return str(getattr(model.config.get_text_config(), "_attn_implementation", None))

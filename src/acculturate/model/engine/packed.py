@@ -8,11 +8,8 @@ inputs of a Hugging Face causal model: embeddings, 4-D mask, position ids, cache
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,23 +19,24 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from acculturate.errors import first_line
-from acculturate.model.engine.packing import Plan, Row, Sequence_
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """Option log-probabilities renormalised over the options (-inf: no such option), and the options' total mass."""
-
-    logprobs: Float[np.ndarray, "candidates sequences options"]
-    mass: Float[np.ndarray, "candidates sequences"]
+from acculturate.model.engine.forward import (
+    Answers,
+    answers_only,
+    embedding_of,
+    ours,
+    out_of_memory,
+    precision_of,
+    virtual_tokens,
+)
+from acculturate.model.engine.packing import Plan, Row
 
 
 class PackingError(Exception):
-    """The model's own code refuses the packed layout: a 4-D mask, position ids or the cache."""
+    """Report that the model's own code refuses the packed layout: a 4-D mask, position ids or the cache."""
 
 
 class PackedEngine:
-    """Evaluates soft prompts in the packed layout.
+    """Answer a questionnaire for soft prompts in the packed layout.
 
     ``options``: token ids in shown order, for each option all tokens that stand for it; -1 where there are no more.
     """
@@ -52,152 +50,24 @@ class PackedEngine:
 
     @torch.inference_mode()
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> Answers:
-        """Answers to every sequence for every prompt; all prompts go through the model side by side."""
-        logprobs, mass = self.tensors(
-            torch.as_tensor(prompts, dtype=precision_of(self.model), device=self.model.device)
-        )
+        """Answer every sequence for every prompt; all prompts go through the model side by side."""
+        logprobs, mass = self.tensors(virtual_tokens(self.model, prompts))
         return Answers(*(part.cpu().double().numpy() for part in (logprobs, mass)))
 
     def tensors(self, soft: Float[Tensor, "candidates tokens hidden"]) -> tuple[Tensor, Tensor]:
-        """The same as float32 tensors, ``(candidates, sequences, options)`` and ``(candidates, sequences)``.
+        """Answer as float32 tensors, ``(candidates, sequences, options)`` and ``(candidates, sequences)``.
 
         Outside of inference mode they can be differentiated with respect to ``soft``.
         """
-        found = [one(soft) for one in self._passes]
+        results = [one(soft) for one in self._passes]
         # Passes answer the sequences in an order of their own.
         order = torch.as_tensor(np.argsort(np.concatenate([one.sequences for one in self._passes])), device=soft.device)
-        return tuple(torch.cat(parts, dim=1)[:, order] for parts in zip(*found, strict=True))  # type: ignore[return-value]
+        return tuple(torch.cat(parts, dim=1)[:, order] for parts in zip(*results, strict=True))  # type: ignore[return-value]
 
     @property
     def held_bytes(self) -> int:
-        """Memory that stays taken between calls: static keys and values with their room, masks and embeddings."""
+        """Measure the memory that stays taken between calls: static keys and values, masks and embeddings."""
         return sum(one.held_bytes for one in self._passes)
-
-
-class PlainEngine:
-    """Evaluates whole sequences, right-padded, ``batch`` at a time.
-
-    For models that take no 4-D mask, and as reference.
-    """
-
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        sequences: Sequence[Sequence_],
-        options: Int[np.ndarray, "sequences options variants"],
-        *,
-        batch: int = 1,
-    ) -> None:
-        self.model, self._sequences, self._options, self._batch = model, sequences, options, batch
-
-    @torch.inference_mode()
-    def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> Answers:
-        shape = (len(prompts), *self._options.shape[:2])
-        logprobs, mass = np.empty(shape), np.empty(shape[:2])
-        for c, prompt in enumerate(prompts):
-            for start in range(0, len(self._sequences), self._batch):
-                which = slice(start, start + self._batch)
-                logprobs[c, which], mass[c, which] = (part.cpu().numpy() for part in self._run(prompt, which))
-        return Answers(logprobs, mass)
-
-    def _run(self, prompt: Float[np.ndarray, "tokens hidden"], which: slice) -> tuple[Tensor, Tensor]:
-        model, chosen = self.model, self._sequences[which]
-        soft = torch.as_tensor(prompt, dtype=precision_of(model), device=model.device)
-        lengths = [len(s) + len(soft) for s in chosen]
-        embeds = soft.new_zeros(len(chosen), max(lengths), soft.shape[-1])
-        mask = torch.zeros(embeds.shape[:2], dtype=torch.long, device=model.device)
-        for row, (sequence, length) in enumerate(zip(chosen, lengths, strict=True)):
-            embeds[row, :length], mask[row, :length] = embed_around(model, sequence, soft), 1
-        rows, last = torch.arange(len(chosen)), torch.tensor(lengths) - 1
-        options = torch.as_tensor(self._options[which], device=model.device)
-        with answers_only(model, rows, last, options) as read:
-            model(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
-        return read()
-
-
-def embedding_of(model: PreTrainedModel) -> torch.nn.Embedding:
-    """The input-embedding module; the library's type says any module, or none."""
-    return cast(torch.nn.Embedding, model.get_input_embeddings())
-
-
-def head_of(model: PreTrainedModel) -> torch.nn.Linear:
-    """The output head: hidden states to logits over the vocabulary."""
-    return cast(torch.nn.Linear, model.get_output_embeddings())
-
-
-def embed(model: PreTrainedModel, tokens: Sequence[int]) -> Tensor:
-    """Rows of the embedding *module*, which may scale them (Gemma): ``(len(tokens), hidden)``."""
-    ids = torch.tensor(list(tokens), dtype=torch.long, device=model.device)
-    return embedding_of(model)(ids)
-
-
-def embed_around(model: PreTrainedModel, sequence: Sequence_, soft: Float[Tensor, "tokens hidden"]) -> Tensor:
-    """Embeddings of a question with a soft prompt in its slot: ``(tokens, hidden)``."""
-    return torch.cat([embed(model, sequence.prefix), soft, embed(model, sequence.suffix)])
-
-
-def precision_of(model: PreTrainedModel) -> torch.dtype:
-    """What the model computes in: the type of its embeddings as they come out of the module."""
-    return embed(model, [0]).dtype
-
-
-def precision_name(model: PreTrainedModel) -> str:
-    """The type of a model's weights by its name in settings and messages, like ``bfloat16``."""
-    return str(model.dtype).removeprefix("torch.")
-
-
-def among_options(
-    logits: Float[Tensor, "answers vocabulary"], options: Int[Tensor, "answers options variants"]
-) -> tuple[Float[Tensor, "answers options"], Float[Tensor, "answers"]]:
-    """Log-probabilities renormalised over the options, and the logarithm of the options' summed exponentials."""
-    picked = torch.gather(logits, 1, options.flatten(1).clamp(min=0)).reshape(options.shape)
-    picked = picked.masked_fill(options < 0, -torch.inf)
-    chosen = picked[..., 0] if options.shape[-1] == 1 else torch.logsumexp(picked, dim=-1)
-    among = torch.logsumexp(chosen, dim=-1)
-    return chosen - among[:, None], among
-
-
-@contextmanager
-def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: Tensor) -> Iterator:
-    """Within this context the output head sees the answer positions alone; yields a function that reads them.
-
-    The option logits are computed in float32 whatever the model's precision, because a bfloat16 logit near 20
-    is rounded to steps of 1/16. What the model does to logits after its head (soft-capping, scaling) applies.
-    """
-    head = head_of(model)
-    kept: dict[str, Tensor] = {}
-
-    def gather(module, args):
-        kept["hidden"] = args[0][rows.to(args[0].device), places.to(args[0].device)].unsqueeze(0)
-        dtype = module.weight.dtype
-        return (kept["hidden"].to(dtype) if dtype.is_floating_point else kept["hidden"],)
-
-    def sharpen(module, _args, out):
-        out = out.float()
-        if module.weight.dtype.is_floating_point and module.weight.dtype != torch.float32:
-            unique = torch.unique(options[options >= 0])
-            exact = kept["hidden"].float() @ module.weight[unique].float().T
-            out[..., unique] = exact if module.bias is None else exact + module.bias[unique].float()
-        return out
-
-    def capture(_module, _args, _kwargs, output):
-        kept["logits"] = output.logits[0]
-
-    def read() -> tuple[Tensor, Tensor]:
-        logits = kept["logits"].float()
-        logprobs, among = among_options(logits, options)
-        return logprobs, torch.exp(among - torch.logsumexp(logits, dim=-1)).clamp(max=1.0)
-
-    hooks = [
-        head.register_forward_pre_hook(gather),
-        head.register_forward_hook(sharpen),
-        model.register_forward_hook(capture, with_kwargs=True),
-    ]
-    try:
-        yield read
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _forward(model: PreTrainedModel, **packed: Any) -> None:
@@ -214,23 +84,8 @@ def _forward(model: PreTrainedModel, **packed: Any) -> None:
         raise PackingError(first_line(error)) from error
 
 
-def ours(trace: TracebackType | None) -> bool:
-    """Whether any frame of this traceback is code of this package."""
-    package = __name__.partition(".")[0]
-    while trace is not None:
-        if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == package:
-            return True
-        trace = trace.tb_next
-    return False
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether an accelerator or the machine ran out of memory."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 class _Buffer(DynamicLayer):
-    """Keys and values of the static tokens, with room behind them that every candidate overwrites.
+    """Hold keys and values of the static tokens, with room behind them that every candidate overwrites.
 
     The library's growing cache copies all static keys for every candidate; this one copies none.
     """
@@ -239,11 +94,13 @@ class _Buffer(DynamicLayer):
         super().__init__()
         self._room, self.filled = room, 0
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *_args, **_kwargs) -> tuple[Tensor, Tensor]:
+        """Write new keys and values behind the static ones, and give all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = (_roomy(x, self._room) for x in (key_states, value_states))
-        assert self.keys is not None and self.values is not None
+        assert self.keys is not None
+        assert self.values is not None
         if torch.is_grad_enabled():  # a gradient passes through a copy, not through a buffer that is written again
             before = (x[..., : self.filled, :] for x in (self.keys, self.values))
             both = zip(before, (key_states, value_states), strict=True)
@@ -254,10 +111,11 @@ class _Buffer(DynamicLayer):
         return self.keys[..., :stop, :], self.values[..., :stop, :]
 
     def get_seq_length(self) -> int:
+        """Count the static tokens."""
         return self.filled
 
     def copies(self, n: int) -> _Buffer:
-        """The same static part for ``n`` candidates side by side."""
+        """Copy the static part for ``n`` candidates side by side."""
         twin = _Buffer(self._room)
         if self.is_initialized and self.keys is not None and self.values is not None:
             twin.lazy_initialization(self.keys, self.values)
@@ -271,21 +129,21 @@ def _roomy(states: Tensor, room: int) -> Tensor:
 
 
 class _Pass:
-    """One forward pass of the plan as tensors: rows padded to common sizes, static part already computed."""
+    """Hold one forward pass of the plan as tensors: rows padded to common sizes, static part already computed."""
 
     def __init__(self, model: PreTrainedModel, rows: tuple[Row, ...], options: np.ndarray) -> None:
         self._model = model
         n_static, n_dynamic = max(len(r.static) for r in rows), max(len(r.dynamic) for r in rows)
-        seen, depths = _layout(rows, n_static, n_dynamic)
+        visible, depths = _layout(rows, n_static, n_dynamic)
         device = model.device
         self._positions = torch.as_tensor(depths[:, n_static:], device=device)
-        self._mask = _mask(model, seen[:, n_static:], depths, n_static)
+        self._mask = _mask(model, visible[:, n_static:], depths, n_static)
         tokens = _padded([r.dynamic.tokens for r in rows], n_dynamic)
         self._soft = torch.as_tensor(np.maximum(-1 - tokens, 0), device=device)
         self._is_soft = torch.as_tensor(tokens < 0, device=device)[..., None]
         with torch.inference_mode():
             self._embeds = embedding_of(model)(torch.as_tensor(np.maximum(tokens, 0), device=device))
-            self._static = self._remember(rows, seen, depths, n_static, n_dynamic)
+            self._static = self._remember(rows, visible, depths, n_static, n_dynamic)
         self._caches: dict[int, list[_Buffer]] = {1: self._static}
         self._row = np.concatenate([np.full(len(r.answers), i) for i, r in enumerate(rows)])
         self._place = np.concatenate([r.answers for r in rows])
@@ -293,8 +151,8 @@ class _Pass:
         self._n_rows = len(rows)
         self.sequences = np.concatenate([r.sequences for r in rows])
 
-    def _remember(self, rows, seen, depths, n_static: int, n_dynamic: int) -> list[_Buffer]:
-        """Keys and values of what stands before the slot, computed once."""
+    def _remember(self, rows, visible, depths, n_static: int, n_dynamic: int) -> list[_Buffer]:
+        """Compute the keys and values of what stands before the slot, once."""
         model = self._model
         layers = [_Buffer(n_static + n_dynamic) for _ in range(model.config.get_text_config().num_hidden_layers)]
         if n_static:
@@ -304,7 +162,7 @@ class _Pass:
                 _forward(
                     model,
                     inputs_embeds=embedding_of(model)(tokens),
-                    attention_mask=_mask(model, seen[:, :n_static, :n_static], depths[:, :n_static], 0),
+                    attention_mask=_mask(model, visible[:, :n_static, :n_static], depths[:, :n_static], 0),
                     position_ids=torch.as_tensor(depths[:, :n_static], device=model.device),
                     past_key_values=Cache(layers=list(layers)),
                     use_cache=True,
@@ -351,37 +209,39 @@ def _padded(columns: Sequence[Int[np.ndarray, "_"]], width: int) -> Int[np.ndarr
 
 
 def _layout(rows: tuple[Row, ...], n_static: int, n_dynamic: int) -> tuple[np.ndarray, np.ndarray]:
-    """Who sees whom and position ids, with every row's static and dynamic nodes moved to common places."""
+    """Lay out who sees whom and position ids, with every row's static and dynamic nodes moved to common places."""
     width = n_static + n_dynamic
-    seen = np.zeros((len(rows), width, width), dtype=bool)
+    visible = np.zeros((len(rows), width, width), dtype=bool)
     # Padding sees itself: a row of the mask without any key would make attention divide by zero.
-    seen[:, np.arange(width), np.arange(width)] = True
+    visible[:, np.arange(width), np.arange(width)] = True
     depths = np.zeros((len(rows), width), dtype=np.int64)
     for i, row in enumerate(rows):
         places = np.concatenate([np.arange(len(row.static)), n_static + np.arange(len(row.dynamic))])
-        seen[i, places[:, None], places[None, :]] = row.ancestors()
+        visible[i, places[:, None], places[None, :]] = row.ancestors()
         depths[i, places] = row.depths()
-    return seen, depths
+    return visible, depths
 
 
-def _mask(model: PreTrainedModel, seen: np.ndarray, depths: np.ndarray, first_query: int) -> Tensor | dict[str, Tensor]:
-    """Additive attention mask ``(rows, 1, queries, keys)``; one per kind of layer where some slide a window."""
+def _mask(
+    model: PreTrainedModel, visible: np.ndarray, depths: np.ndarray, first_query: int
+) -> Tensor | dict[str, Tensor]:
+    """Build the additive attention mask (rows, 1, queries, keys), one per kind of layer where some slide a window."""
     config = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or [])
     window = getattr(config, "sliding_window", None)
-    near = seen
+    near = visible
     if window:
-        apart = depths[:, first_query:, None] - depths[:, None, : seen.shape[2]]
-        near = seen & (apart < window)
+        apart = depths[:, first_query:, None] - depths[:, None, : visible.shape[2]]
+        near = visible & (apart < window)
     if window and "sliding_attention" in kinds and "full_attention" in kinds:
-        return {"full_attention": _additive(model, seen), "sliding_attention": _additive(model, near)}
+        return {"full_attention": _additive(model, visible), "sliding_attention": _additive(model, near)}
     # Without kinds of layers, a window that is set holds in every layer (Mistral, Phi-3, StarCoder 2).
     slides = bool(window) and (not kinds or "sliding_attention" in kinds)
-    return _additive(model, near if slides else seen)
+    return _additive(model, near if slides else visible)
 
 
-def _additive(model: PreTrainedModel, seen: np.ndarray) -> Tensor:
-    allowed = torch.as_tensor(seen[:, None], device=model.device)
+def _additive(model: PreTrainedModel, visible: np.ndarray) -> Tensor:
+    allowed = torch.as_tensor(visible[:, None], device=model.device)
     mask = torch.zeros(allowed.shape, dtype=precision_of(model), device=model.device)
     return mask.masked_fill_(~allowed, torch.finfo(mask.dtype).min)
 

@@ -22,20 +22,20 @@ ROOT = -1
 
 
 @dataclass(frozen=True)
-class Sequence_:  # noqa: N801 - the word of the field; typing.Sequence has it too
-    """Token ids before and after the slot."""
+class SlottedTokens:
+    """Hold the token ids of a question before and after the slot."""
 
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
 
     def __len__(self) -> int:
-        """Tokens without the slot's own."""
+        """Count the tokens without the slot's own."""
         return len(self.prefix) + len(self.suffix)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Estimated cost of a forward pass in units of one token's weight products.
+    """Hold the estimated cost of a forward pass, in units of one token's weight products.
 
     ``pair``: one query-key pair of attention, all layers. ``row``: fixed cost of one more row, which stands for
     the padding and bookkeeping it brings. ``longest``: rows with more dynamic tokens than this are refused
@@ -51,7 +51,7 @@ class Cost:
 
 @dataclass(frozen=True, eq=False)
 class Tree:
-    """Nodes in an order where parents come first. ``tokens``: a vocabulary id, or ``-1 - k`` for soft token k.
+    """Hold nodes in an order where parents come first. ``tokens``: a vocabulary id, or ``-1 - k`` for soft token k.
 
     ``parents`` counts static nodes first, then dynamic ones; -1 is the root. ``depths`` are position ids.
     """
@@ -66,7 +66,7 @@ class Tree:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One packed row: its trees, and which dynamic node answers which sequence."""
+    """Hold one packed row: its trees, and which dynamic node answers which sequence."""
 
     static: Tree
     dynamic: Tree
@@ -74,22 +74,23 @@ class Row:
     sequences: Int[np.ndarray, "answered"]
 
     def ancestors(self) -> Bool[np.ndarray, "nodes nodes"]:
-        """Who may attend to whom: row = query; static nodes first; a node sees itself."""
+        """Mark who may attend to whom: row = query; static nodes first; a node sees itself."""
         parents = np.concatenate([self.static.parents, self.dynamic.parents])
-        seen = np.zeros((len(parents), len(parents)), dtype=bool)
+        visible = np.zeros((len(parents), len(parents)), dtype=bool)
         for node, parent in enumerate(parents):
             if parent != ROOT:
-                seen[node] = seen[parent]
-            seen[node, node] = True
-        return seen
+                visible[node] = visible[parent]
+            visible[node, node] = True
+        return visible
 
     def depths(self) -> Int[np.ndarray, "nodes"]:
+        """Give the position ids, static nodes first."""
         return np.concatenate([self.static.depths, self.dynamic.depths])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The forward passes of one candidate: each a tuple of rows that are padded to a common size."""
+    """Hold the forward passes of one candidate: each a tuple of rows that are padded to a common size."""
 
     passes: tuple[tuple[Row, ...], ...]
     n_tokens: int
@@ -97,17 +98,17 @@ class Plan:
 
     @property
     def tokens_per_candidate(self) -> int:
-        """Dynamic tokens computed for every candidate, padding included."""
+        """Count the dynamic tokens computed for every candidate, padding included."""
         return sum(len(rows) * max(len(row.dynamic) for row in rows) for rows in self.passes)
 
     @property
     def static_tokens(self) -> int:
-        """Tokens computed once per run."""
+        """Count the tokens computed once per run."""
         return sum(len(row.static) for rows in self.passes for row in rows)
 
     @property
     def attention_pairs(self) -> int:
-        """Query-key pairs computed for every candidate, masked ones and padding included."""
+        """Count the query-key pairs computed for every candidate, masked ones and padding included."""
         total = 0
         for rows in self.passes:
             queries = max(len(row.dynamic) for row in rows)
@@ -116,7 +117,7 @@ class Plan:
 
 
 class _Trie:
-    """Builds one Tree; ``first`` is the number that its first node gets."""
+    """Build one Tree; ``first`` is the number that its first node gets."""
 
     def __init__(self, first: int = 0) -> None:
         self._children: dict[tuple[int, int], int] = {}
@@ -139,7 +140,7 @@ class _Trie:
         return Tree(columns[:, 0], columns[:, 1], columns[:, 2])
 
 
-def build_row(sequences: Sequence[Sequence_], n_tokens: int, which: Sequence[int]) -> Row:
+def build_row(sequences: Sequence[SlottedTokens], n_tokens: int, which: Sequence[int]) -> Row:
     """Pack the sequences with the indices ``which`` into one row."""
     slot = [-1 - k for k in range(n_tokens)]
     before = _Trie()
@@ -155,7 +156,7 @@ def build_row(sequences: Sequence[Sequence_], n_tokens: int, which: Sequence[int
     return Row(static, after.tree(), np.array(answers), np.array(which))
 
 
-def plan(sequences: Sequence[Sequence_], n_tokens: int, cost: Cost) -> Plan:
+def plan(sequences: Sequence[SlottedTokens], n_tokens: int, cost: Cost) -> Plan:
     """Cut the sequences into rows at the least estimated cost per candidate, and rows into passes."""
     order = sorted(range(len(sequences)), key=lambda i: (sequences[i].prefix, sequences[i].suffix))
     rows = [build_row(sequences, n_tokens, group) for group in _cut([*order], sequences, n_tokens, cost)]
@@ -164,7 +165,7 @@ def plan(sequences: Sequence[Sequence_], n_tokens: int, cost: Cost) -> Plan:
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the common beginning."""
+    """Measure the length of the common beginning."""
     length = 0
     for x, y in zip(a, b, strict=False):
         if x != y:
@@ -173,8 +174,8 @@ def _shared(a: Sequence[int], b: Sequence[int]) -> int:
     return length
 
 
-def _cut(order: list[int], sequences: Sequence[Sequence_], n_tokens: int, cost: Cost) -> list[list[int]]:
-    """Contiguous groups of the sorted sequences, by dynamic programming over the place of the last cut."""
+def _cut(order: list[int], sequences: Sequence[SlottedTokens], n_tokens: int, cost: Cost) -> list[list[int]]:
+    """Cut the sorted sequences into contiguous groups, by dynamic programming over the place of the last cut."""
     n = len(order)
     new_static, new_dynamic = np.zeros(n, dtype=int), np.zeros(n, dtype=int)
     for k, i in enumerate(order):
@@ -205,7 +206,7 @@ def _cut(order: list[int], sequences: Sequence[Sequence_], n_tokens: int, cost: 
 
 
 def _stack(rows: list[Row], widest: int, waste: float = 0.04) -> list[tuple[Row, ...]]:
-    """Rows of similar size become one pass of at most ``widest`` tokens, of which a share ``waste`` may be padding."""
+    """Stack rows of similar size into passes of at most ``widest`` tokens, a share ``waste`` of them padding."""
     passes: list[list[Row]] = []
     for row in rows:
         if passes:

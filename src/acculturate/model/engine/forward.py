@@ -1,0 +1,133 @@
+"""Put embeddings through a causal language model, and read answers at the places where they stand.
+
+Everything goes through public inputs of a Hugging Face model: embeddings, masks, and hooks on its output head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from acculturate.model.engine.packing import SlottedTokens
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Hold log-probabilities renormalised over the options (-inf: no such option), and the options' total mass."""
+
+    logprobs: Float[np.ndarray, "candidates sequences options"]
+    mass: Float[np.ndarray, "candidates sequences"]
+
+
+def embedding_of(model: PreTrainedModel) -> torch.nn.Embedding:
+    """Give the input-embedding module; the library's type says any module, or none."""
+    return cast(torch.nn.Embedding, model.get_input_embeddings())
+
+
+def head_of(model: PreTrainedModel) -> torch.nn.Linear:
+    """Give the output head: hidden states to logits over the vocabulary."""
+    return cast(torch.nn.Linear, model.get_output_embeddings())
+
+
+def embed(model: PreTrainedModel, tokens: Sequence[int]) -> Tensor:
+    """Embed tokens through the embedding *module*, which may scale them (Gemma): ``(len(tokens), hidden)``."""
+    ids = torch.tensor(list(tokens), dtype=torch.long, device=model.device)
+    return embedding_of(model)(ids)
+
+
+def embed_around(model: PreTrainedModel, sequence: SlottedTokens, soft: Float[Tensor, "tokens hidden"]) -> Tensor:
+    """Embed a question with a soft prompt in its slot: ``(tokens, hidden)``."""
+    return torch.cat([embed(model, sequence.prefix), soft, embed(model, sequence.suffix)])
+
+
+def virtual_tokens(model: PreTrainedModel, prompts: Float[np.ndarray, "*candidates tokens hidden"]) -> Tensor:
+    """Give soft prompts as a tensor in the model's precision and on its device."""
+    return torch.as_tensor(prompts, dtype=precision_of(model), device=model.device)
+
+
+def precision_of(model: PreTrainedModel) -> torch.dtype:
+    """Give the type that the model computes in: that of its embeddings as they come out of the module."""
+    return embed(model, [0]).dtype
+
+
+def precision_name(model: PreTrainedModel) -> str:
+    """Name the type of a model's weights as settings and messages do, like ``bfloat16``."""
+    return str(model.dtype).removeprefix("torch.")
+
+
+def among_options(
+    logits: Float[Tensor, "answers vocabulary"], options: Int[Tensor, "answers options variants"]
+) -> tuple[Float[Tensor, "answers options"], Float[Tensor, "answers"]]:
+    """Renormalise log-probabilities over the options; the logarithm of their summed exponentials comes second."""
+    picked = torch.gather(logits, 1, options.flatten(1).clamp(min=0)).reshape(options.shape)
+    picked = picked.masked_fill(options < 0, -torch.inf)
+    chosen = picked[..., 0] if options.shape[-1] == 1 else torch.logsumexp(picked, dim=-1)
+    among = torch.logsumexp(chosen, dim=-1)
+    return chosen - among[:, None], among
+
+
+@contextmanager
+def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: Tensor) -> Iterator:
+    """Within this context the output head sees the answer positions alone; yields a function that reads them.
+
+    The option logits are computed in float32 whatever the model's precision, because a bfloat16 logit near 20
+    is rounded to steps of 1/16. What the model does to logits after its head (soft-capping, scaling) applies.
+    """
+    head = head_of(model)
+    kept: dict[str, Tensor] = {}
+
+    def gather(module, args):
+        kept["hidden"] = args[0][rows.to(args[0].device), places.to(args[0].device)].unsqueeze(0)
+        dtype = module.weight.dtype
+        return (kept["hidden"].to(dtype) if dtype.is_floating_point else kept["hidden"],)
+
+    def sharpen(module, _args, out):
+        out = out.float()
+        if module.weight.dtype.is_floating_point and module.weight.dtype != torch.float32:
+            unique = torch.unique(options[options >= 0])
+            exact = kept["hidden"].float() @ module.weight[unique].float().T
+            out[..., unique] = exact if module.bias is None else exact + module.bias[unique].float()
+        return out
+
+    def capture(_module, _args, _kwargs, output):
+        kept["logits"] = output.logits[0]
+
+    def read() -> tuple[Tensor, Tensor]:
+        logits = kept["logits"].float()
+        logprobs, among = among_options(logits, options)
+        return logprobs, torch.exp(among - torch.logsumexp(logits, dim=-1)).clamp(max=1.0)
+
+    hooks = [
+        head.register_forward_pre_hook(gather),
+        head.register_forward_hook(sharpen),
+        model.register_forward_hook(capture, with_kwargs=True),
+    ]
+    try:
+        yield read
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def ours(trace: TracebackType | None) -> bool:
+    """Tell whether any frame of this traceback is code of this package."""
+    package = __name__.partition(".")[0]
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == package:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Tell whether an accelerator or the machine ran out of memory."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,176 @@
+"""An interview: one questionnaire put to one respondent, with soft prompts in one of its slots."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from acculturate.errors import UserError, setting
+from acculturate.model.engine.forward import Answers, out_of_memory, precision_name
+from acculturate.model.engine.packed import PackedEngine, PackingError
+from acculturate.model.engine.packing import Plan, SlottedTokens, plan
+from acculturate.model.engine.plain import PlainEngine
+from acculturate.model.engine.size import packing_cost
+from acculturate.model.respondent import Context, Respondent
+from acculturate.model.slot import Slot
+from acculturate.model.soundness import not_finite, packs, pads, scales_positions
+from acculturate.survey.questionnaire import Questionnaire
+from acculturate.survey.response import Response
+
+
+class Interview:
+    """Put one questionnaire to one respondent in one context, for soft prompts of one size in one slot.
+
+    Parameters
+    ----------
+    respondent
+        The model.
+    questionnaire
+        The instrument in its formats.
+    slot, n_tokens
+        Where the soft prompt stands, and its number of virtual tokens; 0 for no soft prompt.
+    context
+        What the respondent reads besides the question.
+    rows
+        Candidates that share a forward pass. Every pass has exactly that many: a short last one repeats its last
+        candidate, so that a candidate's numbers do not depend on how many others there are.
+
+    Raises
+    ------
+    UserError
+        Where a question is longer than the model reads, or its labels or template do not fit.
+    """
+
+    def __init__(
+        self,
+        respondent: Respondent,
+        questionnaire: Questionnaire,
+        *,
+        slot: str = Slot.RESPONSE_START,
+        n_tokens: int = 0,
+        context: Context | None = None,
+        rows: int = 1,
+    ) -> None:
+        self.respondent, self.questionnaire = respondent, questionnaire
+        self.slot, self.n_tokens, self.rows = slot, n_tokens, rows
+        sequences = respondent.sequences(questionnaire, slot, context or Context())
+        if n_tokens == 0:  # nothing depends on a candidate: the slot is nowhere
+            sequences = [SlottedTokens((), s.prefix + s.suffix) for s in sequences]
+        self._sequences, self._options = sequences, respondent.option_tokens(questionnaire)
+        respondent.check_window(sequences, n_tokens)
+        self.plan: Plan = plan(sequences, n_tokens, packing_cost(respondent.model))
+        self._engine = self._build()
+
+    @property
+    def engine(self) -> PackedEngine | PlainEngine:
+        """Give what computes the answers: packed where the architecture allows it."""
+        return self._engine
+
+    @property
+    def lengths(self) -> list[int]:
+        """Count the tokens of every question, the soft prompt included."""
+        return [len(s) + self.n_tokens for s in self._sequences]
+
+    def _build(self) -> PackedEngine | PlainEngine:
+        """Build the packed engine, unless this architecture computes something else with it than one at a time."""
+        respondent, model = self.respondent, self.respondent.model
+        rows = [row for group in self.plan.passes for row in group]
+        static = any(len(row.static) for row in rows)
+        size = (
+            max(len(row.static) + len(row.dynamic) for row in rows),
+            max(len(row.sequences) for row in rows),
+            max(self.lengths),
+        )
+        if respondent.packs:
+            try:
+                # A longer row may be the first to leave a local window, a fuller one the first to mix questions up.
+                compared = respondent.packed_sizes.get(static, (0, 0, 0))
+                smaller = all(a <= b for a, b in zip(size, compared, strict=True)) and not scales_positions(model)
+                if smaller or packs(model, self.plan, self._sequences, self._options, self._specimen()):
+                    respondent.packed_sizes[static] = tuple(map(max, size, compared))
+                    return PackedEngine(model, self.plan, self._options)
+                reason = "its packed answers differ from those one at a time"
+            except PackingError as error:
+                reason = str(error)
+            self._unpackable(reason)
+        return PlainEngine(model, self._sequences, self._options, batch=respondent.batch)
+
+    def _unpackable(self, reason: str) -> None:
+        """Have this architecture asked in plain batches from now on, and say so."""
+        respondent, model = self.respondent, self.respondent.model
+        respondent.packs = False
+        respondent.batch = 8 if pads(model, self._sequences, self._options, self._specimen()) else 1
+        warnings.warn(
+            f"This architecture ({model.config.model_type}) cannot be packed ({reason}); "
+            "answers are computed in plain batches, with the same numbers but more slowly.",
+            stacklevel=4,
+        )
+
+    def _specimen(self) -> Float[np.ndarray, "1 tokens hidden"]:
+        prompt = np.random.default_rng(0).standard_normal((1, self.n_tokens, self.respondent.hidden))
+        return (prompt * self.respondent.unit).astype(np.float32)
+
+    def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> list[Response]:
+        """Give the response to every soft prompt, in order.
+
+        Halves ``rows`` when memory runs out, with a warning. Raises ``UserError`` for prompts of another shape, and
+        where one candidate does not fit into memory.
+        """
+        if prompts.shape[1:] != (self.n_tokens, self.respondent.hidden):
+            raise UserError(
+                f"The soft prompt has the shape {prompts.shape[1:]}, but this model and slot expect "
+                f"{self.n_tokens} tokens of width {self.respondent.hidden}."
+            )
+        responses: list[Response] = []
+        while len(responses) < len(prompts):
+            chunk = prompts[len(responses) : len(responses) + self.rows]
+            filled = np.concatenate([chunk, np.repeat(chunk[-1:], self.rows - len(chunk), axis=0)])
+            try:
+                answers = self._engine(filled)
+            except PackingError as error:  # it was compared in float32; low precision may have code of its own
+                self._unpackable(str(error))
+                self._engine = self._build()
+                continue
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                self._shrink()
+                continue
+            responses += self._responses(answers)[: len(chunk)]
+        return responses
+
+    def _shrink(self) -> None:
+        if self.rows == 1:
+            raise UserError(
+                f"One candidate does not fit into memory; use a smaller model, {setting('dtype', 'bfloat16')}, fewer "
+                "formats or another device."
+            )
+        warnings.warn(
+            f"Memory ran out with {self.rows} candidates per forward pass; going on with {self.rows // 2}. Numbers may "
+            f"differ in their last digits from those before; {setting('rows', self.rows // 2)} avoids it from the "
+            "start.",
+            stacklevel=4,
+        )
+        self.rows = self.rows // 2
+        # The old engine's buffers go first, or there would be two of everything when memory is short.
+        del self._engine
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._engine = self._build()
+
+    def _responses(self, answers: Answers) -> list[Response]:
+        logprobs = self.questionnaire.canonical(answers.logprobs)
+        mass = answers.mass.reshape(logprobs.shape[:3])
+        return [Response(*pair) for pair in zip(logprobs, mass, strict=True)]
+
+    def ask(self) -> Response:
+        """Give the response without a soft prompt (``n_tokens`` 0); ``UserError`` where an answer is no number."""
+        response = self(np.zeros((1, 0, self.respondent.hidden), dtype=np.float32))[0]
+        lost = np.isnan(response.mass) | np.isnan(response.logprobs).any(axis=-1)
+        if lost.any():
+            dtype = precision_name(self.respondent.model)
+            raise UserError(not_finite(dtype, f"answers to {lost.sum()} of {lost.size} questions are NaN"))
+        return response
