@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 
-# Imported when they are first used, so that `import acculturate` stays light.
-_HOMES = {
-    "api": (
-        *("Model", "PromptSearch", "align", "audit", "compare", "instrument", "load", "multitask", "pareto", "score"),
-        *("target", "targets"),
-    ),
-    "errors": ("UserError",),
-    "model.soft_prompt": ("SoftPrompt",),
-    "runs.load": ("FrontRun", "MultitaskRun", "Run", "SteeredRun", "open_run"),
-    "runs.progress": ("ProgressBar",),
-    "search.callbacks": ("Callback", "StopBelow"),
-    "search.history": ("Generation",),
+# Exported names are imported at their first use, so that `import acculturate` stays light: from api.py, but these.
+_ELSEWHERE = {
+    "Callback": "search.callbacks",
+    "FrontRun": "runs.load",
+    "Generation": "search.history",
+    "MultitaskRun": "runs.load",
+    "ProgressBar": "runs.progress",
+    "Run": "runs.load",
+    "SoftPrompt": "model.soft_prompt",
+    "SteeredRun": "runs.load",
+    "StopBelow": "search.callbacks",
+    "UserError": "errors",
+    "open_run": "runs.load",
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Callback",
@@ -78,9 +78,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module 'acculturate' has no attribute '{name}'")
-    return getattr(import_module(f"acculturate.{_HOME[name]}"), name)
+    return getattr(import_module(f"acculturate.{_ELSEWHERE.get(name, 'api')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from acculturate.errors import UserError
+from acculturate.files.run_directory import run_folder
 from acculturate.judge.audit import Audit
 from acculturate.judge.compare import Compared, Comparison
 from acculturate.judge.compare import compare as compare_results
@@ -31,10 +32,8 @@ from acculturate.runs.spec import make_spec
 from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.search.history import Generation
 from acculturate.search.loop import Progress
-from acculturate.survey.formats import parse_format
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.instrument_files import load_instrument
-from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.targets import Target, find_target, load_target_set
 
 DEFAULT_FORMATS = Asking().formats
@@ -119,9 +118,8 @@ class Model:
         Scores
             ``scores`` (points), ``item_means`` (option values), ``answer_mass`` (0..1) and ``by_view``.
         """
-        way_of(answers)
-        laid_out = questionnaire(_instrument(instrument), [parse_format(one) for one in formats], balanced=balanced)
         how = Asking(tuple(formats), balanced, constant, mas25, system, answers)
+        laid_out = how.questionnaire(_instrument(instrument))
         soft = prompt if prompt is None or isinstance(prompt, SoftPrompt) else read_prompt(Path(prompt).expanduser())
         return score_respondent(self.respondent, laid_out, how, soft)
 
@@ -246,7 +244,7 @@ def align(
         For every mistake in the settings or the directory, in one sentence.
     """
     spec = make_spec(_values(model, country, settings), "the call of align")
-    folder = _folder(out)
+    folder = run_folder(out)
     result = align_run.align(spec, folder, Callbacks.of(callbacks), _lent(model))
     write_report(folder, result)
     return Run(folder, result)
@@ -274,12 +272,10 @@ def multitask(
     """
     values = _values(model, None, settings) | {"country": list(countries), "shared_tokens": shared_tokens}
     spec = multitask_run.multitask_spec(values, "the call of multitask")
-    folder = _folder(out)
+    folder = run_folder(out)
     record = multitask_run.multitask(spec, folder, Callbacks.of(callbacks), _lent(model))
-    run = MultitaskRun(folder, record)
-    for code in run.countries:
-        write_report(folder / code, run.country(code).record)
-    return run
+    multitask_run.write_reports(folder, record)
+    return MultitaskRun(folder, record)
 
 
 def pareto(
@@ -301,7 +297,7 @@ def pareto(
         ``untuned`` (stay near its answers) or a CSV of questions to get right.
     """
     spec = make_spec(_values(model, country, settings), "the call of pareto")
-    folder = _folder(out)
+    folder = run_folder(out)
     front = pareto_run.pareto(spec, str(against), folder, Callbacks.of(callbacks), _lent(model))
     write_front_page(folder, front)
     return FrontRun(folder, front)
@@ -376,7 +372,7 @@ def _values(model: str | Model, country: str | Target | None, settings: Mapping[
     values = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
     if isinstance(model, Model):
         choice = model.choice
-        own = {name: getattr(choice, name) for name in ("revision", "dtype", "device", "quantize", "trust_remote_code")}
+        own = {name: value for name, value in asdict(choice).items() if name != "name"}
         for name, value in own.items():
             if values.get(name, value) != value:
                 raise UserError(
@@ -395,23 +391,3 @@ def _values(model: str | Model, country: str | Target | None, settings: Mapping[
 
 def _lent(model: str | Model) -> Respondent | None:
     return model.respondent if isinstance(model, Model) else None
-
-
-def _folder(out: str | Path | None) -> Path:
-    return Path(tempfile.mkdtemp(prefix="acculturate-")) if out is None else Path(out)
-
-
-__all__ = [
-    "Model",
-    "PromptSearch",
-    "align",
-    "audit",
-    "compare",
-    "instrument",
-    "load",
-    "multitask",
-    "pareto",
-    "score",
-    "target",
-    "targets",
-]

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from acculturate.cli.flags import in_flags, option_of
-from acculturate.cli.printing import Json, is_json, print_json
+from acculturate.cli.printing import Json, figure, is_json, print_json
 from acculturate.cli.settings import check_range, warn_if_slow
 from acculturate.cli.terminal import Console, say
 from acculturate.errors import UserError
@@ -229,7 +229,7 @@ def oracle(
     rows = [("Untuned model", *found.untuned), (f"Search ({search})", *found.tuned)]
     rows += [(f"Oracle after {point.step} steps", point.train, point.heldout) for point in found.curve]
     for label, *losses in rows:
-        table.add_row(label, *("–" if loss is None else f"{loss:.1f}" for loss in losses))
+        table.add_row(label, *map(figure, losses))
     Console().print(table)
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from acculturate.cli.flags import Settings, option_of, takes_settings
-from acculturate.cli.printing import Json, is_json, print_json
+from acculturate.cli.printing import Json, figure, is_json, print_json
 from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import Console
 
@@ -48,21 +48,17 @@ def multitask(
     """
     as_json = is_json(output)
     from acculturate.runs.multitask import multitask as run
-    from acculturate.runs.multitask import multitask_spec
+    from acculturate.runs.multitask import multitask_spec, write_reports
 
     spec = multitask_spec(settings, settings.source)
     folder = directory(out)
     warn_if_slow(spec.settings.dtype, spec.settings.device)
-    from acculturate.judge.records import Result
-    from acculturate.report.run_page import write_report
-    from acculturate.runs.finished import RESULT, read_record
     from acculturate.runs.progress import ProgressBar
     from acculturate.search.callbacks import Callbacks
 
     with ProgressBar(spec.candidates * len(spec.countries), Console(stderr=True)) as bar:
         record = run(spec, folder, Callbacks.of([bar]))
-        for one in record.countries:
-            write_report(folder / one.code, read_record(folder / one.code / RESULT, Result))
+        write_reports(folder, record)
     if as_json:
         print_json(record)
     else:
@@ -88,10 +84,4 @@ def _show(record: Multitask, out: Path) -> None:
 
 def _cells(losses: Losses | None) -> tuple[str, str]:
     """Return the loss with the prompt and without it."""
-    if losses is None:
-        return "–", "–"
-    return _number(losses.tuned), _number(losses.untuned)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
+    return figure(losses and losses.tuned), figure(losses and losses.untuned)

@@ -10,13 +10,12 @@ import typer
 from rich.table import Table
 
 from acculturate.cli.flags import Settings, option_of, takes_settings
-from acculturate.cli.printing import Json, is_json, print_json
+from acculturate.cli.printing import Json, figure, is_json, print_json
 from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import Console
 
 if TYPE_CHECKING:
     from acculturate.judge.front import Front, Point, Reference, SecondObjective
-    from acculturate.runs.front import Pick
 
 SHOWN = 20
 """Points of a front that a terminal shows; the page has all."""
@@ -112,7 +111,7 @@ def _show_front(front: Front, out: Path, page: Path) -> None:
     console.print(f"Take a point: acculturate pick {out} --point N --out DIRECTORY", soft_wrap=True)
 
 
-def _table(second: SecondObjective, rows: Sequence[Reference | Point | Pick]) -> Table:
+def _table(second: SecondObjective, rows: Sequence[Reference | Point]) -> Table:
     """Tabulate both objectives on the trained and the held-out formats."""
     from acculturate.judge.front import FLAT, UNTUNED, Reference
 
@@ -123,12 +122,8 @@ def _table(second: SecondObjective, rows: Sequence[Reference | Point | Pick]) ->
     for row in rows:
         cells = [row.name]
         for figures in (row.train, row.heldout):
-            cells.append(_number(None if figures is None else figures.survey, 1))
-            cells.append(_number(None if figures is None else figures.second, 3))
+            cells.append(figure(None if figures is None else figures.survey, 1))
+            cells.append(figure(None if figures is None else figures.second, 3))
         flat = isinstance(row, Reference) and row.id == FLAT
-        table.add_row(*cells, _number(None if flat else row.train.mass, 2))
+        table.add_row(*cells, figure(None if flat else row.train.mass, 2))
     return table
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

@@ -44,5 +44,10 @@ def listing(rows: list[dict[str, Any]], output: str) -> None:
     Console().print(table)
 
 
+def figure(value: float | None, places: int = 1, *, signed: bool = False) -> str:
+    """Write a figure of a table; a missing one as an en dash."""
+    return "–" if value is None else f"{value:{'+' if signed else ''}.{places}f}"
+
+
 def _cell(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)

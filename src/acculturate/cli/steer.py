@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from acculturate.cli.printing import Json, is_json, print_json
+from acculturate.cli.printing import Json, figure, is_json, print_json
 from acculturate.cli.settings import check_range, directory
 from acculturate.cli.terminal import Console
 from acculturate.errors import UserError
@@ -80,8 +80,8 @@ def _show(record: Steered, out: Path) -> None:
     for row in record.dimensions:
         kept = "" if row.id in record.wanted else " (kept)"
         wanted = "free" if row.wanted is None else f"{row.wanted:.1f}{kept}"
-        reached = [_number(row.run), _number(row.trained), _number(row.trained_miss, signed=True)]
-        unseen = [_number(row.heldout), _number(row.heldout_miss, signed=True)]
+        reached = [figure(row.run), figure(row.trained), figure(row.trained_miss, signed=True)]
+        unseen = [figure(row.heldout), figure(row.heldout_miss, signed=True)]
         table.add_row(row.id.upper(), wanted, *reached, *unseen)
     console.print(table)
     effects = record.effects
@@ -94,14 +94,10 @@ def _show(record: Steered, out: Path) -> None:
     for name in (*(d.upper() for d in effects.dimensions), *(["own, held out"] if effects.heldout else [])):
         matrix.add_column(name, justify="right")
     for d, name in enumerate(effects.dimensions):
-        held = [_number(effects.heldout[d][d], places=2)] if effects.heldout else []
-        matrix.add_row(name.upper(), *(_number(value, places=2) for value in effects.measured[d]), *held)
+        held = [figure(effects.heldout[d][d], places=2)] if effects.heldout else []
+        matrix.add_row(name.upper(), *(figure(value, places=2) for value in effects.measured[d]), *held)
     console.print(matrix)
     console.print()
     for sentence in record.sentences:
         console.print(sentence)
     console.print(f"Prompt, directions and record: {out}", soft_wrap=True)
-
-
-def _number(value: float | None, *, signed: bool = False, places: int = 1) -> str:
-    return "–" if value is None else f"{value:{'+' if signed else ''}.{places}f}"

@@ -15,6 +15,7 @@ import os
 import re
 import reprlib
 import stat
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -106,6 +107,11 @@ class _Checkpoint:
 
 # Settings that directories of earlier versions do not name yet.
 _LATER = ("kind",)
+
+
+def run_folder(out: str | Path | None) -> Path:
+    """Return the directory that was named for a run, or a new temporary one."""
+    return Path(tempfile.mkdtemp(prefix="acculturate-")) if out is None else Path(out)
 
 
 class RunDirectory:

@@ -100,7 +100,6 @@ def baseline_responses(
         watch(who)
         return Interview(respondent, questionnaire, context=context).ask()
 
-    note = "The middle of every scale, without any model."
     answered = [
         Baseline(
             RowId.FLAT, "Flat answers", flat_response(questionnaire), "The middle of every scale, without any model."

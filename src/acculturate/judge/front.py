@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from acculturate.files.record import Count, Figure, Record, RunRecord
-from acculturate.judge.records import AuditRecord, ModelIdentity
+from acculturate.judge.records import AuditRecord, ByRole, ModelIdentity
 from acculturate.survey.formats import Role
 
 UNTUNED, FLAT = "untuned", "flat"
@@ -44,7 +44,7 @@ class ReferenceFigures(Record):
     scores: dict[str, Figure] = Field(default_factory=dict)
 
 
-class Reference(Record):
+class Reference(ByRole, Record):
     """Hold what the points are compared to: the untuned model, flat answers."""
 
     id: str
@@ -58,12 +58,8 @@ class Reference(Record):
         """What it is called in tables."""
         return self.label
 
-    def on(self, role: Role) -> ReferenceFigures | None:
-        """Return the figures on the formats of a role."""
-        return {Role.TRAIN: self.train, Role.VALIDATION: self.validation, Role.HELDOUT: self.heldout}[role]
 
-
-class Point(Record):
+class Point(ByRole, Record):
     """Hold one prompt of the front, by its number from 1. ``beaten_by_untuned``: no better than no prompt."""
 
     point: Count
@@ -76,10 +72,6 @@ class Point(Record):
     def name(self) -> str:
         """What it is called in tables."""
         return f"Point {self.point}"
-
-    def on(self, role: Role) -> PointFigures | ReferenceFigures | None:
-        """Return the figures on the formats of a role."""
-        return {Role.TRAIN: self.train, Role.VALIDATION: self.validation, Role.HELDOUT: self.heldout}[role]
 
 
 class FrontTarget(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import Field, RootModel, model_validator
 
@@ -12,6 +12,8 @@ from acculturate.files.record import Count, Figure, Interval, Record, RunRecord
 from acculturate.legible import shown
 from acculturate.search.history import SearchRecord
 from acculturate.survey.formats import Role
+
+F_co = TypeVar("F_co", covariant=True)
 
 
 class RowId(StrEnum):
@@ -163,7 +165,29 @@ class ViewFigures(Record):
     item_means: tuple[Figure, ...]
 
 
-class Row(Record):
+@runtime_checkable
+class HasRoles(Protocol[F_co]):
+    """Describe a record with figures on the formats of each role."""
+
+    @property
+    def train(self) -> F_co: ...
+
+    @property
+    def validation(self) -> F_co: ...
+
+    @property
+    def heldout(self) -> F_co: ...
+
+
+class ByRole:
+    """Look figures up by the role of their formats; the fields of a record are called after the roles."""
+
+    def on(self: HasRoles[F_co], role: Role) -> F_co:
+        """Return the figures on the formats of a role; None where the run has no such formats."""
+        return getattr(self, role)
+
+
+class Row(ByRole, Record):
     """Hold one row of a table: a respondent's figures, means over the views of each role.
 
     Parameters
@@ -186,10 +210,6 @@ class Row(Record):
     by_view: tuple[ViewFigures, ...]
     note: str | None = None
     invalid_share: Figure = None
-
-    def on(self, role: Role) -> Figures | None:
-        """Return the figures on the formats of a role."""
-        return {Role.TRAIN: self.train, Role.VALIDATION: self.validation, Role.HELDOUT: self.heldout}[role]
 
 
 class LeftOut(Record):

@@ -120,10 +120,7 @@ def _measured(
 ) -> tuple[list[Row], list[LeftOut], _Rivals | None]:
     """Measure every baseline, the best random prompt and, last, the tuned one."""
     problem, questions = delivered.problem, delivered.problem.everything
-
-    def tell(who: str) -> None:
-        callbacks.stage(f"measuring: {who}")
-
+    tell = callbacks.under("measuring: ").stage
     judge = Judge(questions, problem.survey(questions), problem.roles)
     baselines, left_out = baseline_responses(respondent, questions, judge.survey, problem.target, tell)
     rows = []

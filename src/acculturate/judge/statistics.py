@@ -8,14 +8,15 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.survey.instrument import Instrument
+from acculturate.survey.reliability import item_means
 from acculturate.survey.response import Response
 from acculturate.survey.scoring import dimension_scores
 
 
 def scores_of(instrument: Instrument, response: Response) -> Float[np.ndarray, "dims"]:
     """Compute the scores of the answers averaged over all formats (C = 50), in points."""
-    means = np.sum(np.where(instrument.option_mask(), np.exp(response.logprobs) * instrument.values(), 0.0), axis=-1)
-    return dimension_scores(means.mean(axis=0), instrument.weights(), instrument.constants())
+    means = item_means(instrument, response).mean(axis=0)
+    return dimension_scores(means, instrument.weights(), instrument.constants())
 
 
 def named_scores(instrument: Instrument, response: Response) -> dict[str, float]:

@@ -13,9 +13,7 @@ from acculturate.judge.front import (
     Front,
     FrontTarget,
     Point,
-    PointFigures,
     Reference,
-    ReferenceFigures,
     SecondObjective,
 )
 from acculturate.judge.records import ModelIdentity
@@ -25,8 +23,8 @@ from acculturate.runs.finished import read_record
 FRONT, PROMPTS, PICK = "front.json", "front.safetensors", "pick.json"
 
 
-class Pick(Record):
-    """Hold pick.json: one point ``of`` so many in a front, with what the front is compared to."""
+class PickedFrom(Record):
+    """Hold what a front says of itself, and how many points it has (``of``)."""
 
     acculturate: str
     model: ModelIdentity
@@ -34,16 +32,10 @@ class Pick(Record):
     second: SecondObjective
     references: tuple[Reference, ...]
     of: int
-    point: int
-    beaten_by_untuned: bool
-    train: PointFigures
-    validation: ReferenceFigures | None = None
-    heldout: ReferenceFigures | None
 
-    @property
-    def name(self) -> str:
-        """What it is called in tables."""
-        return f"Point {self.point}"
+
+class Pick(Point, PickedFrom):
+    """Hold pick.json: one point of a front, after what the front is compared to."""
 
 
 def pick(run: Path, out: Path, *, point: int | None = None, survey_below: float | None = None) -> Pick:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ import pandas as pd
 from acculturate.errors import UserError
 from acculturate.files.checksums import check_sum
 from acculturate.files.record import RunRecord
+from acculturate.files.run_directory import run_folder
 from acculturate.judge.front import Front
 from acculturate.judge.records import Result, Verdict
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, read_prompts
@@ -184,7 +184,7 @@ class Run(FinishedRun[Result]):
         callbacks
             Who follows the search.
         """
-        folder = Path(tempfile.mkdtemp(prefix="acculturate-")) if out is None else Path(out)
+        folder = run_folder(out)
         watchers, wanted = Callbacks.of(callbacks), {name: float(points) for name, points in scores.items()}
         return SteeredRun(folder, steer(self.path, wanted, folder, free=free, budget=budget, callbacks=watchers))
 

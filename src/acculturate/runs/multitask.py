@@ -29,7 +29,8 @@ from acculturate.model.engine.forward import precision_name
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
-from acculturate.runs.finished import RESULT, write_last
+from acculturate.report.run_page import write_report
+from acculturate.runs.finished import RESULT, read_record, write_last
 from acculturate.runs.provenance import made_with, named_files
 from acculturate.runs.records import CountryLosses, JointSettings, Losses, LossesByRole, Multitask, RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
@@ -260,6 +261,12 @@ def multitask(
     returned as it is. Raises ``UserError`` for every mistake in the spec or the directory.
     """
     return carry_out(MultitaskRun(spec), out, callbacks, lent)
+
+
+def write_reports(out: Path, record: Multitask) -> None:
+    """Write the report of every country into its directory."""
+    for one in record.countries:
+        write_report(out / one.code, read_record(out / one.code / RESULT, Result))
 
 
 @dataclass(frozen=True)

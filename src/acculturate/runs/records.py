@@ -10,9 +10,8 @@ from pydantic import Field, RootModel, model_validator
 
 from acculturate.files.record import Count, Figure, Record, RunRecord
 from acculturate.judge.front import Front
-from acculturate.judge.records import ModelIdentity, Result, Row, VerdictKind, View
+from acculturate.judge.records import ByRole, ModelIdentity, Result, Row, VerdictKind, View
 from acculturate.runs.spec import RunSpec
-from acculturate.survey.formats import Role
 
 
 class RunKind(StrEnum):
@@ -32,19 +31,15 @@ class Losses(Record):
     tuned: Figure
 
 
-class LossesByRole(Record):
+class LossesByRole(ByRole, Record):
     """Hold losses on the formats of each role, None where the run has no such formats."""
 
     train: Losses
     validation: Losses | None = None
     heldout: Losses | None
 
-    def on(self, role: Role) -> Losses | None:
-        """Return the losses on the formats of a role."""
-        return {Role.TRAIN: self.train, Role.VALIDATION: self.validation, Role.HELDOUT: self.heldout}[role]
 
-
-class CountryLosses(Record):
+class CountryLosses(ByRole, Record):
     """Hold one country's losses by role, as in ``LossesByRole``, with the verdict on its prompt."""
 
     code: str
@@ -54,10 +49,6 @@ class CountryLosses(Record):
     heldout: Losses | None
     verdict: VerdictKind
     headline: str | None = None
-
-    def on(self, role: Role) -> Losses | None:
-        """Return the losses on the formats of a role."""
-        return {Role.TRAIN: self.train, Role.VALIDATION: self.validation, Role.HELDOUT: self.heldout}[role]
 
 
 class JointSettings(RootModel[dict[str, Any]]):

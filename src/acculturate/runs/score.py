@@ -102,6 +102,13 @@ class Asking:
     system: str | None = None
     answers: str = "probabilities"
 
+    def questionnaire(self, instrument: Instrument) -> Questionnaire:
+        """Lay the questionnaire out; what cannot be asked or scored is refused before a model is loaded."""
+        laid_out = questionnaire(instrument, [parse_format(form) for form in self.formats], balanced=self.balanced)
+        ways.way_of(self.answers)
+        instrument.constants(self.constant)
+        return laid_out
+
 
 def audit_model(
     respondent: Respondent, instrument: Instrument, answers: str, *, personas: bool = True, short: bool = False
@@ -116,12 +123,9 @@ def audit_model(
 
 def score_model(instrument: Instrument, choice: ModelChoice, asking: Asking, *, prompt: Path | None = None) -> Scores:
     """Put a questionnaire to a model and score its answers."""
-    asked = questionnaire(instrument, [parse_format(f) for f in asking.formats], balanced=asking.balanced)
+    laid_out = asking.questionnaire(instrument)
     soft = read_prompt(prompt) if prompt is not None else None
-    ways.way_of(asking.answers)  # one that cannot be is refused before a model is loaded
-    instrument.constants(asking.constant)
-    respondent = Respondent(choice)
-    return score_respondent(respondent, asked, asking, soft)
+    return score_respondent(Respondent(choice), laid_out, asking, soft)
 
 
 def score_respondent(respondent: Respondent, asked: Questionnaire, asking: Asking, soft: SoftPrompt | None) -> Scores:

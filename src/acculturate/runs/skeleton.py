@@ -102,10 +102,10 @@ def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: 
     settings = {"kind": kind.name, **kind.settings()}
     if (done := finished(directory, settings, kind.record, kind.shape, beside=kind.beside)) is not None:
         return done
-    own = lent is None or lent.choice != kind.choice
-    if own:
+    if lent is None or lent.choice != kind.choice:
         callbacks.stage("loading the model")
-    respondent = Respondent(kind.choice) if lent is None or own else lent
+        lent = None
+    respondent = lent or Respondent(kind.choice)
     callbacks.stage("laying out the questionnaire")
     laid_out = kind.lay_out(respondent)
     audit = _audited(kind, respondent, callbacks)
@@ -114,7 +114,7 @@ def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: 
         found = laid_out.search(directory, callbacks)
         del laid_out  # it holds the model, of which there may be room for one only
         callbacks.stage("measuring in float32")
-        searched, respondent = respondent.model.dtype, in_float32(respondent, keep=not own)
+        searched, respondent = respondent.model.dtype, in_float32(respondent, keep=lent is not None)
         if audit is not None and kind.instrument is not None and respondent.model.dtype != searched:
             audit = short_audit(respondent, kind.instrument)
         measured = kind.measure(found, respondent, audit, directory, callbacks)

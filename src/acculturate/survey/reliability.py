@@ -65,10 +65,14 @@ def shares(
 
 def shares_of_scale(instrument: Instrument, response: Response) -> Float[np.ndarray, "formats items"]:
     """Express item means as shares of their scales, 0 to 1."""
-    values, mask = instrument.values(), instrument.option_mask()
+    return shares(item_means(instrument, response), instrument.values(), instrument.option_mask())
+
+
+def item_means(instrument: Instrument, response: Response) -> Float[np.ndarray, "formats items"]:
+    """Compute the expected option value of every item; NaN where an answer is missing."""
     # A missing answer is a row of NaN, which padding must neither hide nor spread.
-    means = np.sum(np.where(mask, np.exp(response.logprobs) * values, 0.0), axis=-1)
-    return shares(means, values, mask)
+    weighted = np.exp(response.logprobs) * instrument.values()
+    return np.sum(np.where(instrument.option_mask(), weighted, 0.0), axis=-1)
 
 
 def mean_of_known(values: Iterable[float]) -> float:

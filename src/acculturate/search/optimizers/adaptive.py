@@ -185,6 +185,11 @@ class Adaptive(StartFirst[A]):
         """Return the state with as many members as go on."""
         return state
 
+    @staticmethod
+    def _same_for_all(state: ArchiveState, p: float) -> Int[np.ndarray, " n"]:
+        """Return p-best sets of one size: the share ``p`` of the population, never fewer than 2."""
+        return np.full(len(state.x), max(2, round(p * len(state.x))))
+
     @abstractmethod
     def _draw(self, state: A, rng: np.random.Generator) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """Draw F and CR of every trial."""

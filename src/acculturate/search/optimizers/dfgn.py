@@ -32,11 +32,10 @@ from acculturate.search.optimizers.dfgn_state import (
     TRIAL,
     DFGNState,
     corrected,
-    finite_losses,
     with_best,
 )
 from acculturate.search.optimizers.protocol import generator
-from acculturate.search.optimizers.variation import STEPS, check_number
+from acculturate.search.optimizers.variation import STEPS, check_number, finite_losses
 from acculturate.survey.loss import Evaluation, Loss
 
 MU = (1e-6, 1e6)

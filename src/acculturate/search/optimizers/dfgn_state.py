@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.search.optimizers.dfgn_model import structured
+from acculturate.search.optimizers.variation import finite_losses
 from acculturate.survey.loss import Evaluation
 
 START, COMPARE, PROBE, TRIAL = "start", "compare", "probe", "trial"
@@ -43,11 +44,6 @@ class DFGNState:
     rivals: Float[np.ndarray, "r dim"]
     rival_losses: Float[np.ndarray, " r"]
     rival_answers: Float[np.ndarray, "r _ _ _"]
-
-
-def finite_losses(evaluations: Sequence[Evaluation]) -> Float[np.ndarray, " n"]:
-    """List the losses; what is no number counts as worst (+inf)."""
-    return np.array([e.loss if np.isfinite(e.loss) else np.inf for e in evaluations])
 
 
 def with_best(state: DFGNState, x: Float[np.ndarray, "n dim"], evaluations: Sequence[Evaluation]) -> DFGNState:

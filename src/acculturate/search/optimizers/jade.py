@@ -52,7 +52,7 @@ class JADE(Adaptive[JADEState]):
         return new < old
 
     def _pbest_sizes(self, state: JADEState, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
-        return np.full(len(state.x), max(2, round(self.p * len(state.x))))
+        return self._same_for_all(state, self.p)
 
     def _draw(
         self, state: JADEState, rng: np.random.Generator

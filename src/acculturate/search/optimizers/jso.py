@@ -47,7 +47,7 @@ class JSO(Shrinking):
 
     def _pbest_sizes(self, state: HistoryState, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
         p = self.p_max * (1 - 0.5 * self._progress(state))  # eq. 1 with p_min = p_max / 2
-        return np.full(len(state.x), max(2, round(p * len(state.x))))
+        return self._same_for_all(state, p)
 
     def _pull(self, state: HistoryState) -> tuple[float, bool]:
         progress = self._progress(state)

@@ -38,7 +38,7 @@ class LSHADE(Shrinking):
         check_number(self.p, "L-SHADE p", low=0, high=1, strict=True)
 
     def _pbest_sizes(self, state: HistoryState, rng: np.random.Generator) -> Int[np.ndarray, " n"]:
-        return np.full(len(state.x), max(2, round(self.p * len(state.x))))
+        return self._same_for_all(state, self.p)
 
     def _entry(
         self,

@@ -26,6 +26,11 @@ def losses_of(x: Float[np.ndarray, "n dim"], evaluations: Sequence[Evaluation]) 
     """List the losses in row order; whatever is not finite counts as worst (+inf)."""
     if len(evaluations) != len(x):
         raise ValueError(f"{len(x)} candidates but {len(evaluations)} evaluations")
+    return finite_losses(evaluations)
+
+
+def finite_losses(evaluations: Sequence[Evaluation]) -> Float[np.ndarray, " n"]:
+    """List the losses; what is no number counts as worst (+inf)."""
     losses = np.array([evaluation.loss for evaluation in evaluations], dtype=np.float64)
     return np.where(np.isfinite(losses), losses, np.inf)
 
