@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         target,
         targets,
     )
-    from acculturate.errors import UserError
+    from acculturate.errors import FileError, ModelError, RunDirectoryError, SettingError, UserError
     from acculturate.model.soft_prompt import SoftPrompt
     from acculturate.runs.load import FrontRun, MultitaskRun, Run, SteeredRun, open_run
     from acculturate.runs.progress import ProgressBar
@@ -37,11 +37,15 @@ __version__ = VERSION
 # Exported names are imported at their first use, so that `import acculturate` stays light: from api.py, but these.
 _ELSEWHERE = {
     "Callback": "search.callbacks",
+    "FileError": "errors",
     "FrontRun": "runs.load",
     "Generation": "search.history",
+    "ModelError": "errors",
     "MultitaskRun": "runs.load",
     "ProgressBar": "runs.progress",
     "Run": "runs.load",
+    "RunDirectoryError": "errors",
+    "SettingError": "errors",
     "SoftPrompt": "model.soft_prompt",
     "SteeredRun": "runs.load",
     "StopBelow": "search.callbacks",
@@ -51,13 +55,17 @@ _ELSEWHERE = {
 
 __all__ = [
     "Callback",
+    "FileError",
     "FrontRun",
     "Generation",
     "Model",
+    "ModelError",
     "MultitaskRun",
     "ProgressBar",
     "PromptSearch",
     "Run",
+    "RunDirectoryError",
+    "SettingError",
     "SoftPrompt",
     "SteeredRun",
     "StopBelow",

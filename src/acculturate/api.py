@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 import pandas as pd
 
-from acculturate.errors import UserError
+from acculturate.errors import RunDirectoryError, SettingError
 from acculturate.files.run_directory import run_folder
 from acculturate.judge.audit import Audit
 from acculturate.judge.compare import Compared, Comparison
@@ -316,7 +316,9 @@ def compare(runs: Iterable[Run | str | Path], targets: str | Path | None = None)
     opened = [one if isinstance(one, Run) else open_run(one) for one in runs]
     for one in opened:
         if not isinstance(one, Run):
-            raise UserError(f"The run in '{one.path}' is of the kind {one.kind}; compare takes runs for one country.")
+            raise RunDirectoryError(
+                f"The run in '{one.path}' is of the kind {one.kind}; compare takes runs for one country."
+            )
     results = [Compared.model_validate(one.to_dict()) for one in opened]
     table = None if targets is None else load_target_set(targets)
     return compare_results(results, table, names=[str(one.path) for one in opened])
@@ -359,7 +361,7 @@ class PromptSearch:
             Before any candidate gave numbers.
         """
         if not np.isfinite(self.progress.winner_judged):
-            raise UserError("No candidate gave numbers yet, so there is no prompt; go on with the search.")
+            raise SettingError("No candidate gave numbers yet, so there is no prompt; go on with the search.")
         return self._ready.prompt(self.progress)
 
 
@@ -375,7 +377,7 @@ def _values(model: str | Model, country: str | Target | None, settings: Mapping[
         own = {name: value for name, value in asdict(choice).items() if name != "name"}
         for name, value in own.items():
             if values.get(name, value) != value:
-                raise UserError(
+                raise SettingError(
                     f"The model was loaded with {name} = {value!r}, and this call names {values[name]!r}; "
                     "load it as you want it."
                 )

@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises: its message is a sentence, shown without a traceback."""
+"""Exceptions that a user's mistake raises: the message is a sentence, shown without a traceback."""
 
 from __future__ import annotations
 
@@ -18,6 +18,22 @@ class UserError(Exception):
         super().__init__(shortened(legible(re.sub(r"\s*[\r\n]\s*", " ", sentence)), LONGEST))
 
 
+class SettingError(UserError):
+    """A setting that cannot be, alone or beside the others."""
+
+
+class FileError(UserError):
+    """A file that cannot be read or does not hold what it should: targets, answers, wordings, prompts."""
+
+
+class ModelError(UserError):
+    """A model that cannot be loaded, cannot be asked, or would give wrong numbers."""
+
+
+class RunDirectoryError(UserError):
+    """A run directory that is in use, damaged, full, or belongs to other settings."""
+
+
 def setting(name: str, value: object = None) -> str:
     """Name a setting in a message, with a value to give it: rows=4 between backticks.
 
@@ -27,17 +43,17 @@ def setting(name: str, value: object = None) -> str:
 
 
 def first_line(error: object, length: int = 200) -> str:
-    """The first line of somebody else's error, without its full stop and cut short, for a sentence of ours."""
+    """Take the first line of another library's error, cut short and without its full stop."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     line = " ".join(lines[0].split()).rstrip(".")
     return shortened(line, length)
 
 
 def counted(names: Sequence[str], what: str) -> str:
-    """How many there are, with the word for them: ``3 weights``."""
+    """Count names, with the word for them: ``3 weights``."""
     return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
 
 
 def some(names: Sequence[str]) -> str:
-    """The first three names, and how many more there are."""
+    """List the first three names, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -31,7 +31,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a complaint shows it, cut short: never the whole of what may be a file of megabytes."""
+    """Show a value in a message, cut short: it may be a file of megabytes."""
     match value:
         case None:
             return "nothing"

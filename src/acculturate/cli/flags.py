@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.legible import shown
 from acculturate.runs.spec import RunSpec, default_in_words, kind_and_limits, read_spec_file
 
@@ -172,12 +172,12 @@ def run_settings(flags: Mapping[str, Any], options: Sequence[str], config: Path 
     if options:
         stored = values.get("optimizer_options") or {}
         if not isinstance(stored, dict):
-            raise UserError(
+            raise SettingError(
                 f"'optimizer_options' in {config} is {shown(stored)}; expected a table of options, like F = 0.8."
             )
         values["optimizer_options"] = stored | dict(_name_and_value(text) for text in options)
     if not values.get("country"):
-        raise UserError(
+        raise SettingError(
             "No country was named; give one with --country, like --country SAU (acculturate list countries)."
         )
     return values
@@ -186,7 +186,7 @@ def run_settings(flags: Mapping[str, Any], options: Sequence[str], config: Path 
 def _name_and_value(text: str) -> tuple[str, str | int | float | bool]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise UserError(f"--option {shown(text)} is not of the form NAME=VALUE, like F=0.8.")
+        raise SettingError(f"--option {shown(text)} is not of the form NAME=VALUE, like F=0.8.")
     for kind in (int, float):
         try:
             return name, kind(value)

@@ -21,6 +21,6 @@ def stop() -> NoReturn:
 
 
 def farewell(arguments: Sequence[str]) -> str:
-    """What is said to whoever gave these arguments on the command line."""
+    """Say what was kept, and the command to go on, to whoever gave these arguments."""
     goes_on = bool(arguments) and arguments[0] in RESUMING and not {"--dry-run", "--help"} & set(arguments)
     return "interrupted; give the same command again to go on from here." if goes_on else "interrupted."

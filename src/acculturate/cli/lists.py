@@ -16,7 +16,7 @@ lists = typer.Typer(
 
 @lists.command("models")
 def list_models(output: Json = "text") -> None:
-    """What --model takes."""
+    """List what --model takes."""
     from acculturate.model.loading import known_models
 
     listing([{"model": name, "about": about} for name, about in known_models().items()], output)
@@ -26,7 +26,7 @@ def list_models(output: Json = "text") -> None:
 def list_countries(
     targets: Annotated[str, typer.Option(help="Target set or CSV.")] = "hofstede-2015", output: Json = "text"
 ) -> None:
-    """The countries of a target set with their scores."""
+    """List the countries of a target set with their scores."""
     from acculturate.survey.targets import load_target_set
 
     rows = [{"code": t.code, "country": t.country, **t.scores} for t in load_target_set(targets).targets]
@@ -35,7 +35,7 @@ def list_countries(
 
 @lists.command("targets")
 def list_targets(output: Json = "text") -> None:
-    """The built-in target sets."""
+    """List the built-in target sets."""
     from acculturate.survey.targets import builtin_target_sets
 
     listing([{"set": name, "about": about} for name, about in builtin_target_sets().items()], output)
@@ -43,7 +43,7 @@ def list_targets(output: Json = "text") -> None:
 
 @lists.command("instruments")
 def list_instruments(output: Json = "text") -> None:
-    """The built-in instruments."""
+    """List the built-in instruments."""
     from acculturate.survey.instrument_files import builtin_instruments
 
     listing([{"instrument": name, "about": about} for name, about in builtin_instruments().items()], output)
@@ -51,7 +51,7 @@ def list_instruments(output: Json = "text") -> None:
 
 @lists.command("optimizers")
 def list_optimizers(output: Json = "text") -> None:
-    """The search methods."""
+    """List the search methods."""
     from acculturate.search.methods import AUTO, METHODS
 
     rows = [{"optimizer": "auto", "about": f"what docs/search.md shows to find the closest prompts: {AUTO}"}]

@@ -23,7 +23,7 @@ from acculturate.cli.multitask import multitask
 from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import Console, complain, discard_output, prepare_streams, say, warn_in_sentences
-from acculturate.errors import UserError
+from acculturate.errors import SettingError, UserError
 
 if TYPE_CHECKING:
     from acculturate.judge.records import Result
@@ -71,7 +71,7 @@ def _exit_code() -> int:
         return 0
     except OSError as error:
         where = f" '{error.filename}'" if error.filename else ""
-        complain(str(UserError(f"The system refused{where}: {error.strerror or error}; what is on disk is whole.")))
+        complain(str(SettingError(f"The system refused{where}: {error.strerror or error}; what is on disk is whole.")))
         discard_output()
     except MemoryError:
         complain("There is not enough memory for this; ask for less of it, or use a larger machine.")
@@ -79,7 +79,7 @@ def _exit_code() -> int:
 
 
 def _show_usage(error: Any) -> None:
-    """A mistake on the command line as one sentence; the library's own words for numbers are a programmer's."""
+    """Say a mistake on the command line in one sentence, with numbers in a user's words."""
     said = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
         sys.stderr.write(f"{said}\n")
@@ -87,7 +87,7 @@ def _show_usage(error: Any) -> None:
     said = re.sub(r"Input should be a valid integer\b.*", "expected a whole number", said)
     said = re.sub(r"Input should be a valid number\b.*", "expected a number", said)
     verb = error.ctx.command_path if error.ctx is not None else "acculturate"
-    complain(str(UserError(f"{said.rstrip('.')}; see: {verb} --help.")))
+    complain(str(SettingError(f"{said.rstrip('.')}; see: {verb} --help.")))
 
 
 @app.command()

@@ -16,7 +16,7 @@ from acculturate.cli.flags import in_flags, option_of
 from acculturate.cli.printing import Json, figure, is_json, print_json
 from acculturate.cli.settings import check_range, warn_if_slow
 from acculturate.cli.terminal import Console, say
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 
 if TYPE_CHECKING:
     from acculturate.runs.score import Scores
@@ -65,7 +65,7 @@ def score(
     as_json = is_json(output)
     check_range("--constant", constant, -1000, 1000)
     if (model is None) == (item_means is None):
-        raise UserError("Give either --model, to ask a model, or --item-means, to score means from a file.")
+        raise SettingError("Give either --model, to ask a model, or --item-means, to score means from a file.")
     if item_means is not None:
         _refuse_asking(locals())
     from acculturate.survey.instrument_files import load_instrument
@@ -113,7 +113,7 @@ def _refuse_asking(given: Mapping[str, object]) -> None:
     for name in _ASKING:
         if given[name] != inspect.signature(score).parameters[name].default:
             flag = "--" + name.replace("_", "-")
-            raise UserError(
+            raise SettingError(
                 f"{flag} is about how a model is asked, and item means come from a file; leave {flag} out, or give "
                 "--model instead of --item-means."
             )
@@ -298,7 +298,7 @@ def fit(
     from acculturate.survey.fitting import fit_instrument
 
     if out.exists():
-        raise UserError(f"'{out}' exists already; choose another file with --out.")
+        raise SettingError(f"'{out}' exists already; choose another file with --out.")
     codes = [code.strip() for code in (missing or "").split(",") if code.strip()]
     ends = None if scale is None else _scale(scale)
     fitted = fit_instrument(respondents, items=items, scale=ends, missing=codes, factors=factors, name=name, seed=seed)
@@ -313,5 +313,5 @@ def _scale(text: str) -> tuple[int, int]:
     """Lowest and highest answer out of ``1-7`` or ``-2-2``."""
     ends = re.fullmatch(r"\s*(-?\d{1,9})\s*-\s*(-?\d{1,9})\s*", text, re.ASCII)
     if ends is None or int(ends[1]) >= int(ends[2]):
-        raise UserError(f"--scale '{text[:40]}' is not of the form LOWEST-HIGHEST, like 1-7.")
+        raise SettingError(f"--scale '{text[:40]}' is not of the form LOWEST-HIGHEST, like 1-7.")
     return int(ends[1]), int(ends[2])

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from acculturate.cli.terminal import Console, say_json
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.legible import shown
 
 Json = Annotated[str, typer.Option("--format", help="text, or json for programs.", metavar="text|json")]
@@ -18,7 +18,7 @@ Json = Annotated[str, typer.Option("--format", help="text, or json for programs.
 def is_json(output: str) -> bool:
     """Tell whether ``--format`` asks for JSON; refuse what is no format."""
     if output not in ("text", "json"):
-        raise UserError(f"--format is {shown(output)}; expected text or json.")
+        raise SettingError(f"--format is {shown(output)}; expected text or json.")
     return output == "json"
 
 

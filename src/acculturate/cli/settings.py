@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.legible import shown
 
 Out = Annotated[Path | None, typer.Option("--out", help="Directory of the run; the same command goes on with it.")]
@@ -17,7 +17,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="Directory of the run; t
 def directory(out: Path | None, what: str = "run") -> Path:
     """Return the directory that was given. Raise UserError where none was."""
     if out is None:
-        raise UserError(f"There is no directory for the {what}; name one with --out.")
+        raise SettingError(f"There is no directory for the {what}; name one with --out.")
     return out
 
 
@@ -32,4 +32,4 @@ def warn_if_slow(dtype: str, device: str) -> None:
 def check_range(flag: str, value: int | float | None, low: int | float, high: int | float) -> None:
     """Refuse a number that a verb has no use for; NaN lies in no range."""
     if value is not None and not low <= value <= high:
-        raise UserError(f"{flag} is {shown(value)}; expected a number from {low:,} to {high:,}.")
+        raise SettingError(f"{flag} is {shown(value)}; expected a number from {low:,} to {high:,}.")

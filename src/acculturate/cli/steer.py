@@ -11,7 +11,7 @@ from rich.table import Table
 from acculturate.cli.printing import Json, figure, is_json, print_json
 from acculturate.cli.settings import check_range, directory
 from acculturate.cli.terminal import Console
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.files.datafile import BOUNDS
 from acculturate.files.tables import cell_number
 from acculturate.legible import shown
@@ -61,12 +61,12 @@ def _scores(texts: list[str]) -> dict[str, float]:
     for text in texts:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name:
-            raise UserError(f"--set {shown(text)} is not of the form NAME=VALUE, like PDI=80.")
+            raise SettingError(f"--set {shown(text)} is not of the form NAME=VALUE, like PDI=80.")
         number = cell_number(value)
         if number is None:
-            raise UserError(f"--set {shown(text)} gives no finite number {BOUNDS}; expected points, like {name}=80.")
+            raise SettingError(f"--set {shown(text)} gives no finite number {BOUNDS}; expected points, like {name}=80.")
         if name.casefold() in (known.casefold() for known in scores):
-            raise UserError(f"--set gives {name} twice; leave one out.")
+            raise SettingError(f"--set gives {name} twice; leave one out.")
         scores[name] = number
     return scores
 

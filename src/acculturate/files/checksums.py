@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from acculturate.errors import UserError
+from acculturate.errors import RunDirectoryError
 from acculturate.files.whole_file import write_whole
 
 SUMS = "SHA256SUMS"
@@ -35,7 +35,7 @@ def digest(path: Path) -> str:
     try:
         return sha256_of(path)
     except OSError as error:
-        raise UserError(f"Cannot read '{path}': {error.strerror or error}.") from error
+        raise RunDirectoryError(f"Cannot read '{path}': {error.strerror or error}.") from error
 
 
 def write_sums(folder: Path, digests: Mapping[str, str]) -> None:
@@ -57,12 +57,12 @@ def read_sums(folder: Path) -> dict[str, str]:
             with path.open("rb") as file:
                 lines = file.read(_MOST).decode().splitlines()
         except OSError as error:
-            raise UserError(f"Cannot read '{path}': {error.strerror or error}.") from error
+            raise RunDirectoryError(f"Cannot read '{path}': {error.strerror or error}.") from error
         except UnicodeDecodeError:
             pass
     found = [_LINE.fullmatch(line) for line in lines or ()]
     if not found or not all(found):
-        raise UserError(
+        raise RunDirectoryError(
             f"'{path}' is damaged: expected one line with a SHA-256 and a name for every file of the run; restore it "
             "from a copy, or remove it to have the files read unchecked."
         )
@@ -73,7 +73,7 @@ def check_sum(path: Path) -> None:
     """Refuse a file that is not what its run wrote, by the checksums beside it; one they do not name is taken."""
     known = read_sums(path.parent).get(path.name)
     if known is not None and path.is_file() and digest(path) != known:
-        raise UserError(not_as_written(path))
+        raise RunDirectoryError(not_as_written(path))
 
 
 def not_as_written(path: Path) -> str:

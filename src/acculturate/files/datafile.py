@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from acculturate.errors import UserError
+from acculturate.errors import FileError
 from acculturate.legible import shown
 
 SETTINGS_MIB = 10
@@ -41,7 +41,7 @@ def user_path(name: str) -> Path:
     try:
         return Path(name).expanduser()
     except RuntimeError:
-        raise UserError(f"There is no home directory for the '~' in {shown(name)}; write the whole path.") from None
+        raise FileError(f"There is no home directory for the '~' in {shown(name)}; write the whole path.") from None
 
 
 def read_data_file(path: Path) -> Node:
@@ -55,13 +55,13 @@ def read_data_file(path: Path) -> Node:
             return Node(str(path), "", tomllib.loads(text))
         # Also: integers of thousands of digits (ValueError) and very deep nesting.
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path} is not valid TOML: {_toml_words(str(error), text)}.") from None
+            raise FileError(f"{path} is not valid TOML: {_toml_words(str(error), text)}.") from None
     if path.suffix in (".yaml", ".yml"):
         # Only users with YAML files pay for the import.
         from acculturate.files.yamlfile import parse_yaml
 
         return Node(str(path), "", parse_yaml(text, str(path)))
-    raise UserError(f"{path} has the ending '{path.suffix}'; give a .toml, .yaml or .yml file.")
+    raise FileError(f"{path} has the ending '{path.suffix}'; give a .toml, .yaml or .yml file.")
 
 
 # What the library says, by a part of it, and what a writer of settings has to do. The first that fits counts.
@@ -102,17 +102,17 @@ def read_text(path: Path, most_mib: int) -> str:
         with path.open("rb") as file:
             content = file.read(most_mib * 2**20 + 1)
     except ValueError:  # no file can have such a name
-        raise UserError(f"Cannot read {path}: there can be no such file.") from None
+        raise FileError(f"Cannot read {path}: there can be no such file.") from None
     except IsADirectoryError:
-        raise UserError(f"Cannot read {path}: it is a directory; give a file.") from None
+        raise FileError(f"Cannot read {path}: it is a directory; give a file.") from None
     except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from None
+        raise FileError(f"Cannot read {path}: {error.strerror or error}.") from None
     if len(content) > most_mib * 2**20:
-        raise UserError(f"{path} is larger than {most_mib} MiB; give a file with nothing else in it.")
+        raise FileError(f"{path} is larger than {most_mib} MiB; give a file with nothing else in it.")
     try:
         return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text; save it in UTF-8.") from None
+        raise FileError(f"{path} is not UTF-8 text; save it in UTF-8.") from None
 
 
 LARGEST = 1e6
@@ -131,7 +131,7 @@ class Node:
 
     def fail(self, problem: str) -> NoReturn:
         """Refuse the value, naming its place."""
-        raise UserError(f"{self.file}, {self.at or 'top level'}: {problem}.")
+        raise FileError(f"{self.file}, {self.at or 'top level'}: {problem}.")
 
     def entries(self) -> dict[str, Node]:
         """Read a table of named entries."""

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import RunDirectoryError, UserError, setting
 from acculturate.files.checksums import SPEC, check_sum
 from acculturate.files.record import Record
 from acculturate.files.tensor_file import DamagedFileError, read_tensors, write_tensors
@@ -132,7 +132,7 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = _opened_lock(self.path / LOCK)
         except OSError as error:
-            raise UserError(
+            raise RunDirectoryError(
                 f"Cannot write to the run directory '{self.path}' ({error.strerror}); "
                 f"choose another with {setting('out')}."
             ) from error
@@ -152,7 +152,7 @@ class RunDirectory:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(
+            raise RunDirectoryError(
                 f"Another process is running in '{self.path}'; wait for it or choose another directory with "
                 f"{setting('out')}."
             ) from error
@@ -177,7 +177,7 @@ class RunDirectory:
         except OSError:
             same = False
         if not same:
-            raise UserError(
+            raise RunDirectoryError(
                 f"The directory '{self.path}' was removed or begun anew by somebody else while this run was going on, "
                 f"so this run stops and writes nothing more; give its command again, with another {setting('out')} if "
                 "the directory is in use."
@@ -192,13 +192,15 @@ class RunDirectory:
         """
         there = self._nearest()
         if not there.is_dir():
-            raise UserError(f"Cannot write to the run directory '{self.path}': '{there}' is a file; choose another.")
+            raise RunDirectoryError(
+                f"Cannot write to the run directory '{self.path}': '{there}' is a file; choose another."
+            )
         if not self.path.exists():
             return
         if not (self.path / SPEC).exists():
             strangers = [p.name for p in self.path.iterdir() if not p.name.startswith(".")]
             if strangers:
-                raise UserError(
+                raise RunDirectoryError(
                     f"The directory '{self.path}' holds other files ({strangers[0]}) but no run; "
                     f"choose an empty one with {setting('out')}."
                 )
@@ -211,7 +213,7 @@ class RunDirectory:
                 continue
             if earlier.get(key) != plain(spec[key]):
                 place, before, now = _difference(key, earlier.get(key), plain(spec[key]))
-                raise UserError(
+                raise RunDirectoryError(
                     f"The directory '{self.path}' holds a run with {place} = {_short(before)}, "
                     f"not {_short(now)}; give the same settings to go on with it, "
                     f"or choose another directory with {setting('out')}."
@@ -225,13 +227,13 @@ class RunDirectory:
         folders = {self._checkpoints, *(p for name in names for p in (self.path / name).parents if p != self.path)}
         for path in (self.journal, *(self.path / name for name in names)):
             if path.exists() and not path.is_file():
-                raise UserError(
+                raise RunDirectoryError(
                     f"'{path}' is not a file, but one of the run belongs there; move it away, or choose another "
                     f"directory with {setting('out')}."
                 )
         for path in sorted(folders):
             if path.exists() and not path.is_dir():
-                raise UserError(
+                raise RunDirectoryError(
                     f"'{path}' is not a directory, but one of the run belongs there; move it away, or choose another "
                     f"directory with {setting('out')}."
                 )
@@ -240,12 +242,12 @@ class RunDirectory:
         """Refuse a directory that a run cannot write to, or cannot be made; writes nothing."""
         there = self._nearest()
         if not os.access(there, os.W_OK):
-            raise UserError(
+            raise RunDirectoryError(
                 f"Cannot write to the run directory '{self.path}': '{there}' is not writable; choose another."
             )
         lock = self.path / LOCK
         if lock.is_symlink() or (lock.exists() and not lock.is_file()):
-            raise UserError(
+            raise RunDirectoryError(
                 f"Cannot write to the run directory '{self.path}': its {LOCK} is a link or something else that is no "
                 f"plain file; remove it, or choose another directory with {setting('out')}."
             )
@@ -278,7 +280,9 @@ class RunDirectory:
             return None
         evaluations = read_json(self.path / STOPPED).get("evaluations")
         if not isinstance(evaluations, int) or evaluations < 1:
-            raise UserError(f"'{self.path / STOPPED}' is damaged; remove it, and the search goes on to its budget.")
+            raise RunDirectoryError(
+                f"'{self.path / STOPPED}' is damaged; remove it, and the search goes on to its budget."
+            )
         return evaluations
 
     def lines(self) -> list[dict[str, Any]]:
@@ -291,7 +295,9 @@ class RunDirectory:
         for number, line in enumerate(content.splitlines(), start=1):
             parsed = _parsed(line)
             if not isinstance(parsed, dict):
-                raise UserError(f"Line {number} of '{self.journal}' is damaged: expected a JSON object. {_REMEDY}")
+                raise RunDirectoryError(
+                    f"Line {number} of '{self.journal}' is damaged: expected a JSON object. {_REMEDY}"
+                )
             found.append(parsed)
         return found
 
@@ -341,7 +347,9 @@ class RunDirectory:
         found = self._newest()
         # The first generation may have been cut off between its line and its checkpoint; a second line follows one.
         if found is None and self._content().count(b"\n") > 1:
-            raise UserError(f"No checkpoint of the run in '{self.path}' is whole, so it cannot go on. {_REMEDY}")
+            raise RunDirectoryError(
+                f"No checkpoint of the run in '{self.path}' is whole, so it cannot go on. {_REMEDY}"
+            )
         return found
 
     def _newest(self) -> _Checkpoint | None:
@@ -356,7 +364,7 @@ class RunDirectory:
                 return found
             unmatched = True
         if unmatched:
-            raise UserError(
+            raise RunDirectoryError(
                 f"The journal of the run in '{self.path}' (journal.jsonl) is damaged, cut or missing: it does not "
                 f"hold the generations that its checkpoint counts on. {_REMEDY}"
             )
@@ -379,7 +387,7 @@ class RunDirectory:
         return self.journal.read_bytes() if self.journal.is_file() else b""
 
     def _changed(self) -> UserError:
-        return UserError(
+        return RunDirectoryError(
             f"The journal of the run in '{self.path}' (journal.jsonl) was changed, cut or removed by somebody else "
             f"while the run was going on, so it stops. {_REMEDY}"
         )
@@ -430,19 +438,21 @@ def _difference(place: str, before: object, now: object) -> tuple[str, object, o
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file; raises ``UserError`` when it is not one."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise UserError(f"'{path}' is not a file; expected one that acculturate wrote, so move away what stands there.")
+        raise RunDirectoryError(
+            f"'{path}' is not a file; expected one that acculturate wrote, so move away what stands there."
+        )
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"Cannot read '{path}': {error.strerror or error}.") from error
+        raise RunDirectoryError(f"Cannot read '{path}': {error.strerror or error}.") from error
     except (ValueError, RecursionError) as error:
         where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise UserError(
+        raise RunDirectoryError(
             f"'{path}' is not valid JSON{where}; it was not written by acculturate, or is cut off or damaged, so "
             "restore it from a copy."
         ) from error
     if not isinstance(value, dict):
-        raise UserError(
+        raise RunDirectoryError(
             f"'{path}' does not hold a JSON object; expected a file that acculturate wrote, so restore it from a copy."
         )
     return value

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from acculturate.errors import UserError
+from acculturate.errors import FileError
 from acculturate.files.datafile import LARGEST, read_text
 
 TABLE_MIB = 1024
@@ -44,13 +44,13 @@ def table_lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
             if any(cell.strip() for cell in row):
                 yield reader.line_num, [cell.strip() for cell in row]
     except csv.Error as error:
-        raise UserError(f"{name}, line {reader.line_num}: not a CSV file ({error}).") from None
+        raise FileError(f"{name}, line {reader.line_num}: not a CSV file ({error}).") from None
 
 
 def check_width(name: str, line: int, cells: list[str], header: list[str]) -> None:
     """Refuse a row that has not as many cells as the header."""
     if len(cells) != len(header):
-        raise UserError(f"{name}, line {line}: expected {len(header)} fields as in the header, found {len(cells)}.")
+        raise FileError(f"{name}, line {line}: expected {len(header)} fields as in the header, found {len(cells)}.")
 
 
 def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
@@ -60,7 +60,7 @@ def csv_rows(path: Path) -> list[tuple[int, list[str]]]:
     """
     rows = list(table_lines(read_text(path, TABLE_MIB), str(path)))
     if len(rows) < 2:
-        raise UserError(f"{path}: expected a header line and at least one row below it.")
+        raise FileError(f"{path}: expected a header line and at least one row below it.")
     for line, cells in rows[1:]:
         check_width(str(path), line, cells, rows[0][1])
     return rows

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from acculturate.errors import UserError
+from acculturate.errors import FileError, UserError
 from acculturate.legible import shown
 
 _TAG = "tag:yaml.org,2002:"
@@ -29,16 +29,16 @@ def parse_yaml(text: str, name: str) -> object:
         mark = error.problem_mark
         why = _in_words(f"{error.context or ''} {error.problem or ''}")
         if mark is None:
-            raise UserError(f"{name}: not valid YAML ({why}).") from None
-        raise UserError(f"{name}, line {mark.line + 1}: not valid YAML (column {mark.column + 1}: {why}).") from None
+            raise FileError(f"{name}: not valid YAML ({why}).") from None
+        raise FileError(f"{name}, line {mark.line + 1}: not valid YAML (column {mark.column + 1}: {why}).") from None
     except yaml.reader.ReaderError as error:
         read = text[: error.position] if isinstance(error.position, int) else ""
         line, column = read.count("\n") + 1, len(read) - read.rfind("\n")
-        raise UserError(
+        raise FileError(
             f"{name}, line {line}: not valid YAML (column {column}: a character that is no text; remove it)."
         ) from None
     except (RecursionError, yaml.YAMLError, ValueError):
-        raise UserError(f"{name} is not valid YAML: its lists and tables are nested too deep; write it flat.") from None
+        raise FileError(f"{name} is not valid YAML: its lists and tables are nested too deep; write it flat.") from None
 
 
 # What the library says, by a part of it, and what a writer of settings has to do. The first that fits counts.
@@ -70,7 +70,7 @@ class _Strict(yaml.SafeLoader):
     file = ""
 
     def _fail(self, node: Any, problem: str) -> UserError:
-        return UserError(f"{self.file}, line {node.start_mark.line + 1}: {problem}.")
+        return FileError(f"{self.file}, line {node.start_mark.line + 1}: {problem}.")
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         # A few aliases of aliases are gigabytes.

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.files.record import Figure, Record, or_nan
 from acculturate.files.run_directory import plain
 from acculturate.judge.ranks import kendall_tau, misranked_share
@@ -208,7 +208,7 @@ class _Runs:
 
 def _read(results: Sequence[Compared], names: Sequence[str] | None) -> _Runs:
     if len(results) < 2:
-        raise UserError("A comparison needs at least two runs; give two or more run directories.")
+        raise SettingError("A comparison needs at least two runs; give two or more run directories.")
     labels = tuple(names) if names is not None else tuple(f"run {i + 1}" for i in range(len(results)))
     dims = _dimensions(results, labels)
     targets: dict[str, tuple[str, Float[np.ndarray, "dims"]]] = {}
@@ -217,7 +217,7 @@ def _read(results: Sequence[Compared], names: Sequence[str] | None) -> _Runs:
         code, country = result.target.code, result.target.country
         vector = _vector(result.target.scores, dims)
         if code in targets and not np.array_equal(targets[code][1], vector, equal_nan=True):
-            raise UserError(
+            raise SettingError(
                 f"Two runs for {country} have different targets ({label} is one of them); "
                 "compare runs with the same target set."
             )
@@ -225,7 +225,7 @@ def _read(results: Sequence[Compared], names: Sequence[str] | None) -> _Runs:
         own.append(list(targets).index(code))
     if len(targets) < 2:
         country = next(iter(targets.values()))[0]
-        raise UserError(f"All runs are for {country}; a comparison needs runs for at least two countries.")
+        raise SettingError(f"All runs are for {country}; a comparison needs runs for at least two countries.")
     countries, vectors = zip(*targets.values(), strict=True)
     return _Runs(labels, dims, tuple(targets), tuple(countries), tuple(own), np.stack(vectors))
 
@@ -240,7 +240,7 @@ def _dimensions(results: Sequence[Compared], labels: Sequence[str]) -> tuple[str
     for result, label in zip(results, labels, strict=True):
         one = result.instrument
         if (one.id, one.constant, ids(one)) != (first.id, first.constant, ids(first)):
-            raise UserError(
+            raise SettingError(
                 f"{label} measures {one.id} with the constant {one.constant}, but {labels[0]} measures "
                 f"{first.id} with {first.constant}; compare runs that measure the same."
             )

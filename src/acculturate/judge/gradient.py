@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.model.engine.packed import PackedEngine
 from acculturate.model.interview import Interview
 from acculturate.survey.loss import Loss
@@ -79,7 +79,7 @@ class LossGradient:
     def __init__(self, interview: Interview, survey: Loss) -> None:
         engine = interview.engine
         if not isinstance(engine, PackedEngine):
-            raise UserError("This architecture cannot be packed, so there is no gradient to compare a search with.")
+            raise SettingError("This architecture cannot be packed, so there is no gradient to compare a search with.")
         self._engine, questionnaire = engine, interview.questionnaire
         device = engine.model.device
         self._places = torch.as_tensor(np.maximum(questionnaire.places, 0), device=device)

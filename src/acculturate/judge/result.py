@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import SettingError, setting
 from acculturate.files.record import or_nan
 from acculturate.files.run_directory import plain
 from acculturate.judge.audit import Audit
@@ -154,7 +154,7 @@ def _check_numbers(*rows: Row) -> None:
     """Refuse a result whose two ends, the untuned model and the tuned prompt, are no numbers."""
     for row in rows:
         if any(view.loss is None for view in row.by_view):
-            raise UserError(
+            raise SettingError(
                 f"{row.label}: some of the final answers are no numbers (the model overflows), so this run has no "
                 f"result; try another {setting('start')} or a smaller {setting('spread')}, in a new directory."
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from acculturate.errors import UserError
+from acculturate.errors import FileError
 from acculturate.files.datafile import Node
 from acculturate.files.tables import csv_rows
 from acculturate.survey.formats import LABELS
@@ -62,11 +62,11 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
     lacking = [name for name in wanted if names.count(name) != 1]
     if lacking:
         found = "is missing" if lacking[0] not in columns else "stands twice"
-        raise UserError(
+        raise FileError(
             f"{path}, line 1: the column '{lacking[0]}' {found}; expected question, answer, option_1, option_2 and on."
         )
     if len(wanted) - 2 > MAX_OPTIONS:
-        raise UserError(f"{path}, line 1: a question can have {MAX_OPTIONS} options, not {len(wanted) - 2}.")
+        raise FileError(f"{path}, line 1: a question can have {MAX_OPTIONS} options, not {len(wanted) - 2}.")
     return {name: columns[name] for name in wanted}
 
 
@@ -76,11 +76,11 @@ def _options(path: Path, line: int, cells: list[str], columns: dict[str, int]) -
     while given and not next(reversed(given.values())):
         given.popitem()
     if len(given) < 2:
-        raise UserError(f"{path}, line {line}: the question has {len(given)} options; expected two at least.")
+        raise FileError(f"{path}, line {line}: the question has {len(given)} options; expected two at least.")
     offered = tuple(_text(path, line, name, cell) for name, cell in given.items())
     for place, option in enumerate(offered):
         if option in offered[:place]:
-            raise UserError(f"{path}, line {line}: the option '{option}' stands twice; keep one.")
+            raise FileError(f"{path}, line {line}: the option '{option}' stands twice; keep one.")
     return offered
 
 
@@ -98,9 +98,9 @@ def _right(place: str, answer: str, offered: tuple[str, ...]) -> int:
     if answer.upper() in letters:
         named.add(letters.index(answer.upper()))
     if len(named) > 1:
-        raise UserError(
+        raise FileError(
             f"{place}: '{answer}' is the text of one option and the letter of another; name the right one otherwise."
         )
     if not named:
-        raise UserError(f"{place}: '{answer}' is neither an option's text nor one of the letters {', '.join(letters)}.")
+        raise FileError(f"{place}: '{answer}' is neither an option's text nor one of the letters {', '.join(letters)}.")
     return named.pop()

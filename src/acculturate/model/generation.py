@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-from acculturate.errors import UserError, first_line, setting
+from acculturate.errors import ModelError, UserError, first_line, setting
 from acculturate.model.engine.batches import Batching, padded
 from acculturate.model.engine.forward import embed, head_of, ours, out_of_memory
 from acculturate.model.soundness import float32_layers, scales_positions
@@ -55,7 +55,7 @@ def generate(
 
 
 def _cannot(model: PreTrainedModel, why: str) -> UserError:
-    return UserError(
+    return ModelError(
         f"This architecture ({model.config.model_type}) does not generate text from a soft prompt ({why}); ask it by "
         f"option probabilities ({setting('answers', 'probabilities')})."
     )

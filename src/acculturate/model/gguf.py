@@ -20,7 +20,7 @@ import torch
 from platformdirs import user_cache_path
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from acculturate.errors import UserError, counted, first_line, some
+from acculturate.errors import ModelError, UserError, counted, first_line, some
 from acculturate.model.gguf_settings import carry_over
 
 _PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
@@ -42,7 +42,7 @@ def cache_folder() -> Path:
     try:
         return user_cache_path("acculturate")
     except RuntimeError as error:  # no home directory and no account
-        raise UserError(
+        raise ModelError(
             "There is no home directory to keep dequantised models in; set ACCULTURATE_CACHE to a directory."
         ) from error
 
@@ -59,7 +59,7 @@ def gguf_parts(path: Path) -> list[Path]:
     files = [path.with_name(f"{stem}-{k:05d}-of-{count:05d}{path.suffix}") for k in range(1, count + 1)]
     for file in files:
         if not file.is_file():
-            raise UserError(
+            raise ModelError(
                 f"Model file '{path}' is one of {count} parts of a model, and '{file.name}' is not beside it; "
                 "put all parts into one directory."
             )
@@ -72,7 +72,7 @@ def _check_parts(files: Sequence[Path], readers: Sequence[gguf.GGUFReader]) -> N
         number, count = (_number(reader, key) for key in ("split.no", "split.count"))
         if max(count, 1) != len(files) or (count > 1 and number != k):
             stands = f"part {number + 1} of {count}" if count > 1 else "a whole model"
-            raise UserError(
+            raise ModelError(
                 f"Model file '{file}' says that it is {stands}, but it was given as {k + 1} of {len(files)}; give all "
                 f"parts of one model, named like NAME-00001-of-{max(count, 2):05d}.gguf."
             )
@@ -88,13 +88,13 @@ def _reader(path: Path) -> gguf.GGUFReader:
     try:
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":
-                raise UserError(f"Model file '{path}' does not begin as GGUF files do; fetch it again.")
+                raise ModelError(f"Model file '{path}' does not begin as GGUF files do; fetch it again.")
     except OSError as error:
-        raise UserError(f"Cannot read model file '{path}': {error.strerror or error}.") from error
+        raise ModelError(f"Cannot read model file '{path}': {error.strerror or error}.") from error
     try:
         return gguf.GGUFReader(path)
     except Exception as error:
-        raise UserError(
+        raise ModelError(
             f"Model file '{path}' cannot be read as GGUF: it is cut off or damaged (its header names more than it "
             "holds); fetch it again."
         ) from error
@@ -138,7 +138,7 @@ def _marker(folder: Path) -> str:
 
 
 def _unwritable(home: Path, why: str) -> UserError:
-    return UserError(
+    return ModelError(
         f"Cannot write the model cache '{home}' ({why}); set ACCULTURATE_CACHE to a directory that you can write to "
         "and that has room for the model in float32."
     )
@@ -204,16 +204,16 @@ def _dequantise(file: Path, into: Path, named: Path, reader: gguf.GGUFReader) ->
             output_loading_info=True,
         )
     except Exception as error:
-        raise UserError(f"Model file '{named}' cannot be read as GGUF: {first_line(error)}.") from error
+        raise ModelError(f"Model file '{named}' cannot be read as GGUF: {first_line(error)}.") from error
     if lacking := sorted(report["missing_keys"]):
-        raise UserError(
+        raise ModelError(
             f"Model file '{named}' lacks {counted(lacking, 'weight')} that its architecture needs: {some(lacking)}; "
             "give a complete GGUF file."
         )
     try:
         carry_over(model, reader)
     except ValueError as error:
-        raise UserError(
+        raise ModelError(
             f"Model file '{named}' cannot be read whole: {error}; give the model in the Hugging Face format."
         ) from error
     # The weights are plain float32 from here on; the note of how they once were quantised would be refused.

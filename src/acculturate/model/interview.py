@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import ModelError, SettingError, setting
 from acculturate.model.engine.forward import Answers, out_of_memory, precision_name
 from acculturate.model.engine.packed import PackedEngine, PackingError
 from acculturate.model.engine.packing import Plan, SlottedTokens, plan
@@ -120,7 +120,7 @@ class Interview:
         where one candidate does not fit into memory.
         """
         if prompts.shape[1:] != (self.n_tokens, self.respondent.hidden):
-            raise UserError(
+            raise SettingError(
                 f"The soft prompt has the shape {prompts.shape[1:]}, but this model and slot expect "
                 f"{self.n_tokens} tokens of width {self.respondent.hidden}."
             )
@@ -144,7 +144,7 @@ class Interview:
 
     def _shrink(self) -> None:
         if self.rows == 1:
-            raise UserError(
+            raise ModelError(
                 f"One candidate does not fit into memory; use a smaller model, {setting('dtype', 'bfloat16')}, fewer "
                 "formats or another device."
             )
@@ -172,5 +172,5 @@ class Interview:
         lost = np.isnan(response.mass) | np.isnan(response.logprobs).any(axis=-1)
         if lost.any():
             dtype = precision_name(self.respondent.model)
-            raise UserError(not_finite(dtype, f"answers to {lost.sum()} of {lost.size} questions are NaN"))
+            raise ModelError(not_finite(dtype, f"answers to {lost.sum()} of {lost.size} questions are NaN"))
         return response

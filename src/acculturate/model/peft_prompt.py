@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from safetensors import safe_open
 
-from acculturate.errors import UserError
+from acculturate.errors import FileError
 from acculturate.files.run_directory import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -22,19 +22,19 @@ def read_peft(directory: Path) -> tuple[Float[np.ndarray, "tokens hidden"], dict
     """
     config, file = read_json(directory / CONFIG), directory / WEIGHTS
     if config.get("peft_type") != _KIND:
-        raise UserError(
+        raise FileError(
             f"The PEFT adapter in '{directory}' is of the type {str(config.get('peft_type'))[:40]}; "
             f"only one of prompt tuning ({_KIND}) is a soft prompt."
         )
     if not file.is_file():
-        raise UserError(
+        raise FileError(
             f"The PEFT adapter in '{directory}' has no {WEIGHTS}; save it with save_pretrained of peft, "
             "in the format of safetensors."
         )
     model, revision, tokens = (config.get(k) for k in ("base_model_name_or_path", "revision", "num_virtual_tokens"))
     vectors = _vectors(file)
     if vectors is None or not isinstance(model, str) or tokens not in (None, len(vectors)):
-        raise UserError(
+        raise FileError(
             f"The PEFT adapter in '{directory}' cannot be read as prompt tuning of one model (expected a finite matrix "
             f"'{_KEY}' with a row for each virtual token, and the name of the model); save it anew with peft."
         )

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from acculturate.errors import UserError
+from acculturate.errors import ModelError
 from acculturate.model.choice import ModelChoice
 from acculturate.model.engine import attention
 from acculturate.model.engine.batches import Batching
@@ -176,7 +176,7 @@ class Respondent:
         for question, labels in zip(questionnaire.questions(), self._labels(questionnaire), strict=True):
             tokens = [token for ids in labels.ids[: len(question.labels)] for token in ids]
             if len(set(tokens)) < len(tokens):
-                raise UserError(
+                raise ModelError(
                     f"The labels {', '.join(question.labels)} begin with the same token for this model; "
                     "choose formats with other labels, like letters."
                 )
@@ -200,7 +200,7 @@ class Respondent:
     def _check_ids(self, highest: int) -> None:
         there = embedding_of(self.model).weight.shape[0]
         if highest >= there:
-            raise UserError(
+            raise ModelError(
                 f"The tokenizer has the token '{self.tokenizer.convert_ids_to_tokens(int(highest))}' with the number "
                 f"{highest}, but the model's embedding ends at {there - 1}: tokens were added without resizing the "
                 "model; resize its embedding, or use the tokenizer that it was trained with."
@@ -212,4 +212,4 @@ class Respondent:
         limit = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)  # MPT
         longest = max(len(s) for s in sequences) + more
         if limit and longest > limit:
-            raise UserError(f"A question is {longest} tokens long with {what}, but this model reads {limit} at most.")
+            raise ModelError(f"A question is {longest} tokens long with {what}, but this model reads {limit} at most.")

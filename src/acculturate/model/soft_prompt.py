@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import FileError
 from acculturate.files.checksums import check_sum
 from acculturate.files.tensor_file import DamagedFileError, read_tensors, write_tensors
 from acculturate.model.peft_prompt import CONFIG, WEIGHTS, read_peft
@@ -60,14 +60,14 @@ def read_prompt(path: Path) -> SoftPrompt:
         vectors, identity = read_peft(file.parent)
         return SoftPrompt(vectors, Slot.BEFORE_BOS, identity)
     if not file.is_file():
-        raise UserError(
+        raise FileError(
             f"There is no soft prompt at '{file}'; give a run directory, a .safetensors file or a PEFT adapter."
         )
     check_sum(file)
     try:
         return SoftPrompt(*_read(file, "prompt", 2))
     except DamagedFileError as error:
-        raise UserError(
+        raise FileError(
             f"'{file}' is not a soft prompt of acculturate (expected a finite matrix 'prompt', its slot and model), or "
             "is cut off or damaged; give the prompt.safetensors of a run."
         ) from error
@@ -79,7 +79,7 @@ def read_prompts(file: Path) -> list[SoftPrompt]:
     try:
         vectors, slot, identity = _read(file, "prompts", 3)
     except DamagedFileError as error:
-        raise UserError(
+        raise FileError(
             f"'{file}' does not hold the prompts of a front, or is cut off, damaged or missing; give the run's command "
             "again, which makes it anew."
         ) from error
@@ -102,7 +102,7 @@ def _read(file: Path, name: str, axes: int) -> tuple[np.ndarray, str, dict[str, 
 def check_fits(prompt: SoftPrompt, identity: dict[str, str], hidden: int) -> str | None:
     """Refuse a prompt of another width; a sentence of warning when it was found with another model."""
     if prompt.vectors.shape[1] != hidden:
-        raise UserError(
+        raise FileError(
             f"The soft prompt has vectors of width {prompt.vectors.shape[1]}, this model's embeddings have {hidden}; "
             f"use the model it was found with ({prompt.identity.get('model', 'unknown')})."
         )

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from acculturate.errors import UserError, first_line, setting
+from acculturate.errors import ModelError, first_line, setting
 from acculturate.model.engine.forward import embed, embedding_of, head_of, out_of_memory, precision_name
 from acculturate.model.engine.packed import PackedEngine, PackingError
 from acculturate.model.engine.packing import Plan, SlottedTokens
@@ -39,22 +39,24 @@ def check_model(model: PreTrainedModel, ids: Sequence[int]) -> None:
         logits = _logits(model, input_ids=torch.tensor([list(ids)], device=model.device))
     except Exception as error:
         if out_of_memory(error):
-            raise UserError("This model does not fit into memory with a single question; use a smaller one.") from error
-        raise UserError(f"This model's own code ({kind}) fails on a short question: {first_line(error)}.") from error
+            raise ModelError(
+                "This model does not fit into memory with a single question; use a smaller one."
+            ) from error
+        raise ModelError(f"This model's own code ({kind}) fails on a short question: {first_line(error)}.") from error
     dtype = precision_name(model)
     # Elsewhere in the question a number may overflow without reaching the answer.
     if not torch.isfinite(logits[-1]).all():
         if any(torch.isnan(p).any() for p in model.parameters()):
             dtype = "float32"  # no precision helps
-        raise UserError(not_finite(dtype, "its logits are NaN or infinite"))
+        raise ModelError(not_finite(dtype, "its logits are NaN or infinite"))
     if float(logits[-1].max() - logits[-1].min()) == 0.0:
-        raise UserError(
+        raise ModelError(
             f"This model ({kind}) gives every token the same probability: its output head is empty, or its weights "
             "are zero; give a trained model."
         )
     noise = (1e-3 if model.dtype == torch.float32 else 2e-2) * float(logits[-1].std())
     if not _continues(model, ids, logits, 5 * noise):
-        raise UserError(
+        raise ModelError(
             f"This model ({kind}) lets later tokens change what it says at earlier ones: it fills gaps and does not "
             "continue a text; give a causal language model."
         )
@@ -66,9 +68,9 @@ def check_model(model: PreTrainedModel, ids: Sequence[int]) -> None:
     except Exception as error:
         if out_of_memory(error):
             raise
-        raise UserError(_needs_ids(kind)) from error
+        raise ModelError(_needs_ids(kind)) from error
     if not float((from_embeddings - logits)[-1].abs().max()) <= noise:
-        raise UserError(_needs_ids(kind))
+        raise ModelError(_needs_ids(kind))
 
 
 def not_finite(dtype: str, what: str) -> str:
@@ -114,7 +116,7 @@ def check_embeddings(model: PreTrainedModel, vocabulary: Int[np.ndarray, "tokens
         bad = ~(largest < _HUGE)
         if bad.any():
             place = int(bad.nonzero()[0])
-            raise UserError(
+            raise ModelError(
                 f"The embedding of token number {some[place]} holds {float(largest[place]):.3g}, which is no embedding "
                 f"of a trained model; give another copy of this one ({model.config.model_type})."
             )

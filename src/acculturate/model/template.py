@@ -18,7 +18,7 @@ from typing import Any
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-from acculturate.errors import UserError, first_line
+from acculturate.errors import ModelError, UserError, first_line
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.slot import Slot
 from acculturate.model.template_date import TEMPLATE_DATE, dated
@@ -62,7 +62,7 @@ class Chat:
         Raises ``UserError`` where the model's template has no place for the slot or for a system message.
         """
         if slot not in set(Slot):
-            raise UserError(f"Slot '{slot}' is unknown; expected one of {', '.join(Slot)}.")
+            raise ModelError(f"Slot '{slot}' is unknown; expected one of {', '.join(Slot)}.")
         parts = _template_parts(self, tuple(turn.role for turn in turns), slot)
         texts = {f"t{i}": turn.text for i, turn in enumerate(turns)}
         here = next(i for i, (name, _) in enumerate(parts) if name == _SLOT)
@@ -86,7 +86,7 @@ class Chat:
         for label, reply in zip(labels, replies, strict=True):
             own = reply[len(lead) :]
             if len(own) != 1:
-                raise UserError(
+                raise ModelError(
                     f"The option label '{label}' is {len(own)} tokens for this model's tokenizer, but an answer is "
                     "read from one; choose formats with other labels, like letters."
                 )
@@ -188,7 +188,7 @@ class Chat:
         else:
             ids = self._bare.encode(text, add_special_tokens=False).ids
         if not self._control.isdisjoint(ids):
-            raise UserError(f"The text '{text[:60]}' contains a control token of this model; reword it.")
+            raise ModelError(f"The text '{text[:60]}' contains a control token of this model; reword it.")
         return ids
 
     @cached_property
@@ -274,7 +274,7 @@ class Chat:
             expected.insert(0 if slot == Slot.BEFORE_BOS else len(expected), _SLOT)
         if marks != expected:
             place = "a system message" if slot == Slot.SYSTEM or "system" in shape else f"the slot {slot}"
-            raise UserError(f"This model's chat template has no place for {place}; choose another slot or model.")
+            raise ModelError(f"This model's chat template has no place for {place}; choose another slot or model.")
         return text
 
     def _apply(
@@ -298,7 +298,7 @@ class Chat:
     def _templated(self, messages: Sequence[dict[str, Any]], request: bool, date: datetime.date) -> str:
         stored = self.tokenizer.chat_template
         if isinstance(stored, dict) and "default" not in stored:
-            raise UserError(
+            raise ModelError(
                 f"This model has several chat templates ({', '.join(stored)}) and none is called default; save the one "
                 "to use as chat_template.jinja in a copy of the model's directory."
             )
@@ -313,7 +313,7 @@ class Chat:
                 date_string=date.strftime("%d %b %Y"),
             )
         except Exception as error:
-            raise UserError(
+            raise ModelError(
                 f"This model's chat template refuses the conversation ({first_line(error)}); "
                 "choose another slot or leave the system message out."
             ) from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.legible import shown
 from acculturate.model.loading import DTYPES
 from acculturate.model.slot import Slot
@@ -61,14 +61,16 @@ class BenchPlan:
 
     def __post_init__(self) -> None:
         if self.shape is not None and self.shape not in SHAPES:
-            raise UserError(f"Shape {shown(self.shape)} is unknown; expected one of {', '.join(SHAPES)}.")
+            raise SettingError(f"Shape {shown(self.shape)} is unknown; expected one of {', '.join(SHAPES)}.")
         if self.clock not in CLOCKS:
-            raise UserError(f"Clock {shown(self.clock)} is unknown; expected one of {', '.join(CLOCKS)}.")
+            raise SettingError(f"Clock {shown(self.clock)} is unknown; expected one of {', '.join(CLOCKS)}.")
         if min(self.populations, default=1) < 1:
-            raise UserError(f"A population of {min(self.populations)} has no candidate; expected whole numbers from 1.")
+            raise SettingError(
+                f"A population of {min(self.populations)} has no candidate; expected whole numbers from 1."
+            )
         for dtype in self.dtypes:
             if dtype not in DTYPES:
-                raise UserError(f"Precision {shown(dtype)} is unknown; expected one of {', '.join(DTYPES)}.")
+                raise SettingError(f"Precision {shown(dtype)} is unknown; expected one of {', '.join(DTYPES)}.")
 
     def checked_questions(self, count: int) -> list[int]:
         """Choose the places of the checked questions, spread evenly over ``count``."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,5 +84,5 @@ def _figure(width: float = 5.0) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise UserError("Plots need matplotlib; install it with pip install 'acculturate[plots]'.") from None
+        raise SettingError("Plots need matplotlib; install it with pip install 'acculturate[plots]'.") from None
     return Figure(figsize=(width, 3.4), layout="constrained")

@@ -18,7 +18,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.files.record import Figure
 from acculturate.files.whole_file import write_whole
 from acculturate.judge.records import (
@@ -66,7 +66,7 @@ def write_page(path: Path, page: str) -> Path:
     # A lone surrogate may stand in JSON but not in UTF-8: one odd character must not cost the report.
     content = page.encode("utf-8", "replace")
     if path.is_dir():
-        raise UserError(f"The report cannot be written to {path}: a directory stands there; move it away.")
+        raise SettingError(f"The report cannot be written to {path}: a directory stands there; move it away.")
     try:
         if not path.is_file() or path.read_bytes() != content:
             write_whole(path, content)
@@ -76,7 +76,7 @@ def write_page(path: Path, page: str) -> Path:
                 f"The page {path} stays as it was: it cannot be written anew ({error.strerror}).", stacklevel=3
             )
             return path
-        raise UserError(
+        raise SettingError(
             f"The report cannot be written to {path} ({error.strerror}); name an existing run directory that "
             "you may write to."
         ) from error

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from acculturate.errors import UserError
+from acculturate.errors import RunDirectoryError
 from acculturate.files.checksums import SPEC, SUMS, check_sum, digest, read_sums, write_sums
 from acculturate.files.record import Record
 from acculturate.files.run_directory import RunDirectory, dump_json, read_json
@@ -35,7 +35,7 @@ def read_record(path: Path, shape: type[R]) -> R:
     try:
         return shape.from_json(path.read_bytes())
     except ValidationError as error:
-        raise UserError(
+        raise RunDirectoryError(
             f"'{path}' is damaged or not of this version: {_complaint(error)}; restore it from a copy, or remove it "
             "and give its command again, which writes it anew."
         ) from error
@@ -69,7 +69,7 @@ def finished(
         if harm is None:
             return whole
         if not directory.can_go_on():
-            raise UserError(
+            raise RunDirectoryError(
                 f"In the finished run in '{directory.path}', {harm}, and it cannot be made anew from the journal and "
                 "the checkpoints; restore it from a copy, or remove the directory to begin anew."
             )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pandas as pd
 
-from acculturate.errors import UserError
+from acculturate.errors import RunDirectoryError
 from acculturate.files.checksums import check_sum
 from acculturate.files.record import RunRecord
 from acculturate.files.run_directory import run_folder
@@ -156,7 +156,9 @@ class Run(FinishedRun[Result]):
         """
         file = next((p for p in (self.path / EVALUATIONS, self.path.parent / EVALUATIONS) if p.is_file()), None)
         if file is None:
-            raise UserError(f"The run in '{self.path}' has no {EVALUATIONS}; give its command again to write it anew.")
+            raise RunDirectoryError(
+                f"The run in '{self.path}' has no {EVALUATIONS}; give its command again to write it anew."
+            )
         check_sum(file)
         return pd.read_parquet(file)
 
@@ -212,7 +214,7 @@ class MultitaskRun(FinishedRun[Multitask]):
     def country(self, code: str) -> Run:
         """Return the run of one country by its code; raises ``UserError`` for a code that it does not have."""
         if code not in self.countries:
-            raise UserError(
+            raise RunDirectoryError(
                 f"The run in '{self.path}' has no country '{code}'; name one of {', '.join(self.countries)}."
             )
         return Run(self.path / code, read_record(self.path / code / RESULT, Result))
@@ -237,7 +239,9 @@ class FrontRun(FinishedRun[Front]):
         """Return the prompt of one point, by its number from 1; raises ``UserError`` if there is none."""
         prompts = read_prompts(self.path / PROMPTS)
         if not 1 <= point <= len(prompts):
-            raise UserError(f"The front in '{self.path}' has no point {point}; name one from 1 to {len(prompts)}.")
+            raise RunDirectoryError(
+                f"The front in '{self.path}' has no point {point}; name one from 1 to {len(prompts)}."
+            )
         return prompts[point - 1]
 
     def table(self) -> pd.DataFrame:
@@ -299,5 +303,7 @@ def open_run(path: str | Path) -> Run | MultitaskRun | FrontRun | SteeredRun:
     if (folder / STEERED).exists():
         return SteeredRun(folder, read_record(folder / STEERED, Steered))
     if (folder / "spec.json").exists():
-        raise UserError(f"The run in '{folder}' is not finished; give its command again to finish it.")
-    raise UserError(f"There is no run in '{folder}'; give the directory of a finished one, where its {FILE} lies.")
+        raise RunDirectoryError(f"The run in '{folder}' is not finished; give its command again to finish it.")
+    raise RunDirectoryError(
+        f"There is no run in '{folder}'; give the directory of a finished one, where its {FILE} lies."
+    )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import SettingError, setting
 from acculturate.files.record import or_nan
 from acculturate.files.run_directory import RunDirectory, plain
 from acculturate.judge.audit import Audit
@@ -89,17 +89,17 @@ class MultitaskSpec:
 
 
 def multitask_spec(values: Mapping[str, object], source: str = "the command line") -> MultitaskSpec:
-    """A validated spec; ``country`` is a list, ``shared_tokens`` may stand beside the settings of ``align``."""
+    """Validate settings of a multitask run: ``country`` is a list, ``shared_tokens`` may stand beside."""
     rest = {"tokens": TOKENS, **values}
     named, shared = rest.pop("country", ()), rest.pop("shared_tokens", SHARED_TOKENS)
     countries = (named,) if isinstance(named, str) else tuple(named) if isinstance(named, list | tuple) else ()
     if not all(isinstance(country, str) for country in countries) or len(countries) < 2:
-        raise UserError(
+        raise SettingError(
             f"A multitask run needs at least two countries, but {source} names {shown(named)}; "
             f"name them all with {setting('country')}, or use align for one."
         )
     if isinstance(shared, bool) or not isinstance(shared, int) or not 0 <= shared <= 512:
-        raise UserError(
+        raise SettingError(
             f"Bad value for 'shared_tokens' in {source} (given: {shown(shared)}): expected 0 or more tokens, up to 512."
         )
     settings = make_spec({**rest, "country": countries[0]}, source)
@@ -108,9 +108,9 @@ def multitask_spec(values: Mapping[str, object], source: str = "the command line
         fewer = max(2, min(settings.population, spec.candidates))
         spec = replace(spec, settings=settings.model_copy(update={"population": fewer}))
     if spec.settings.heldout_items:
-        raise UserError("A multitask run asks every item; leave 'heldout_items' out, or use acculturate align.")
+        raise SettingError("A multitask run asks every item; leave 'heldout_items' out, or use acculturate align.")
     if not spec.candidates:
-        raise UserError(
+        raise SettingError(
             f"A budget of {spec.settings.budget} does not pay for one candidate, which costs an evaluation for each of "
             f"{len(countries)} countries; give a larger {setting('budget')}."
         )
@@ -121,13 +121,13 @@ def multitask_spec(values: Mapping[str, object], source: str = "the command line
 def _check_population(spec: MultitaskSpec) -> None:
     population, joint = spec.settings.population, spec.shared_tokens + spec.settings.tokens * len(spec.countries)
     if population > max(2, spec.candidates):
-        raise UserError(
+        raise SettingError(
             f"A population of {population:,} is more than the {spec.candidates:,} joint candidates that a budget of "
             f"{spec.settings.budget:,} pays for; give a smaller {setting('population')} or a larger "
             f"{setting('budget')}."
         )
     if population * joint > MOST_TOKENS:
-        raise UserError(
+        raise SettingError(
             f"A population of {population:,} joint candidates of {joint:,} tokens is more than memory holds; "
             f"give less than {MOST_TOKENS:,} tokens in all."
         )
@@ -140,9 +140,9 @@ def prepare_all(spec: MultitaskSpec) -> dict[str, Prepared]:
         one = prepare(run)
         code = one.target.code
         if code in tasks:
-            raise UserError(f"The country {code} is named twice ('{name}' the second time); name each country once.")
+            raise SettingError(f"The country {code} is named twice ('{name}' the second time); name each country once.")
         if not re.fullmatch(r"\w[\w-]{,59}", code):
-            raise UserError(
+            raise SettingError(
                 f"The code '{code[:60]}' of {one.target.country} cannot name a directory; "
                 "use at most 60 letters, digits, - and _."
             )
@@ -153,7 +153,7 @@ def prepare_all(spec: MultitaskSpec) -> dict[str, Prepared]:
 def split(
     prompts: Float[np.ndarray, "n joint hidden"], shared: int, countries: int
 ) -> Float[np.ndarray, "n countries tokens hidden"]:
-    """The prompts of every country in joint candidates: the shared tokens, then the country's own."""
+    """Decode joint candidates into a prompt for every country: the shared tokens, then its own."""
     n, _, hidden = prompts.shape
     own = prompts[:, shared:].reshape(n, countries, -1, hidden)
     everyone = np.broadcast_to(prompts[:, None, :shared], (n, countries, shared, hidden))
@@ -223,7 +223,7 @@ class Ready:
         optimizer.init(self.start, first.seed)
 
     def _objective(self, role: str) -> JointObjective | None:
-        """The joint objective on the formats of a role; every country is asked the same ones."""
+        """Return the joint objective on the formats of a role, the same for every country."""
         first = next(iter(self._tasks.values()))
         asked = first.problem.questionnaire(role)
         if asked is None:
@@ -244,7 +244,7 @@ class Ready:
         return Found(self.prompts(progress), dtype, self._interview.rows)
 
     def prompts(self, progress: Progress) -> dict[str, SoftPrompt]:
-        """The winner's prompt for each country."""
+        """Return the winner's prompt for each country."""
         vectors = self.space.decode(progress.winner_x[None]).astype(np.float32)
         each = split(vectors, self._shared, len(self._tasks))[0]
         slot = next(iter(self._tasks.values())).spec.slot

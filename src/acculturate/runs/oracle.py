@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import RunDirectoryError, SettingError
 from acculturate.judge.gradient import LossGradient
 from acculturate.judge.records import Result, Row
 from acculturate.legible import shown
@@ -45,9 +45,11 @@ class Descent:
 
     def __post_init__(self) -> None:
         if not (1 <= self.steps <= 100_000 and self.every >= 1):
-            raise UserError(f"The oracle's steps are {shown(self.steps)}; expected a whole number from 1 to 100,000.")
+            raise SettingError(
+                f"The oracle's steps are {shown(self.steps)}; expected a whole number from 1 to 100,000."
+            )
         if not 0 < self.rate <= 1000:
-            raise UserError(f"The oracle's rate is {shown(self.rate)}; expected a number above 0 and up to 1,000.")
+            raise SettingError(f"The oracle's rate is {shown(self.rate)}; expected a number above 0 and up to 1,000.")
 
 
 @dataclass(frozen=True)
@@ -82,22 +84,26 @@ class OracleRecord:
 def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None] = lambda _line: None) -> OracleRecord:
     """Descend from the start of a finished run; raises ``UserError`` where there is none. Writes nothing."""
     if not (run / RESULT).is_file():
-        raise UserError(f"There is no finished run in '{run}'; give the directory of one (acculturate align).")
+        raise SettingError(f"There is no finished run in '{run}'; give the directory of one (acculturate align).")
     result = read_record(run / RESULT, Result)
     untuned, tuned = _losses(result.untuned), _losses(result.tuned)
     if kind_of(result) is RunKind.COUNTRY:
-        raise UserError("This prompt was found in a run for several countries; the oracle follows runs of align only.")
+        raise SettingError(
+            "This prompt was found in a run for several countries; the oracle follows runs of align only."
+        )
     spec = make_spec(result.spec, f"'{run / RESULT}'")
     if spec.quantize != "none":
-        raise UserError("This run's model is quantised and has no gradients to go by; the oracle cannot be asked.")
+        raise SettingError("This run's model is quantised and has no gradients to go by; the oracle cannot be asked.")
     if spec.heldout_items:
-        raise UserError("This run held items out of its search; the oracle would see them, so it cannot be asked.")
+        raise SettingError("This run held items out of its search; the oracle would see them, so it cannot be asked.")
     made_with = read_record(run / "spec.json", MadeWith)
     prepared = prepare(spec)
     watch("loading the model")
     respondent = Respondent(replace(spec.choice, dtype="float32"))
     if respondent.identity != result.model.root or named_files(spec) != made_with.files:
-        raise UserError(f"The model or a file of the run in '{run}' has changed since; restore it, or make a new run.")
+        raise RunDirectoryError(
+            f"The model or a file of the run in '{run}' has changed since; restore it, or make a new run."
+        )
     curve = _descend(prepared, respondent, descent, watch)
     search = result.search
     return OracleRecord(str(run), search.optimizer, search.evaluations, untuned, tuned, tuple(curve))
@@ -107,7 +113,7 @@ def _losses(row: Row) -> tuple[float, float | None]:
     """Return a row's survey losses on the trained and, where there are any, on the held-out formats."""
     train, heldout = row.train.loss, None if row.heldout is None else row.heldout.loss
     if train is None or (row.heldout is not None and heldout is None):
-        raise UserError(
+        raise SettingError(
             f"The run has no loss in the row '{row.label}', because answers were missing; "
             "there is nothing to set the oracle beside."
         )
@@ -137,7 +143,7 @@ def _descend(prepared: Prepared, respondent: Respondent, how: Descent, watch: Ca
 def descent(
     first: Float[np.ndarray, "tokens hidden"], unit: float, slopes: Sequence[LossGradient], how: Descent
 ) -> Iterator[tuple[int, Float[np.ndarray, "tokens hidden"]]]:
-    """The number of steps taken and the prompt after them, from 0 to ``how.steps``; ``slopes`` are followed in turns.
+    """Yield the number of steps taken and the prompt after them, from 0 to ``how.steps``, by ``slopes`` in turns.
 
     ``unit``: one embedding standard deviation, the unit of ``how.rate``.
     """

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import SettingError, setting
 from acculturate.files.checksums import sha256_of
 from acculturate.files.datafile import user_path
 from acculturate.files.run_directory import RunDirectory, plain
@@ -109,7 +109,7 @@ def second_objective(against: str) -> Second:
     if against == UNTUNED:
         return Second(against)
     if Path(against).suffix.lower() != ".csv":
-        raise UserError(
+        raise SettingError(
             f"{setting('against')} is '{against}'; expected '{UNTUNED}' or a CSV of questions, like questions.csv."
         )
     return Second(against, read_questions(user_path(against)))
@@ -282,13 +282,13 @@ def _settings(spec: RunSpec) -> dict[str, object]:
 def _checked(spec: RunSpec) -> int:
     """Count the evaluations of the whole generations that the budget pays for; refuse what has no place here."""
     if spec.optimizer not in ("auto", NAME):
-        raise UserError(f"A front is searched with {NAME}, not '{spec.optimizer}'; leave the optimizer out.")
+        raise SettingError(f"A front is searched with {NAME}, not '{spec.optimizer}'; leave the optimizer out.")
     if spec.anchor:
         untuned = setting("against", UNTUNED)
-        raise UserError(f"A front has no use for an anchor: that is what {untuned} does; leave it out.")
+        raise SettingError(f"A front has no use for an anchor: that is what {untuned} does; leave it out.")
     for name in ("heldout_items", "sampled", "mass_penalty"):
         if getattr(spec, name):
-            raise UserError(f"'{name}' is a setting of acculturate align that a front does not know; leave it out.")
+            raise SettingError(f"'{name}' is a setting of acculturate align that a front does not know; leave it out.")
     return spec.budget - spec.budget % spec.population
 
 
@@ -298,7 +298,7 @@ def _prompts(directory: RunDirectory, space: Space) -> Float[np.ndarray, "n toke
     assert stored is not None
     state, _ = unpack_search(GDE3State, *stored)
     if not len(state.front_x):
-        raise UserError("No candidate got an answer to every question, so there is no front; try another start.")
+        raise SettingError("No candidate got an answer to every question, so there is no front; try another start.")
     return space.decode(state.front_x).astype(np.float32)
 
 

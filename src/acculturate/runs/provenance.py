@@ -19,7 +19,7 @@ from acculturate.version import VERSION
 
 
 def named_files(spec: RunSpec) -> dict[str, str]:
-    """The sha256 of every file that the spec names, by the setting that names it."""
+    """Hash every file that the spec names (sha256), by the setting that names it."""
     names = {"instrument": spec.instrument, "wording": spec.wording, "targets": spec.targets}
     paths = {key: user_path(name) for key, name in names.items() if name is not None}
     if spec.warm_start is not None:

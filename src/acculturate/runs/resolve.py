@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import SettingError, setting
 from acculturate.files.datafile import nearest, user_path
 from acculturate.judge.audit import Audit
 from acculturate.judge.result import Delivered
@@ -121,7 +121,7 @@ def _check_name(target: Target) -> None:
     """Refuse a name that no page and no directory can hold; a table of one's own may have anything in its cells."""
     for name in (target.country, target.code):
         if len(name) > 100 or legible(name) != name or "\n" in name:
-            raise UserError(
+            raise SettingError(
                 f"Target set '{target.target_set}' names a country {shown(name)}; expected at most 100 characters in "
                 "one line, without control characters."
             )
@@ -133,7 +133,7 @@ def _check_wordings(instrument: Instrument, spec: RunSpec) -> None:
         for form in spec.formats(role) if getattr(spec, f"{role}_formats") is None else ():
             there = instrument.variants(form.language)
             if form.variant >= there:
-                raise UserError(
+                raise SettingError(
                     f"The {spec.protocol} protocol asks in wording {form.variant}; instrument '{instrument.id}' has "
                     f"wordings 0 to {there - 1} in language '{form.language}'; name formats that it has with "
                     f"{setting('train_formats')}, {setting('heldout_formats')} and "
@@ -145,14 +145,14 @@ def _check_heldout_items(instrument: Instrument, target: Float[np.ndarray, "dims
     ids = instrument.item_ids
     for item in spec.heldout_items:
         if item not in ids:
-            raise UserError(
+            raise SettingError(
                 f"Instrument '{instrument.id}' has no item '{item}'{nearest(item, ids)}; "
                 f"hold out items by their ids, like {setting('heldout_items', list(ids[:2]))}."
             )
     left = instrument.weights(mas25=spec.mas25)[:, ~np.isin(ids, spec.heldout_items)]
     for dimension, weights, wanted in zip(instrument.dimension_ids, left, target, strict=True):
         if not np.isnan(wanted) and not weights.any():
-            raise UserError(
+            raise SettingError(
                 f"With these items held out, no item of dimension '{dimension}' is left to search with; hold out fewer."
             )
 
@@ -167,7 +167,7 @@ def space_of(respondent: Respondent, spec: RunSpec, population: Float[np.ndarray
 
 
 def space_with_origin(respondent: Respondent, spec: RunSpec, origin: Float[np.ndarray, "tokens hidden"]) -> Space:
-    """The space that settings name, around an origin of one's own."""
+    """Build the search space that settings name, around an origin of one's own."""
     projection = spec.projection_dim if spec.space == "projection" else None
     return space_around(origin, respondent.unit, projection, spec.seed)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.files.record import Figure, Record, or_nan
 from acculturate.judge.audit import Audit, audit, default_targets
 from acculturate.judge.audit_verdict import MASS_LOW
@@ -190,7 +190,7 @@ def with_distance(record: Scores, target: Target) -> Scores:
         if score is not None and all(scores.get(d) is not None for scores in views)
     }
     if not wanted:
-        raise UserError(
+        raise SettingError(
             f"There is no dimension that both these scores and {target.country} in '{target.target_set}' have."
         )
     l1 = float(np.mean([sum(abs(or_nan(scores[d]) - want) for d, want in wanted.items()) for scores in views]))

@@ -73,11 +73,11 @@ class Kind(Protocol[F, R_co]):
     def choice(self) -> ModelChoice: ...
 
     def settings(self) -> Mapping[str, Any]:
-        """What has to be equal for a directory to be gone on with, known before the model is loaded."""
+        """Return what has to be equal for a directory to be gone on with, known before the model is loaded."""
         ...
 
     def made_with(self, respondent: Respondent) -> Mapping[str, Any]:
-        """What else decides the numbers, known once the model is loaded."""
+        """Return what else decides the numbers, known once the model is loaded."""
         ...
 
     def lay_out(self, respondent: Respondent) -> LaidOut[F]:

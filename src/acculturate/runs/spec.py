@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import SettingError, UserError, setting
 from acculturate.files.datafile import nearest, read_data_file
 from acculturate.legible import legible, shown
 from acculturate.model.choice import ModelChoice
@@ -226,7 +226,7 @@ class RunSpec(BaseModel):
         return self.protocol == "balanced"
 
     def formats(self, role: str) -> tuple[Format, ...]:
-        """The formats of one role: train, validation or heldout."""
+        """Return the formats of one role: train, validation or heldout."""
         named = getattr(self, f"{role}_formats")
         texts = PROTOCOLS[self.protocol][role] if named is None else named
         formats = [parse_format(text) for text in texts]
@@ -272,10 +272,10 @@ class RunSpec(BaseModel):
 
 
 def make_spec(values: Mapping[str, object], source: str = "the command line") -> RunSpec:
-    """A validated spec from plain values; every problem is one sentence that names the key and where it stands."""
+    """Validate a spec from plain values; a problem is one sentence that names the key and its place."""
     for key in values:
         if key not in RunSpec.model_fields:
-            raise UserError(
+            raise SettingError(
                 f"Unknown key '{key}' in {source}{nearest(key, RunSpec.model_fields)}; correct or remove it."
             )
     try:
@@ -284,13 +284,13 @@ def make_spec(values: Mapping[str, object], source: str = "the command line") ->
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         if not first["loc"]:
-            raise UserError(f"Bad settings in {source}: {_sentence(first['msg'])}.") from None
+            raise SettingError(f"Bad settings in {source}: {_sentence(first['msg'])}.") from None
         name = str(first["loc"][0])
         said = _sentence(first["msg"]) if first["type"] == "value_error" else f"expected {expected(name)}"
         if first["type"] == "string_unicode":
             said = "expected text in UTF-8"
         given = "" if first["type"] == "missing" else f" (given: {shown(first['input'])})"
-        raise UserError(f"Bad value for '{name}' in {source}{given}: {said}.") from None
+        raise SettingError(f"Bad value for '{name}' in {source}{given}: {said}.") from None
 
 
 def _sentence(message: str) -> str:
@@ -298,7 +298,7 @@ def _sentence(message: str) -> str:
 
 
 def expected(name: str) -> str:
-    """What a setting may be, in words, from its type and limits."""
+    """Say in words what a setting may be, from its type and limits."""
     kind, limits = kind_and_limits(name)
     if get_origin(kind) is Literal:
         *others, last = map(repr, get_args(kind))
@@ -336,7 +336,7 @@ def default_in_words(name: str) -> str | None:
 
 
 def _unwrapped(kind: Any) -> Iterator[Any]:
-    """The plain type behind a field, then the limits that stand around it."""
+    """Return the plain type behind a field, and the limits around it."""
     if isinstance(kind, FieldInfo):
         yield from (*_unwrapped(kind.annotation), *kind.metadata)
     elif get_origin(kind) in (Union, types.UnionType):
@@ -357,12 +357,12 @@ def _range(limits: Mapping[str, Any]) -> str:
 
 
 def read_spec_file(path: Path) -> dict[str, object]:
-    """The keys of a TOML or YAML run file, still to be validated together with the command line."""
+    """Read the keys of a TOML or YAML run file, to be validated together with the command line."""
     return {key: node.value for key, node in read_data_file(path).entries().items()}
 
 
 def to_json(spec: RunSpec) -> dict[str, object]:
-    """Settings with the protocol's defaults filled in, so that old runs keep their meaning when defaults change."""
+    """Fill in the protocol's defaults, so that old runs keep their meaning when defaults change."""
     given = json.loads(spec.model_dump_json())
     for role in ROLES:
         forms = spec.formats(role)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import RunDirectoryError, SettingError, setting
 from acculturate.files.checksums import sha256_of
 from acculturate.files.datafile import nearest
 from acculturate.files.record import or_nan
@@ -99,25 +99,33 @@ class Directions:
 def read_run(path: Path) -> FinishedRun:
     """Read a finished DFGN run and leave it as it is; ``UserError`` when the directory holds none."""
     if not (path / "spec.json").is_file():
-        raise UserError(f"There is no run at '{path}'; give the directory of a finished acculturate align.")
+        raise SettingError(f"There is no run at '{path}'; give the directory of a finished acculturate align.")
     made = read_record(path / "spec.json", MadeWith)
     kind = kind_of(made)
     if kind is RunKind.STEER:
-        raise UserError(f"'{path}' holds a steered prompt; give the run of acculturate align that it came from.")
+        raise SettingError(f"'{path}' holds a steered prompt; give the run of acculturate align that it came from.")
     if made.method != "dfgn":
         used = made.method or "another search"
-        raise UserError(f"The run at '{path}' was made with {used}; steering needs the model of a run with dfgn.")
+        raise RunDirectoryError(
+            f"The run at '{path}' was made with {used}; steering needs the model of a run with dfgn."
+        )
     if kind is RunKind.MULTITASK:
-        raise UserError(f"'{path}' holds a run for several countries; steering takes runs of acculturate align.")
+        raise RunDirectoryError(
+            f"'{path}' holds a run for several countries; steering takes runs of acculturate align."
+        )
     if not (path / RESULT).is_file():
-        raise UserError(f"The run at '{path}' is not finished; give its acculturate align command again to finish it.")
+        raise RunDirectoryError(
+            f"The run at '{path}' is not finished; give its acculturate align command again to finish it."
+        )
     spec = make_spec(made.settings, f"'{path / 'spec.json'}'")
     stored = RunDirectory(path).newest()
     if stored is None:
-        raise UserError(f"The run at '{path}' has no readable checkpoint; steering needs the search state in it.")
+        raise RunDirectoryError(
+            f"The run at '{path}' has no readable checkpoint; steering needs the search state in it."
+        )
     state, _ = unpack_search(DFGNState, *stored)
     if not len(state.directions):
-        raise UserError(
+        raise RunDirectoryError(
             f"The run at '{path}' ended before it probed a direction; make one with a larger {setting('budget')} "
             f"(its first {spec.population} evaluations are the starting prompts, and then it may compare some of them)."
         )
@@ -125,7 +133,7 @@ def read_run(path: Path) -> FinishedRun:
     measured = result.tuned.train.scores
     scores = {name: score for name, score in measured.items() if score is not None}
     if len(scores) < len(measured):
-        raise UserError(
+        raise RunDirectoryError(
             f"The prompt of the run at '{path}' left questions without an answer; steering needs all scores."
         )
     warning = None if result.audit is None else result.audit.warning
@@ -140,7 +148,7 @@ def steering_problem(run: FinishedRun, wanted: Mapping[str, float], free: bool) 
     """
     if not wanted:
         example = setting("scores", {"PDI": 80})
-        raise UserError(f"There are no scores to steer to; name at least one, like {example}.")
+        raise SettingError(f"There are no scores to steer to; name at least one, like {example}.")
     named = _named(run, wanted)
     kept = dict.fromkeys(run.scores) if free else run.scores
     target = Target("the wanted scores", "steered", "steering", {**kept, **named}, "named by the user")
@@ -148,7 +156,7 @@ def steering_problem(run: FinishedRun, wanted: Mapping[str, float], free: bool) 
     problem = prepare(run.spec.model_copy(update={"warm_start": None}), target).problem
     for ident, low, high in zip(problem.instrument.dimension_ids, *_attainable(problem), strict=True):
         if ident in named and not low <= named[ident] <= high:
-            raise UserError(
+            raise SettingError(
                 f"No answers give {ident.upper()} = {named[ident]:g}; name a score from {low:g} to {high:g} points."
             )
     return problem
@@ -159,7 +167,7 @@ def _named(run: FinishedRun, wanted: Mapping[str, float]) -> dict[str, float]:
     ids = {ident.casefold(): ident for ident in run.scores}
     for name in wanted:
         if name.casefold() not in ids:
-            raise UserError(
+            raise SettingError(
                 f"Instrument '{run.spec.instrument}' has no dimension '{name}'{nearest(name.casefold(), ids)}; "
                 f"name one of {', '.join(ids.values())}."
             )
@@ -211,7 +219,7 @@ class Steering:
         """The run's prompt, on the trained formats and with what is wanted now."""
         found = self.evaluate(self.run.prompt.vectors[None])[0]
         if not np.isfinite(found.loss):
-            raise UserError("The run's prompt gives no numbers in float32, so nothing can be steered from it.")
+            raise SettingError("The run's prompt gives no numbers in float32, so nothing can be steered from it.")
         return found
 
     @property
@@ -226,7 +234,7 @@ class Steering:
         )  # fmt: skip
 
     def refined(self, state: DFGNState) -> DFGNState:
-        """The model, corrected with what the moves that it takes for steering directions really do.
+        """Correct the model with what its steering directions really do.
 
         Its older slopes were measured around other centers; one evaluation a dimension sets right what matters most.
         """
@@ -236,7 +244,7 @@ class Steering:
         return corrected(state, moves[answered], [seen[i] for i in answered]) if answered else state
 
     def directions(self, state: DFGNState, step: float = STEP) -> Directions:
-        """The steering directions with what they do over ``step`` points, measured on all formats."""
+        """Measure what the steering directions do over ``step`` points, on all formats."""
         moves, predicted = steering_moves(self.survey, state)
         prompt = self.run.prompt.vectors
         vectors = (self.space.decode(moves @ state.directions) - prompt).astype(np.float32)
@@ -292,7 +300,7 @@ def steer(
     mistake in the run, the scores or the directory.
     """
     if budget < 0:
-        raise UserError(f"The budget is {budget}; expected 0 or more candidate evaluations.")
+        raise SettingError(f"The budget is {budget}; expected 0 or more candidate evaluations.")
     return carry_out(Steer(run, wanted, free=free, budget=budget), out, callbacks, lent)
 
 
@@ -397,9 +405,11 @@ def _check_same(run: FinishedRun, respondent: Respondent, path: Path) -> None:
     files, now = run.made_with.files, named_files(run.spec)
     for key in ("instrument", "wording"):
         if files.get(key) != now.get(key):
-            raise UserError(f"The {key} file of the run at '{path}' has changed since; restore it, or make a new run.")
+            raise RunDirectoryError(
+                f"The {key} file of the run at '{path}' has changed since; restore it, or make a new run."
+            )
     if run.made_with.model_identity != respondent.identity:
-        raise UserError(f"The model of the run at '{path}' has changed since; restore it, or make a new run.")
+        raise RunDirectoryError(f"The model of the run at '{path}' has changed since; restore it, or make a new run.")
 
 
 def _effects(problem: Problem, directions: Directions) -> Effects:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import SettingError, setting
 from acculturate.files.run_directory import RunDirectory
 from acculturate.search.callbacks import SILENT, Callbacks
 from acculturate.search.history import Generation
@@ -79,7 +79,7 @@ class Search:
         """
         _, progress = self.go_on(self.optimizer.init(start, seed), Progress.before(start, seed), directory, callbacks)
         if not np.isfinite(progress.winner_judged):
-            raise UserError(
+            raise SettingError(
                 f"None of the {progress.evaluations} candidates gave numbers for all answers that count, so there "
                 f"is no prompt to deliver: the model's own numbers overflow; try {setting('dtype', 'float32')} or "
                 f"'bfloat16', another {setting('start')} or a smaller {setting('spread')}, in a new directory."

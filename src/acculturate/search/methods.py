@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.files.datafile import nearest
 from acculturate.legible import shown
 from acculturate.search.optimizers.cma import CMAES, SepCMA
@@ -80,7 +80,7 @@ def method_name(name: str) -> str:
     """Return the method behind a name; ``auto`` is the one that the evidence in docs/search.md favours."""
     chosen = AUTO if name == "auto" else name
     if chosen not in METHODS:
-        raise UserError(
+        raise SettingError(
             f"Optimizer {shown(name)} is unknown{nearest(name, METHODS)}; see: acculturate list optimizers."
         )
     return chosen
@@ -92,7 +92,7 @@ def make_optimizer(
     """Build the optimizer of a name with the user's options; a wrong one is a ``UserError`` naming the right ones."""
     name, population = method_name(name), options.get("population")
     if isinstance(population, int) and population > budget:
-        raise UserError(
+        raise SettingError(
             f"Optimizer '{name}' has population = {shown(population)}, more than the budget of {budget:,} candidates; "
             "give a smaller one or a larger budget."
         )
@@ -107,20 +107,22 @@ def configured(name: str, method: Method, options: Mapping[str, Any], supplied: 
     arguments |= {key: value for key, value in supplied.items() if key in types}
     for key, value in options.items():
         if key in _GONE:
-            raise UserError(f"Optimizer '{name}' has no option '{key}' any more: no search has bounds; leave it out.")
+            raise SettingError(
+                f"Optimizer '{name}' has no option '{key}' any more: no search has bounds; leave it out."
+            )
         if key not in types or key in supplied:
-            raise UserError(
+            raise SettingError(
                 f"Optimizer '{name}' has no option {shown(key)}{nearest(key, sorted(set(types) - set(supplied)))}; "
                 "see docs/search.md for its options."
             )
         if expected := _expected(types[key], value):
-            raise UserError(f"Optimizer '{name}' has {key} = {shown(value)}; expected {expected}.")
+            raise SettingError(f"Optimizer '{name}' has {key} = {shown(value)}; expected {expected}.")
         arguments[key] = value
     build: Callable[..., Optimizer[Any]] = method.kind
     try:
         return build(**arguments)
     except (TypeError, ValueError) as error:
-        raise UserError(f"Optimizer '{name}' refuses its options: {str(error).rstrip('.')}.") from error
+        raise SettingError(f"Optimizer '{name}' refuses its options: {str(error).rstrip('.')}.") from error
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 
 
 @runtime_checkable
@@ -80,7 +80,7 @@ class Projection:
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= self.anchor.size:
-            raise UserError(
+            raise SettingError(
                 f"A projection to {self.size} dimensions does not fit a soft prompt of {self.anchor.size} "
                 "coordinates; choose 1 up to that number."
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import SettingError, setting
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.search.culture import culture_texts
@@ -73,7 +73,7 @@ def text_rows(respondent: Respondent, text: str, tokens: int) -> Float[np.ndarra
     """Embed a text, repeated or cut to ``tokens`` tokens."""
     ids = respondent.chat.plain(text)
     if not ids:
-        raise UserError("The text to start from is empty for this model's tokenizer; give some words.")
+        raise SettingError("The text to start from is empty for this model's tokenizer; give some words.")
     return respondent.rows([ids[i % len(ids)] for i in range(tokens)])
 
 
@@ -113,12 +113,12 @@ def earlier_prompt(path: Path, slot: str, tokens: int) -> SoftPrompt:
     """Read the prompt of a warm start; raises ``UserError`` unless it has the run's slot and number of tokens."""
     earlier = read_prompt(path)
     if len(earlier.vectors) != tokens:
-        raise UserError(
+        raise SettingError(
             f"The prompt to start from has {len(earlier.vectors)} tokens, but this run has {tokens}; "
             f"use {setting('tokens', len(earlier.vectors))}."
         )
     if earlier.slot != slot:
-        raise UserError(
+        raise SettingError(
             f"The prompt to start from was found in the slot {earlier.slot}, where other tokens stand around it than "
             f"in this run's {slot}; use {setting('slot', earlier.slot)}, or start from something else."
         )

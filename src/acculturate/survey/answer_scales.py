@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import FileError, setting
 from acculturate.files.tables import is_number
 from acculturate.survey.formats import LABELS
 from acculturate.survey.missing_codes import (
@@ -30,7 +30,7 @@ def judge_codes(path: Path, items: Sequence[Item], codes: frozenset[str]) -> lis
     if NO_CODES in codes:
         return notes_apart(apart)
     if apart.certain:
-        raise UserError(f"{path}: {refusal(apart, items, MAX_OPTIONS)}.")
+        raise FileError(f"{path}: {refusal(apart, items, MAX_OPTIONS)}.")
     named = [int(code) for code in codes if is_number(code)]
     return notes_apart(apart) + suspicions(items, named)
 
@@ -40,7 +40,7 @@ def stated_options(path: Path, items: Sequence[Item], scale: tuple[int, int]) ->
     for item in items:
         low, high = item.values[0], item.values[-1]
         if low < scale[0] or high > scale[1]:
-            raise UserError(
+            raise FileError(
                 f"{path}, column {item.id}: answers run from {low} to {high}, outside the scale "
                 f"{scale[0]} to {scale[1]}; give {setting('missing')} with the codes that stand for no answer."
             )
@@ -69,7 +69,7 @@ def _options(place: str, values: Sequence[int]) -> tuple[int, ...]:
     for options in (range(low, high + 1), range(low, high + 1, step), values):
         if len(options) <= MAX_OPTIONS:
             return tuple(options)
-    raise UserError(
+    raise FileError(
         f"{place}: a scale from {low} to {high} has {high - low + 1} options, and a model can be "
         f"asked with {MAX_OPTIONS} at most; put answers together into fewer, or give {setting('missing')} with the "
         "codes that stand for no answer."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acculturate.errors import UserError
+from acculturate.errors import FileError, SettingError
 from acculturate.survey.factor import (
     SALIENT,
     Loadings,
@@ -90,7 +90,7 @@ def diagnose(path: Path, answers: Answers, factors: int | None, seed: int) -> Fa
     r, smoothed = correlations(table)
     if np.isnan(r).any():
         i, j = np.argwhere(np.isnan(r))[0]
-        raise UserError(
+        raise FileError(
             f"{path}: the items '{ids[j]}' and '{ids[i]}' have no three varying answers in common, so they "
             "cannot be correlated; leave one of them out."
         )
@@ -100,7 +100,7 @@ def diagnose(path: Path, answers: Answers, factors: int | None, seed: int) -> Fa
     suggested, eigenvalues, limits = parallel_analysis(r, both, seed=seed)
     used = max(suggested, 1) if factors is None else factors
     if not 1 <= used <= n // 2:
-        raise UserError(
+        raise SettingError(
             f"{path}: {used} factors were asked of {n} items; expected 1 to {n // 2} (two items per factor)."
         )
     solution = principal_axes(r, used)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import FileError, SettingError, setting
 from acculturate.files.datafile import BOUNDS, LARGEST
 from acculturate.files.whole_file import write_whole
 from acculturate.legible import shown
@@ -31,13 +31,13 @@ class FittedInstrument:
     def write(self, path: Path) -> None:
         """Write the TOML file, whole or not at all; an existing file is not overwritten."""
         if path.suffix != ".toml":
-            raise UserError(f"The instrument file '{path}' must end in .toml.")
+            raise FileError(f"The instrument file '{path}' must end in .toml.")
         if path.exists():
-            raise UserError(f"'{path}' exists already; give another name or remove it first.")
+            raise FileError(f"'{path}' exists already; give another name or remove it first.")
         try:
             write_whole(path, self.toml.encode())
         except OSError as error:
-            raise UserError(f"Cannot write '{path}': {error.strerror or error}.") from None
+            raise FileError(f"Cannot write '{path}': {error.strerror or error}.") from None
 
 
 def fit_instrument(
@@ -84,10 +84,10 @@ def fit_instrument(
 
 def _check_settings(scale: tuple[int, int] | None, factors: int | None, seed: int) -> None:
     if not 0 <= seed < 2**63:
-        raise UserError(f"The seed is {shown(seed)}; expected a whole number from 0 to {2**63 - 1}.")
+        raise SettingError(f"The seed is {shown(seed)}; expected a whole number from 0 to {2**63 - 1}.")
     if factors is not None and factors < 1:
-        raise UserError(f"The number of factors is {shown(factors)}; expected 1 or more.")
+        raise SettingError(f"The number of factors is {shown(factors)}; expected 1 or more.")
     if scale is not None and not -LARGEST <= scale[0] < scale[1] <= LARGEST:
-        raise UserError(
+        raise SettingError(
             f"The scale is {shown(scale[0])} to {shown(scale[1])}; expected the lower end first, both {BOUNDS}."
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 
 # A label has to be one token. Many tokenizers cut 10 in two, so digits name nine options; scales of up to eleven (0 to
 # 10) take the others.
@@ -66,17 +66,19 @@ def parse_format(text: str) -> Format:
     """Read ``labels/layout/variant/language[/order]``; what is left out at the end keeps its default."""
     parts = text.strip().split("/")
     if not 1 <= len(parts) <= 5 or not parts[0]:
-        raise UserError(
+        raise SettingError(
             f"Format '{text}' is not of the form labels/layout/variant/language, like letters/options-first/0/en."
         )
     default = Format()
     fields = dict(zip(("labels", "layout", "variant", "language", "order"), parts, strict=False))
     for field, choices in (("labels", tuple(LABELS)), ("layout", LAYOUTS), ("order", ORDERS)):
         if field in fields and fields[field] not in choices:
-            raise UserError(f"Format '{text}' has the {field} '{fields[field]}'; expected one of {', '.join(choices)}.")
+            raise SettingError(
+                f"Format '{text}' has the {field} '{fields[field]}'; expected one of {', '.join(choices)}."
+            )
     variant = fields.pop("variant", "0")
     if not variant.isdigit():
-        raise UserError(f"Format '{text}' has the wording variant '{variant}'; expected a whole number from 0.")
+        raise SettingError(f"Format '{text}' has the wording variant '{variant}'; expected a whole number from 0.")
     return replace(default, variant=int(variant), **fields)
 
 
@@ -86,5 +88,5 @@ def option_labels(form: Format, count: int) -> tuple[str, ...]:
     if count > len(labels):
         others = ", ".join(name for name, marks in LABELS.items() if len(marks) >= count)
         advice = f"choose formats with other labels ({others})" if others else "no labels name so many"
-        raise UserError(f"The labels '{form.labels}' name {len(labels)} options, but a scale has {count}; {advice}.")
+        raise SettingError(f"The labels '{form.labels}' name {len(labels)} options, but a scale has {count}; {advice}.")
     return labels[:count]

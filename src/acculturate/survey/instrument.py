@@ -14,7 +14,7 @@ from numbers import Real
 import numpy as np
 from jaxtyping import Bool, Float
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.files.datafile import BOUNDS, LARGEST, nearest
 from acculturate.legible import shown
 
@@ -182,7 +182,7 @@ class Instrument:
         Raises ``UserError`` when ``mas25`` is asked of an instrument that defines no legacy weights.
         """
         if mas25 and all(dimension.mas25_weights is None for dimension in self.dimensions):
-            raise UserError(
+            raise SettingError(
                 f"Instrument '{self.id}' has no legacy mode mas25 (no dimension has mas25_weights); leave mas25 out."
             )
         columns = {item_id: column for column, item_id in enumerate(self.item_ids)}
@@ -201,14 +201,14 @@ class Instrument:
         if isinstance(constant, Mapping):
             for name in constant:
                 if name not in self.dimension_ids:
-                    raise UserError(
+                    raise SettingError(
                         f"Instrument '{self.id}' has no dimension '{name}'"
                         f"{nearest(name, self.dimension_ids)}; "
                         "name its constants by dimension id."
                     )
             lacking = [name for name in self.dimension_ids if name not in constant]
             if lacking:
-                raise UserError(
+                raise SettingError(
                     f"No constant for dimension '{lacking[0]}' of instrument '{self.id}'; "
                     "give one per dimension or a single number for all."
                 )
@@ -217,7 +217,7 @@ class Instrument:
             chosen = [constant] * len(self.dimensions)
         for value in chosen:
             if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) <= LARGEST:
-                raise UserError(
+                raise SettingError(
                     f"The constants of instrument '{self.id}' must be finite numbers {BOUNDS}, not {shown(value)}."
                 )
         return np.array(chosen, dtype=float) + np.array([dimension.offset for dimension in self.dimensions])
@@ -227,7 +227,7 @@ class Instrument:
         for wording in self.wordings:
             if wording.language == language:
                 return wording
-        raise UserError(
+        raise SettingError(
             f"Instrument '{self.id}' has no wording in language '{language}' "
             f"(it has {', '.join(self.languages)}); choose one of these or give a wording file."
         )
@@ -251,14 +251,14 @@ class Instrument:
         for item in self.items:
             if item.id == item_id:
                 return item
-        raise UserError(
+        raise SettingError(
             f"Instrument '{self.id}' has no item '{item_id}'{nearest(item_id, self.item_ids)}; use an id of its own."
         )
 
     def _wording(self, language: str, variant: int) -> Wording:
         wording = self.wording(language)
         if not 0 <= variant < wording.variants:
-            raise UserError(
+            raise SettingError(
                 f"Instrument '{self.id}' has wording variants 0 to {wording.variants - 1} "
                 f"in language '{language}', not {variant}; choose one of these."
             )

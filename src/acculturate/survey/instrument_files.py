@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from acculturate.errors import UserError
+from acculturate.errors import FileError, SettingError
 from acculturate.files.datafile import Node, nearest, read_data_file
 from acculturate.survey.instrument import Dimension, Frame, Instrument, Item, ItemText, Scale, Wording
 
@@ -38,7 +38,7 @@ def load_instrument(name_or_path: str | Path, *, wording: Path | None = None) ->
     else:
         known = [path.stem for path in sorted(_DATA.glob("*.toml")) if "." not in path.stem]
         if name not in known:
-            raise UserError(
+            raise SettingError(
                 f"There is no built-in instrument '{name}'{nearest(name, known)}; "
                 "give one of these ids or the path of a .toml, .yaml or .yml file."
             )
@@ -49,7 +49,7 @@ def load_instrument(name_or_path: str | Path, *, wording: Path | None = None) ->
     if wording is not None:
         instrument = _with_wording(instrument, _wording(read_data_file(Path(wording)), instrument, None))
     if not instrument.wordings:
-        raise UserError(f"{name} has no wording; write at least one, such as [wording.en], or give a wording file.")
+        raise FileError(f"{name} has no wording; write at least one, such as [wording.en], or give a wording file.")
     return instrument
 
 

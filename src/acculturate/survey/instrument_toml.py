@@ -11,7 +11,7 @@ import numpy as np
 import tomlkit
 from tomlkit.items import InlineTable, Table
 
-from acculturate.errors import UserError
+from acculturate.errors import FileError
 from acculturate.survey.diagnostics import FactorDiagnostics
 from acculturate.survey.factor import SALIENT, members
 
@@ -45,7 +45,7 @@ def instrument_toml(
     groups = members(loadings)
     kept = sorted(i for chosen in groups.values() for i in chosen)
     if not kept:
-        raise UserError(f"No item of {source} loads on any factor by {SALIENT} or more: there is no instrument in it.")
+        raise FileError(f"No item of {source} loads on any factor by {SALIENT} or more: there is no instrument in it.")
     scales = {_scale_id(options): options for options in dict.fromkeys(ranges[i] for i in kept)}
     document = tomlkit.document()
     # JSON's escapes keep a comment on its line, whatever the file is called.

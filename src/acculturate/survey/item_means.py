@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acculturate.errors import UserError
+from acculturate.errors import FileError
 from acculturate.files.datafile import BOUNDS, nearest, user_path
 from acculturate.files.tables import MISSING, cell_number, csv_rows
 from acculturate.legible import shown
@@ -30,7 +30,7 @@ def canonical_item(instrument: Instrument, name: str) -> str:
         number = re.fullmatch(rf"(?:{parts[0][1]}|q)?0*(\d+)", name.strip().lower())
         if number and number[1] in by_number:
             return by_number[number[1]]
-    raise UserError(
+    raise FileError(
         f"Instrument '{instrument.id}' has no item '{name}'{nearest(name, instrument.item_ids)}; "
         "use the item ids of the instrument."
     )
@@ -53,7 +53,7 @@ def score_item_means(
     for name, mean in means.items():
         item_id = canonical_item(instrument, name)
         if item_id in names:
-            raise UserError(f"Item '{item_id}' is given twice, as '{names[item_id]}' and as '{name}'; keep one.")
+            raise FileError(f"Item '{item_id}' is given twice, as '{names[item_id]}' and as '{name}'; keep one.")
         names[item_id] = name
         # Not a whole number: math.isnan overflows on one of hundreds of digits.
         if mean is None or (isinstance(mean, float | np.floating) and math.isnan(mean)):
@@ -61,7 +61,7 @@ def score_item_means(
         index = instrument.item_ids.index(item_id)
         values = instrument.scales[instrument.items[index].scale].values
         if not min(values) <= mean <= max(values):
-            raise UserError(
+            raise FileError(
                 f"The mean {shown(mean)} of item '{item_id}' lies outside the values of its options, "
                 f"{min(values):g} to {max(values):g}; check the coding of this item."
             )
@@ -82,7 +82,7 @@ def read_item_means(path: Path) -> dict[str, float | None]:
     (_, named), *rows = csv_rows(user_path(str(path)))
     header = [cell.casefold() for cell in named]
     if header.count("item") != 1 or header.count("mean") != 1:
-        raise UserError(
+        raise FileError(
             f"{path}, line 1: expected a header with the columns item and mean, found {shown(','.join(named))}."
         )
     means: dict[str, float | None] = {}
@@ -91,9 +91,9 @@ def read_item_means(path: Path) -> dict[str, float | None]:
         place = f"{path}, line {line}"
         item, mean = row[header.index("item")], row[header.index("mean")]
         if not item:
-            raise UserError(f"{place}: the item id is empty; write the id of the item whose mean this is.")
+            raise FileError(f"{place}: the item id is empty; write the id of the item whose mean this is.")
         if item in means:
-            raise UserError(f"{place}: item {shown(item)} stands already in line {lines[item]}; keep one of them.")
+            raise FileError(f"{place}: item {shown(item)} stands already in line {lines[item]}; keep one of them.")
         means[item], lines[item] = _mean(mean, place), line
     return means
 
@@ -103,7 +103,7 @@ def _mean(cell: str, place: str) -> float | None:
         return None
     mean = cell_number(cell)
     if mean is None:
-        raise UserError(
+        raise FileError(
             f"{place}: expected a number with a decimal point, {BOUNDS}, as the mean, or nothing, NA or #NULL! for a "
             f"missing one, found {shown(cell)}."
         )

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.survey.formats import ORDERS, Format, option_labels
 from acculturate.survey.instrument import Instrument
 
@@ -76,7 +76,7 @@ class Questionnaire:
 def questionnaire(instrument: Instrument, presentations: Sequence[Format], *, balanced: bool = True) -> Questionnaire:
     """Cross an instrument with presentations; ``balanced`` asks each in both option orders as one view."""
     if not presentations:
-        raise UserError("A questionnaire needs at least one format, like letters/options-first/0/en.")
+        raise SettingError("A questionnaire needs at least one format, like letters/options-first/0/en.")
     widest = max(len(instrument.scales[item.scale].values) for item in instrument.items)
     for form in presentations:
         instrument.question(instrument.item_ids[0], language=form.language, variant=form.variant)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import FileError, SettingError, setting
 from acculturate.files.datafile import BOUNDS, LARGEST
 from acculturate.files.tables import MISSING, csv_rows, is_number
 from acculturate.legible import shown
@@ -43,18 +43,18 @@ def read_texts(path: Path) -> dict[str, str]:
     rows = csv_rows(path)
     header = [cell.lower() for cell in rows[0][1]]
     if header.count("item") != 1 or header.count("text") != 1:
-        raise UserError(f"{path}, line 1: expected a header with the columns item and text, found {','.join(header)}.")
+        raise FileError(f"{path}, line 1: expected a header with the columns item and text, found {','.join(header)}.")
     texts: dict[str, str] = {}
     for line, row in rows[1:]:
         item, text = row[header.index("item")], " ".join(row[header.index("text")].split())
         if not item or not text:
-            raise UserError(f"{path}, line {line}: the item or its text is empty.")
+            raise FileError(f"{path}, line {line}: the item or its text is empty.")
         if "<|" in text or "|>" in text:
-            raise UserError(
+            raise FileError(
                 f"{path}, line {line}: the text contains '<|' or '|>', which models read as control tokens."
             )
         if item in texts:
-            raise UserError(f"{path}, line {line}: item '{item}' stands twice; keep one.")
+            raise FileError(f"{path}, line {line}: item '{item}' stands twice; keep one.")
         texts[item] = text
     return texts
 
@@ -70,13 +70,13 @@ def read_answers(path: Path, columns: Sequence[str] | None, codes: frozenset[str
     for item in ids:
         if header.count(item) != 1:
             problem = "stands more than once" if item in header else "does not exist"
-            raise UserError(f"{path}, line 1: the column '{item}' {problem}; every item needs one column.")
+            raise FileError(f"{path}, line 1: the column '{item}' {problem}; every item needs one column.")
         if not re.fullmatch(r"[\w-]+", item):
-            raise UserError(
+            raise FileError(
                 f"{path}, line 1: the column '{item}' cannot name an item; use letters, digits, '_' and '-'."
             )
     if len(ids) < 3:
-        raise UserError(f"{path}: expected at least three items, found {len(ids)}.")
+        raise FileError(f"{path}: expected at least three items, found {len(ids)}.")
     places = [header.index(item) for item in ids]
     occurring: set[str] = set()
     table = np.array(
@@ -87,9 +87,9 @@ def read_answers(path: Path, columns: Sequence[str] | None, codes: frozenset[str
     )
     for item, column in zip(ids, table.T, strict=True):
         if len(set(column[~np.isnan(column)])) < 2:
-            raise UserError(f"{path}, column {item}: everyone gave the same answer or none; leave this item out.")
+            raise FileError(f"{path}, column {item}: everyone gave the same answer or none; leave this item out.")
     if len(table) <= len(ids):
-        raise UserError(f"{path}: {len(table)} people for {len(ids)} items; expected more people than items.")
+        raise FileError(f"{path}: {len(table)} people for {len(ids)} items; expected more people than items.")
     return Answers(tuple(ids), table, frozenset(occurring))
 
 
@@ -106,7 +106,7 @@ def _answer(place: str, cell: str, codes: frozenset[str], occurring: set[str]) -
         occurring.add(code)
         return math.nan
     if not value.is_integer() or abs(value) > LARGEST:
-        raise UserError(
+        raise FileError(
             f"{place}: expected a whole number {BOUNDS} or nothing, found {shown(cell)}; if it stands for no answer, "
             f"name it with {setting('missing')}."
         )
@@ -121,7 +121,7 @@ def missing_code(code: int | str) -> str:
     number = float(text)
     # Larger ones than this are not told apart as floating-point numbers.
     if not number.is_integer() or abs(number) > 1e15:
-        raise UserError(
+        raise SettingError(
             f"{setting('missing')} names {shown(text)}; expected whole numbers of up to 15 digits, or words."
         )
     return f"{number:.0f}" if number else "0"

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import FileError, SettingError, setting
 from acculturate.files.datafile import BOUNDS
 from acculturate.files.tables import MISSING, cell_number, check_width, is_number, table_lines
 from acculturate.legible import shown
@@ -71,7 +71,7 @@ class Target:
         """
         scores = [self.scores.get(name) for name in dimension_ids]
         if all(value is None for value in scores):
-            raise UserError(
+            raise FileError(
                 f"{self.country} ({self.code}) in target set {self.target_set} has no score on any of "
                 f"{_listing(dimension_ids)} (it has {_listing(self.present) or 'none'}): "
                 "choose another target set or instrument."
@@ -137,7 +137,7 @@ class TargetSet:
         if len(codes) == 0:
             self._unknown(query)
         if len(codes) > 1:
-            raise UserError(
+            raise SettingError(
                 f"Country {query!r} can mean {' or '.join(countries()[code].unambiguous for code in codes)}: "
                 "write one of these instead."
             )
@@ -166,7 +166,7 @@ class TargetSet:
     def _unknown(self, query: str) -> NoReturn:
         near = nearest_countries(query, [target.country for target in self.targets])[:3]
         hint = f"did you mean {' or '.join(near)}?" if near else "give a name or an ISO 3166 code."
-        raise UserError(f"No country is called {shown(query)} here: {hint}")
+        raise SettingError(f"No country is called {shown(query)} here: {hint}")
 
     def _lacking(self, code: str) -> NoReturn:
         name = countries()[code].name
@@ -179,7 +179,7 @@ class TargetSet:
             if others
             else "no built-in set has it; give a CSV file of your own (docs/targets.md)."
         )
-        raise UserError(f"Target set {self.id} has no scores for {name} ({code}): {hint}")
+        raise SettingError(f"Target set {self.id} has no scores for {name} ({code}): {hint}")
 
 
 def builtin_target_sets() -> dict[str, str]:
@@ -203,17 +203,17 @@ def load_target_set(
         return _builtin(key)
     path = Path(name_or_path)
     if path.is_dir():
-        raise UserError(f"Target set {key!r} is a directory; give a CSV file in it, or a built-in id.")
+        raise FileError(f"Target set {key!r} is a directory; give a CSV file in it, or a built-in id.")
     if not path.is_file():
         near = difflib.get_close_matches(key, _catalogue(), n=1, cutoff=0.6)
-        raise UserError(
+        raise FileError(
             f"Target set {key!r} is neither built in ({_listing(list(_catalogue()))}) nor an existing file: "
             + (f"did you mean {near[0]}?" if near else "give a built-in id or the path of a CSV file.")
         )
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: the target file cannot be read ({error.strerror}).") from error
+        raise FileError(f"{path}: the target file cannot be read ({error.strerror}).") from error
     return TargetSet(
         id=path.name,
         name=path.stem,
@@ -234,7 +234,7 @@ def find_target(
     table = load_target_set(target_set, dimensions)
     if str(target_set) in _catalogue() and not set(dimensions) & set(table.targets[0].scores):
         own = setting("targets", "mine.csv")
-        raise UserError(
+        raise SettingError(
             f"No published scores on {_listing(dimensions)} are built in; bring your own with {own}, "
             f"a CSV with the columns {', '.join(('country', *dimensions))} (docs/targets.md says where to find scores)."
         )
@@ -323,7 +323,7 @@ class _Table:
 
     def _fail(self, line: int, problem: str, column: str | None = None) -> NoReturn:
         at = f"{self.where}, line {line}" + (f", column {column}" if column else "")
-        raise UserError(f"{at}: {problem}.")
+        raise FileError(f"{at}: {problem}.")
 
     def _decoded(self, raw: bytes) -> str:
         try:

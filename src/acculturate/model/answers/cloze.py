@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import ModelError
 from acculturate.model.engine.batches import batches, padded
 from acculturate.model.engine.forward import embed, embed_around, virtual_tokens
 from acculturate.model.engine.packing import SlottedTokens
@@ -65,9 +65,9 @@ def cloze_response(
         labelled answers.
     """
     if normalise not in NORMALISATIONS:
-        raise UserError(f"Normalisation '{normalise}' is unknown; expected one of {', '.join(NORMALISATIONS)}.")
+        raise ModelError(f"Normalisation '{normalise}' is unknown; expected one of {', '.join(NORMALISATIONS)}.")
     if batch < 1:
-        raise UserError("A batch needs at least one text.")
+        raise ModelError("A batch needs at least one text.")
     context, instrument = context or Context(), questionnaire.instrument
     soft = np.zeros((0, respondent.hidden), dtype=np.float32) if prompt is None else prompt
     mask = instrument.option_mask()

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor
 
-from acculturate.errors import UserError
+from acculturate.errors import ModelError
 from acculturate.model.engine.batches import batches
 from acculturate.model.engine.forward import embed_around, virtual_tokens
 from acculturate.model.engine.packing import SlottedTokens
@@ -46,13 +46,13 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0 or not np.isfinite(self.temperature):
-            raise UserError(f"The temperature is {self.temperature}; expected a number above 0.")
+            raise ModelError(f"The temperature is {self.temperature}; expected a number above 0.")
         if not 0 < self.top_p <= 1:
-            raise UserError(f"top-p is {self.top_p}; expected a number above 0 and at most 1.")
+            raise ModelError(f"top-p is {self.top_p}; expected a number above 0 and at most 1.")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise UserError(f"The seeds are {list(self.seeds)}; expected different whole numbers from 0.")
+            raise ModelError(f"The seeds are {list(self.seeds)}; expected different whole numbers from 0.")
         if self.max_new_tokens < 1 or self.batch < 1:
-            raise UserError("A reply needs at least one token and a batch at least one question.")
+            raise ModelError("A reply needs at least one token and a batch at least one question.")
 
 
 @dataclass(frozen=True)

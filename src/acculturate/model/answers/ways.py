@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from acculturate.errors import UserError, setting
+from acculturate.errors import SettingError, setting
 from acculturate.model.answers.cloze import cloze_response
 from acculturate.model.answers.sampled import Sampling, sampled_responses
 from acculturate.model.interview import Interview
@@ -83,7 +83,7 @@ ANSWERS = tuple(WAYS)
 def way_of(answers: str) -> Way:
     """Find a way by its name in ``ANSWERS``; ``UserError`` for any other name."""
     if answers not in WAYS:
-        raise UserError(f"{setting('answers')} is '{answers}'; expected one of {', '.join(ANSWERS)}.")
+        raise SettingError(f"{setting('answers')} is '{answers}'; expected one of {', '.join(ANSWERS)}.")
     return WAYS[answers]
 
 

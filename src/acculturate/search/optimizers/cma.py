@@ -18,7 +18,7 @@ import cmaes
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.search.optimizers.protocol import generator
 from acculturate.search.optimizers.start_first import StartFirst
 from acculturate.search.optimizers.variation import LARGEST, STEPS, check_number, checked_start
@@ -116,7 +116,7 @@ class CMAES(CovarianceSearch):
         """Return the first state; raises ``UserError`` if the space or the population does not fit."""
         dim = start.shape[1]
         if dim > FULL_LIMIT:
-            raise UserError(
+            raise SettingError(
                 f"CMA-ES keeps a {dim} x {dim} matrix, and more than {FULL_LIMIT} coordinates are refused: "
                 f"use sep-cma, or a random projection to at most {FULL_LIMIT} coordinates."
             )
@@ -149,7 +149,7 @@ class SepCMA(CovarianceSearch):
         """Return the first state; raises ``UserError`` if the space or the population does not fit."""
         dim = start.shape[1]
         if dim < 2:
-            raise UserError(f"sep-CMA-ES needs at least 2 coordinates, got {dim}: use another optimizer.")
+            raise SettingError(f"sep-CMA-ES needs at least 2 coordinates, got {dim}: use another optimizer.")
         return self._first_state(start, seed, np.ones(dim))
 
     def _ask(self, state: CMAState) -> Float[np.ndarray, "n dim"]:

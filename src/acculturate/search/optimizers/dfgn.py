@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.search.optimizers.dfgn_model import linearised, minimise, structured
 from acculturate.search.optimizers.dfgn_parts import Parts
 from acculturate.search.optimizers.dfgn_state import (
@@ -117,9 +117,9 @@ class DFGN:
         check_number(self.mu, "DFGN mu", low=MU[0], high=MU[1])
         check_number(self.fade, "DFGN fade", low=0, high=1, strict=True)  # 1: older directions count in full
         if self.parts is not None and self.parts.shared and self.h < 2:
-            raise UserError("DFGN needs h of at least 2 where a prompt has shared tokens and own ones.")
+            raise SettingError("DFGN needs h of at least 2 where a prompt has shared tokens and own ones.")
         if self.memory < self.h:
-            raise UserError(f"DFGN needs a memory of at least h directions, not {self.memory} with h = {self.h}.")
+            raise SettingError(f"DFGN needs a memory of at least h directions, not {self.memory} with h = {self.h}.")
 
     def init(self, start: Float[np.ndarray, "pop dim"], seed: int) -> DFGNState:
         """Return the state before anything was evaluated."""

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.search.optimizers.protocol import generator
 from acculturate.search.optimizers.start_first import StartFirst
 from acculturate.search.optimizers.variation import (
@@ -53,7 +53,9 @@ class PSO(StartFirst[PSOState]):
         check_number(self.phi_1, "PSO phi_1", low=0, high=100, strict=True)
         check_number(self.phi_2, "PSO phi_2", low=0, high=100, strict=True)
         if self.phi_1 + self.phi_2 <= 4:
-            raise UserError(f"PSO phi_1 + phi_2 is {self.phi_1 + self.phi_2:g}, expected more than 4 for constriction.")
+            raise SettingError(
+                f"PSO phi_1 + phi_2 is {self.phi_1 + self.phi_2:g}, expected more than 4 for constriction."
+            )
         check_choice(self.topology, "PSO topology", ("global", "ring"))
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.search.optimizers.protocol import generator
 from acculturate.search.optimizers.start_first import StartFirst
 from acculturate.search.optimizers.variation import STEPS, check_number, checked_start
@@ -42,7 +42,7 @@ class RandomSearch(StartFirst[RandomSearchState]):
         """Return the state before anything was evaluated; raises ``UserError`` if there is no spread to sample with."""
         x = checked_start(start, "random search", rows=1)
         if self.sigma is None and not x.std(axis=0).any():
-            raise UserError(
+            raise SettingError(
                 "Random search takes its spread from the start, whose candidates are all alike: "
                 "start from several different candidates or set sigma."
             )

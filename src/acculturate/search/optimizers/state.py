@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from acculturate.errors import UserError
+from acculturate.errors import RunDirectoryError
 
 Scalar: TypeAlias = int | float | bool | str | None
 S = TypeVar("S")
@@ -45,7 +45,7 @@ def unpack(cls: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str,
     names = set(arrays) | set(scalars)
     if names != expected or len(names) != len(arrays) + len(scalars):
         odd = ", ".join(sorted(names ^ expected)) or "a name given twice"
-        raise UserError(
+        raise RunDirectoryError(
             f"The checkpoint does not fit {cls.__name__} (differing fields: {odd}); it was written by "
             "another optimizer or version: resume with the version that wrote it or start a new run."
         )
@@ -65,7 +65,7 @@ def _value(cls: type, field: Field[Any], value: Any) -> Any:
     fits = isinstance(value, kinds) if kinds is not None else "ndarray" not in declared or isinstance(value, np.ndarray)
     if not fits or (isinstance(value, bool) and declared in ("int", "float")):
         kind = declared.split("[", maxsplit=1)[0]
-        raise UserError(
+        raise RunDirectoryError(
             f"The checkpoint does not fit {cls.__name__} ({field.name} is no {kind}); it is damaged "
             "or was written by another version: resume with the version that wrote it or start a new run."
         )

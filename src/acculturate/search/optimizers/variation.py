@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from acculturate.errors import UserError
+from acculturate.errors import SettingError
 from acculturate.legible import shown
 from acculturate.survey.loss import Evaluation
 
@@ -52,12 +52,12 @@ def checked_start(
     """Copy a start as float64; raises ``UserError`` unless it is finite and long enough."""
     x = np.array(start, dtype=np.float64, order="C")
     if len(x) < rows:
-        raise UserError(
+        raise SettingError(
             f"{name} needs a population of at least {rows} candidates, got {len(x)}: make it larger, with a budget "
             "that pays for it."
         )
     if x.shape[1] == 0 or not np.isfinite(x).all():
-        raise UserError(f"{name} needs finite start candidates of at least one coordinate; check the start.")
+        raise SettingError(f"{name} needs finite start candidates of at least one coordinate; check the start.")
     return x
 
 
@@ -75,13 +75,13 @@ def check_number(
     """
     if not ((low < value if strict else low <= value) and value <= high):
         left = "(" if strict else "["
-        raise UserError(f"{name} is {shown(value)}, expected a number in {left}{low:g}, {high:g}].")
+        raise SettingError(f"{name} is {shown(value)}, expected a number in {left}{low:g}, {high:g}].")
 
 
 def check_choice(value: str, name: str, choices: Sequence[str]) -> None:
     """Refuse a value that is none of the choices."""
     if value not in choices:
-        raise UserError(f"{name} is {shown(value)}, expected one of: {', '.join(choices)}.")
+        raise SettingError(f"{name} is {shown(value)}, expected one of: {', '.join(choices)}.")
 
 
 def partners(rng: np.random.Generator, pop: int, count: int) -> Int[np.ndarray, "count pop"]:
