@@ -16,7 +16,7 @@ from acculturate.judge.audit import Audit
 from acculturate.judge.compare import Compared, Comparison
 from acculturate.judge.compare import compare as compare_results
 from acculturate.keywords import Keywords
-from acculturate.model.answers.ways import way_of
+from acculturate.model.answer_kind import answers_of
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt
@@ -79,7 +79,7 @@ class Model:
         personas
             Also ask as people from several countries.
         """
-        way_of(answers)
+        answers_of(answers)
         return audit_model(self.respondent, _instrument(instrument), answers, short=short, personas=personas)
 
     def score(

@@ -41,6 +41,10 @@ class Keywords(TypedDict, total=False):
     """Languages to be judged in too, like ar and zh: one held-out format each."""
     heldout_items: Sequence[str]
     """Items that the search does not ask, like m04 and m12, to see whether the prompt moves them."""
+    answers: Literal["probabilities", "calibrated", "cloze", "cloze-prior", "cloze-sum", "sampled"]
+    """What counts as an answer: 'probabilities' of the labels, 'calibrated' (less the labels' own pull), 'cloze'
+(likelihood of the options' words, per token), 'cloze-prior' (less the words' own pull), 'cloze-sum', or 'sampled'
+(text is generated and read)."""
     sampled: bool
     """At the end also ask by generated text, as the paper does."""
     slot: Literal["before_bos", "system", "user_end", "response_start"]

@@ -28,8 +28,9 @@ Device = Annotated[str, option_of("device", own_default=True)]
 Answers = Annotated[
     str,
     typer.Option(
-        help="'probabilities' of the labels, 'sampled': text is generated and read, or 'cloze': likelihood of "
-        "the options' words."
+        help="'probabilities' of the labels; 'calibrated': less the labels' own pull; 'cloze': likelihood of the "
+        "options' words, per token; 'cloze-prior': less the words' own pull; 'cloze-sum'; 'sampled': text is generated "
+        "and read."
     ),
 ]
 
@@ -128,12 +129,9 @@ def _show_scores(record: Scores) -> None:
         table.add_row(dimension.upper(), "missing" if value is None else f"{value:.1f}")
     console.print(table)
     if record.answer_mass is not None and record.answers is not None:
-        meant = {
-            "probabilities": "share of the next token's probability that is an option",
-            "sampled": "share of the replies that could be read",
-            "cloze": "probability that a reply begins with an option's words",
-        }
-        console.print(f"Answer mass {record.answer_mass:.3f} ({meant[record.answers]})")
+        from acculturate.model.answer_kind import answers_of
+
+        console.print(f"Answer mass {record.answer_mass:.3f} ({answers_of(record.answers).mass_means})")
     if record.distance is not None:
         gap = record.distance
         console.print(
@@ -159,14 +157,14 @@ def audit(
     nothing, and tuning would tune noise. Example: acculturate audit --model embedded
     """
     as_json = is_json(output)
-    from acculturate.model.answers.ways import way_of
+    from acculturate.model.answer_kind import answers_of
     from acculturate.model.choice import ModelChoice
     from acculturate.model.respondent import Respondent
     from acculturate.runs.score import audit_model
     from acculturate.survey.instrument_files import load_instrument
 
     chosen = load_instrument(instrument)
-    way_of(answers)
+    answers_of(answers)
     warn_if_slow(dtype, device)
     respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
     found = audit_model(respondent, chosen, answers, personas=personas, short=short)

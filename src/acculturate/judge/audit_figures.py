@@ -62,7 +62,7 @@ class AuditFigures:
     consistency
         Alpha of item means over presentations (reliability.cronbach_alpha).
     answers
-        How answers are read, one of ``ways.ANSWERS``.
+        How answers are read, one of ``answer_kind.ANSWERS``.
     """
 
     verdict: AuditVerdict

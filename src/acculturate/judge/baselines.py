@@ -11,10 +11,9 @@ from jaxtyping import Float
 from acculturate.errors import UserError
 from acculturate.judge.persona import DESCRIPTORS, persona
 from acculturate.judge.records import LeftOut, RowId
-from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
+from acculturate.search.problem import Problem
 from acculturate.survey.instrument import Instrument
-from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.response import Response
 from acculturate.survey.targets import Target
@@ -85,20 +84,20 @@ class Baseline:
 
 
 def baseline_responses(
+    problem: Problem,
     respondent: Respondent,
-    questionnaire: Questionnaire,
-    survey: Loss,
-    target: Target,
     watch: Callable[[str], None] = lambda _stage: None,
 ) -> tuple[list[Baseline], list[LeftOut]]:
     """Ask every baseline, in the order of the table; those that cannot be asked come second.
 
     ``watch`` is told who is asked next: on a CPU the personas can take longer than a short search.
     """
+    questionnaire, target = problem.everything, problem.target
+    survey = problem.survey(questionnaire)
 
     def ask(who: str, context: Context) -> Response:
         watch(who)
-        return Interview(respondent, questionnaire, context=context).ask()
+        return problem.untuned(respondent, questionnaire, context)
 
     answered = [
         Baseline(

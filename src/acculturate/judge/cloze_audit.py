@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +23,7 @@ from acculturate.judge.audit_words import sentences_on_wordings
 from acculturate.judge.persona_audit import personas_in_words
 from acculturate.judge.records import AuditVerdict
 from acculturate.judge.statistics import named_scores
+from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers.ways import Ask
 from acculturate.model.respondent import Context
 from acculturate.survey import reliability
@@ -42,7 +42,7 @@ def wordings(instrument: Instrument, *, short: bool = False, language: str = "en
     if language not in instrument.languages:
         language = instrument.languages[0]
     count = min(SHORT if short else FULL, instrument.variants(language))
-    return tuple(Format(language=language, variant=variant) for variant in range(count))
+    return tuple(Format(language=language, variant=variant).without_labels for variant in range(count))
 
 
 def cloze_audit(
@@ -52,6 +52,7 @@ def cloze_audit(
     formats: Sequence[Format] | None = None,
     targets: Sequence[Target] = (),
     short: bool = False,
+    answers: str = AnswerKind.CLOZE,
 ) -> Audit:
     """Audit answers by option texts: put the questionnaire in several wordings, and judge what comes back.
 
@@ -65,10 +66,12 @@ def cloze_audit(
         Countries for the persona test; none by default.
     short
         Fewer wordings.
+    answers
+        What ``ask`` reads, one of ``answer_kind.ANSWERS``.
     """
     forms = wordings(instrument, short=short) if formats is None else formats
-    forms = tuple({(form.language, form.variant): replace(form, order="ascending") for form in forms}.values())
-    questionnaire = lay_out(instrument, forms, balanced=False)
+    forms = tuple(dict.fromkeys(form.without_labels for form in forms))
+    questionnaire = lay_out(instrument, forms)
     response = ask(questionnaire, Context())
     means = shares_of_scale(instrument, response)
     within = within_scales(instrument, means)
@@ -98,7 +101,7 @@ def cloze_audit(
         persona=persona,
         short=short,
         scores=named_scores(instrument, response),
-        answers="cloze",
+        answers=answers,
         wording_correlation=correlation,
         wording_interval=bootstrap.correlation_interval([(within[a], within[b]) for a, b in pairs]),
     )
@@ -129,7 +132,7 @@ def _wording(
     means_there = within[place][~np.isnan(within[place])]
     spread, missing = float(means_there.std()) if len(means_there) else math.nan, float(np.isnan(means[place]).mean())
     return PresentationAudit(
-        name=f"wording {form.variant}/{form.language}",
+        name=form.name,
         mass=math.nan,
         missing=missing,
         order_correlation=math.nan,

@@ -6,12 +6,16 @@ more than they do, and that is what this is for (docs/search.md).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from acculturate.errors import SettingError
+from acculturate.model.answers.labels import LabelReading
+from acculturate.model.answers.ways import Interviews
 from acculturate.model.engine.packed import PackedEngine
 from acculturate.model.interview import Interview
 from acculturate.survey.loss import Loss
@@ -50,7 +54,7 @@ class DifferentiableLoss:
         self._log_mass = None if survey.reference_mass is None else tensor(np.log(survey.reference_mass))
 
     def __call__(
-        self, logprobs: Float[Tensor, "formats items options"], mass: Float[Tensor, "formats items"]
+        self, logprobs: Float[Tensor, "formats items options"], log_mass: Float[Tensor, "formats items"]
     ) -> Float[Tensor, ""]:
         """Compute the loss of one response, in points."""
         means = (logprobs.exp() * self._values).sum(dim=-1)
@@ -62,7 +66,7 @@ class DifferentiableLoss:
             probabilities = torch.where(there, self._reference.exp(), 0.0)
             loss = loss + self._anchor * (probabilities * gap).sum(dim=-1).mean()
         if self._mass_penalty and self._log_mass is not None:
-            lost = self._log_mass - torch.log(mass.clamp(min=TINY))
+            lost = self._log_mass - log_mass.clamp(min=math.log(TINY))
             loss = loss + self._mass_penalty * lost.clamp(min=0.0).mean()
         return loss
 
@@ -76,7 +80,9 @@ class LossGradient:
         For an architecture that cannot be packed.
     """
 
-    def __init__(self, interview: Interview, survey: Loss) -> None:
+    def __init__(self, interview: Interviews, survey: Loss) -> None:
+        if not isinstance(interview, Interview) or not isinstance(interview.reading, LabelReading):
+            raise SettingError("Only answers by label have a gradient here; the oracle cannot be asked about this run.")
         engine = interview.engine
         if not isinstance(engine, PackedEngine):
             raise SettingError("This architecture cannot be packed, so there is no gradient to compare a search with.")
@@ -90,9 +96,9 @@ class LossGradient:
         """Compute the loss in points, and its gradient in points per unit of every coordinate."""
         soft = torch.as_tensor(prompt, dtype=torch.float32, device=self._engine.model.device).requires_grad_()
         with torch.enable_grad():
-            shown, mass = self._engine.tensors(soft[None].to(self._engine.model.dtype))
+            shown, log_mass = self._engine.tensors(soft[None].to(self._engine.model.dtype))
             logprobs = torch.gather(shown[0], 1, self._places).reshape(self._shape)
-            loss = self._loss(logprobs, mass[0].reshape(self._shape[:2]))
+            loss = self._loss(logprobs, log_mass[0].reshape(self._shape[:2]))
             loss.backward()
         assert soft.grad is not None
         return float(loss.detach()), soft.grad.cpu().numpy()

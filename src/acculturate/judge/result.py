@@ -122,7 +122,7 @@ def _measured(
     problem, questions = delivered.problem, delivered.problem.everything
     tell = callbacks.under("measuring: ").stage
     judge = Judge(questions, problem.survey(questions), problem.roles)
-    baselines, left_out = baseline_responses(respondent, questions, judge.survey, problem.target, tell)
+    baselines, left_out = baseline_responses(problem, respondent, tell)
     rows = []
     for one in baselines:
         kind = RowKind.FLAT if one.ident == RowId.FLAT else RowKind.BASELINE

@@ -6,10 +6,8 @@ takes embeddings at all. So it is compared once with the same texts put through 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -70,23 +68,16 @@ def generation_batching(model: PreTrainedModel, texts: Sequence[Sequence[int]]) 
     with float32_layers(model):
         if not all(_generates(model, [text]) for text in texts):
             raise _cannot(model, "its generated tokens follow from something other than the text before them")
-        return _batching(model, texts, _generates)
+        return _batching(model, texts)
 
 
-@torch.inference_mode()
-def forward_batching(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Batching:
-    """Find out what may be read side by side, padded in front. ``texts``: a short one and a long one."""
-    with float32_layers(model):
-        return _batching(model, texts, _reads)
-
-
-def _batching(model: PreTrainedModel, texts: Sequence[Sequence[int]], right: Callable[..., bool]) -> Batching:
+def _batching(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Batching:
     if scales_positions(model):
         return Batching.EQUAL
     short = list(texts[0])
     for may, those in ((Batching.PADDED, texts), (Batching.EQUAL, [short, short[::-1]])):
         try:
-            if right(model, those):
+            if _generates(model, those):
                 return may
         except (RuntimeError, UserError):
             continue
@@ -106,13 +97,6 @@ def _generates(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
     )
 
 
-def _reads(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> bool:
-    """Tell whether a batch that is padded in front ends as each of its texts does alone."""
-    with _before_the_head(model) as states:
-        forward_left(model, *padded([embed(model, text) for text in texts], in_front=True))
-    return all(_same(states[0][i], _alone(model, text)) for i, text in enumerate(texts))
-
-
 def _alone(model: PreTrainedModel, text: Sequence[int]) -> Float[Tensor, "hidden"]:
     with _before_the_head(model) as states:
         model(inputs_embeds=embed(model, text)[None], use_cache=False)
@@ -121,25 +105,6 @@ def _alone(model: PreTrainedModel, text: Sequence[int]) -> Float[Tensor, "hidden
 
 def _same(one: Tensor, other: Tensor) -> bool:
     return bool((one - other).norm() <= _GAP * other.norm())
-
-
-def forward_left(
-    model: PreTrainedModel,
-    embeds: Float[Tensor, "rows tokens hidden"],
-    mask: Int[Tensor, "rows tokens"],
-    count: int = 1,
-) -> Float[Tensor, "rows count vocabulary"]:
-    """Compute the logits of the last ``count`` places of texts that are padded in front.
-
-    The output head is not spent on the other places where the architecture can leave them out.
-    """
-    inputs: dict[str, Any] = {"inputs_embeds": embeds, "attention_mask": mask, "use_cache": False}
-    accepted = inspect.signature(model.forward).parameters
-    if "position_ids" in accepted:
-        inputs["position_ids"] = (mask.cumsum(dim=-1) - 1).clamp(min=0)
-    if "logits_to_keep" in accepted:
-        inputs["logits_to_keep"] = count
-    return model(**inputs).logits[:, -count:]
 
 
 @contextmanager

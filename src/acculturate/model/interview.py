@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from acculturate.errors import ModelError, SettingError, setting
+from acculturate.model.answers.labels import LabelReading
+from acculturate.model.answers.reading import Read, Reading
 from acculturate.model.engine.forward import Answers, out_of_memory, precision_name
 from acculturate.model.engine.packed import PackedEngine, PackingError
 from acculturate.model.engine.packing import Plan, SlottedTokens, plan
 from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.engine.size import packing_cost
+from acculturate.model.kept_answers import kept_answers
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.soundness import not_finite, packs, pads, scales_positions
@@ -37,6 +41,8 @@ class Interview:
     rows
         Candidates that share a forward pass. Every pass has exactly that many: a short last one repeats its last
         candidate, so that a candidate's numbers do not depend on how many others there are.
+    read
+        How answers are read: from the labels, or from the options' own words.
 
     Raises
     ------
@@ -53,20 +59,29 @@ class Interview:
         n_tokens: int = 0,
         context: Context | None = None,
         rows: int = 1,
+        read: Read = LabelReading,
     ) -> None:
         self.respondent, self.questionnaire = respondent, questionnaire
-        self.slot, self.n_tokens, self.rows = slot, n_tokens, rows
-        sequences = respondent.sequences(questionnaire, slot, context or Context())
+        self.n_tokens, self.rows = n_tokens, rows
+        self.reading: Reading = read(respondent, questionnaire, slot, context or Context())
+        self._sequences = list(self.reading.sequences)
         if n_tokens == 0:  # nothing depends on a candidate: the slot is nowhere
-            sequences = [SlottedTokens((), s.prefix + s.suffix) for s in sequences]
-        self._sequences, self._options = sequences, respondent.option_tokens(questionnaire)
-        respondent.check_window(sequences, n_tokens)
-        self.plan: Plan = plan(sequences, n_tokens, packing_cost(respondent.model))
-        self._engine = self._build()
+            self._sequences = [SlottedTokens((), s.prefix + s.suffix) for s in self._sequences]
+        respondent.check_window(self._sequences, n_tokens)
+        self._engine: PackedEngine | PlainEngine | None = None
+        if n_tokens:  # what cannot be computed is said before a search, not in it
+            self._engine = self._build()
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Lay the questions out as packed passes."""
+        return plan(self._sequences, self.n_tokens, packing_cost(self.respondent.model))
 
     @property
     def engine(self) -> PackedEngine | PlainEngine:
         """Give what computes the answers: packed where the architecture allows it."""
+        if self._engine is None:
+            self._engine = self._build()
         return self._engine
 
     @property
@@ -89,20 +104,20 @@ class Interview:
                 # A longer row may be the first to leave a local window, a fuller one the first to mix questions up.
                 compared = respondent.packed_sizes.get(static, (0, 0, 0))
                 smaller = all(a <= b for a, b in zip(size, compared, strict=True)) and not scales_positions(model)
-                if smaller or packs(model, self.plan, self._sequences, self._options, self._specimen()):
+                if smaller or packs(model, self.plan, self._sequences, self.reading.options, self._specimen()):
                     respondent.packed_sizes[static] = tuple(map(max, size, compared))
-                    return PackedEngine(model, self.plan, self._options)
+                    return PackedEngine(model, self.plan, self.reading.options)
                 reason = "its packed answers differ from those one at a time"
             except PackingError as error:
                 reason = str(error)
             self._unpackable(reason)
-        return PlainEngine(model, self._sequences, self._options, batch=respondent.batch)
+        return PlainEngine(model, self._sequences, self.reading.options, batch=respondent.batch)
 
     def _unpackable(self, reason: str) -> None:
         """Have this architecture asked in plain batches from now on, and say so."""
         respondent, model = self.respondent, self.respondent.model
         respondent.packs = False
-        respondent.batch = 8 if pads(model, self._sequences, self._options, self._specimen()) else 1
+        respondent.batch = 8 if pads(model, self._sequences, self.reading.options, self._specimen()) else 1
         warnings.warn(
             f"This architecture ({model.config.model_type}) cannot be packed ({reason}); "
             "answers are computed in plain batches, with the same numbers but more slowly.",
@@ -128,19 +143,23 @@ class Interview:
         while len(responses) < len(prompts):
             chunk = prompts[len(responses) : len(responses) + self.rows]
             filled = np.concatenate([chunk, np.repeat(chunk[-1:], self.rows - len(chunk), axis=0)])
-            try:
-                answers = self._engine(filled)
-            except PackingError as error:  # it was compared in float32; low precision may have code of its own
-                self._unpackable(str(error))
-                self._engine = self._build()
-                continue
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-                self._shrink()
-                continue
-            responses += self._responses(answers)[: len(chunk)]
+            answers = self._answers(filled)
+            if answers is not None:
+                responses += self.reading.responses(answers)[: len(chunk)]
         return responses
+
+    def _answers(self, prompts: Float[np.ndarray, "rows tokens hidden"]) -> Answers | None:
+        """Compute the answers after some soft prompts; None where that has to be tried again in another way."""
+        try:
+            return self.engine(prompts)
+        except PackingError as error:  # it was compared in float32; low precision may have code of its own
+            self._unpackable(str(error))
+            self._engine = self._build()
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            self._shrink()
+        return None
 
     def _shrink(self) -> None:
         if self.rows == 1:
@@ -156,21 +175,26 @@ class Interview:
         )
         self.rows = self.rows // 2
         # The old engine's buffers go first, or there would be two of everything when memory is short.
-        del self._engine
+        self._engine = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self._engine = self._build()
 
-    def _responses(self, answers: Answers) -> list[Response]:
-        logprobs = self.questionnaire.canonical(answers.logprobs)
-        mass = answers.mass.reshape(logprobs.shape[:3])
-        return [Response(*pair) for pair in zip(logprobs, mass, strict=True)]
-
     def ask(self) -> Response:
-        """Give the response without a soft prompt (``n_tokens`` 0); ``UserError`` where an answer is no number."""
-        response = self(np.zeros((1, 0, self.respondent.hidden), dtype=np.float32))[0]
+        """Give the response without a soft prompt (``n_tokens`` 0); ``UserError`` where an answer is no number.
+
+        The model is asked once and for all: its answers are kept, and found again by whatever decides them.
+        """
+        answers = kept_answers(self.respondent, self._sequences, self.reading.options, self._ask)
+        response = self.reading.responses(answers)[0]
         lost = np.isnan(response.mass) | np.isnan(response.logprobs).any(axis=-1)
         if lost.any():
             dtype = precision_name(self.respondent.model)
             raise ModelError(not_finite(dtype, f"answers to {lost.sum()} of {lost.size} questions are NaN"))
         return response
+
+    def _ask(self) -> Answers:
+        answers = None
+        while answers is None:
+            answers = self._answers(np.zeros((1, 0, self.respondent.hidden), dtype=np.float32))
+        return answers

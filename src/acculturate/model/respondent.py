@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,18 +13,20 @@ import torch
 from jaxtyping import Float, Int
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from acculturate.errors import ModelError
+from acculturate.errors import ModelError, SettingError, setting
 from acculturate.model.choice import ModelChoice
 from acculturate.model.engine import attention
 from acculturate.model.engine.batches import Batching
 from acculturate.model.engine.forward import embedding_of
 from acculturate.model.engine.packing import SlottedTokens
-from acculturate.model.generation import forward_batching, generation_batching
+from acculturate.model.generation import generation_batching
 from acculturate.model.loading import Loaded, load_model
 from acculturate.model.slot import Slot
 from acculturate.model.soundness import check_embeddings, check_model
 from acculturate.model.template import Chat, Labels, Turn
 from acculturate.model.template_date import TEMPLATE_DATE
+from acculturate.survey.formats import Format
+from acculturate.survey.instrument import Instrument
 from acculturate.survey.questionnaire import Questionnaire, present
 
 
@@ -77,7 +80,7 @@ class Respondent:
         """Refuse a model whose numbers would be wrong, before there are any; raises ``UserError``."""
         specimen = self.chat.encode([Turn("user", "What matters?")], Slot.RESPONSE_START)
         ids = [*specimen.prefix, *specimen.suffix]
-        self._check_ids(max(ids))
+        self.check_ids(max(ids))
         check_model(self.model, ids)
         check_embeddings(self.model, self.vocabulary)
         if self.chat.prints_the_date:
@@ -90,9 +93,15 @@ class Respondent:
             )
 
     @cached_property
-    def read_side_by_side(self) -> Batching:
-        """Find out which texts may share a batch that is padded in front."""
-        return forward_batching(self.model, self._short_and_long())
+    def weights_sum(self) -> str:
+        """Sum the bits of all weights, in order: two models that share a name still have different sums."""
+        total = hashlib.sha256()
+        for name, weights in self.model.state_dict().items():
+            words = weights.detach().contiguous().reshape(-1).view(torch.uint8)
+            words = words[: len(words) // 2 * 2].view(torch.int16)
+            some = words[:: max(1, len(words) // 64)][:64].tolist()
+            total.update(f"{name} {tuple(weights.shape)} {words.sum(dtype=torch.int64).item()} {some}".encode())
+        return total.hexdigest()
 
     @cached_property
     def generated_side_by_side(self) -> Batching:
@@ -131,10 +140,13 @@ class Respondent:
         index = torch.as_tensor(np.asarray(ids), device=self.model.device)
         return embedding_of(self.model)(index).float().cpu().numpy()
 
-    def sequences(self, questionnaire: Questionnaire, slot: str, context: Context) -> list[SlottedTokens]:
+    def sequences(
+        self, questionnaire: Questionnaire, slot: str, context: Context, *, bare: bool = False
+    ) -> list[SlottedTokens]:
         """Encode every question up to where the label is read, formats outermost, with the slot in place.
 
-        Raises ``UserError`` where the chat template has no place for the slot or the system message.
+        ``bare``: an ellipsis stands in every item's place. Raises ``UserError`` where the chat template has no place
+        for the slot or the system message.
         """
         lead = [Turn("system", context.system)] if context.system else []
         out: list[SlottedTokens] = []
@@ -142,18 +154,12 @@ class Respondent:
             for item in questionnaire.instrument.item_ids:
                 turns = list(lead)
                 for other, option in context.demonstrations.get(item, ()):
-                    shown = present(questionnaire.instrument, other, form)
-                    turns += [
-                        Turn("user", shown.text),
-                        Turn("assistant", shown.labels[shown.shown.index(option)]),
-                    ]
-                turns.append(Turn("user", present(questionnaire.instrument, item, form).text))
+                    turns += _demonstration(questionnaire.instrument, other, form, option)
+                turns.append(Turn("user", present(questionnaire.instrument, item, form, bare=bare).text))
                 out.append(self.chat.encode(turns, slot))
-        out = [
-            SlottedTokens(one.prefix, one.suffix + labels.lead)
-            for one, labels in zip(out, self._labels(questionnaire), strict=True)
-        ]
-        self._check_ids(max(max(one.prefix + one.suffix) for one in out))
+        leads = [() if labels is None else labels.lead for labels in self._labels(questionnaire)]
+        out = [SlottedTokens(one.prefix, one.suffix + lead) for one, lead in zip(out, leads, strict=True)]
+        self.check_ids(max(max(one.prefix + one.suffix) for one in out))
         unknown = self.tokenizer.unk_token_id
         if unknown is not None and any(unknown in one.prefix + one.suffix for one in out):
             warnings.warn(
@@ -174,6 +180,11 @@ class Respondent:
         """
         chosen = []
         for question, labels in zip(questionnaire.questions(), self._labels(questionnaire), strict=True):
+            if labels is None:
+                raise SettingError(
+                    f"A format without labels is asked with {setting('answers', 'cloze')}; choose formats with labels, "
+                    "like letters/options-first/0/en."
+                )
             tokens = [token for ids in labels.ids[: len(question.labels)] for token in ids]
             if len(set(tokens)) < len(tokens):
                 raise ModelError(
@@ -186,18 +197,26 @@ class Respondent:
         for row, labels in zip(table, chosen, strict=True):
             for option, ids in zip(row, labels, strict=False):
                 option[: len(ids)] = ids
-        self._check_ids(int(table.max()))
+        self.check_ids(int(table.max()))
         return table
 
-    def _labels(self, questionnaire: Questionnaire) -> list[Labels]:
-        """Encode how replies begin, per question: a format's longest scale decides for all its questions."""
-        instrument, out = questionnaire.instrument, []
+    def _labels(self, questionnaire: Questionnaire) -> list[Labels | None]:
+        """Encode how replies begin, per question: a format's longest scale decides for all its questions.
+
+        None for questions without labelled options.
+        """
+        instrument = questionnaire.instrument
+        out: list[Labels | None] = []
         for form in questionnaire.formats:
+            if form.in_words:
+                out += [None] * len(instrument.item_ids)
+                continue
             scales = [present(instrument, item, form).labels for item in instrument.item_ids]
             out += [self.chat.labels(max(scales, key=len))] * len(scales)
         return out
 
-    def _check_ids(self, highest: int) -> None:
+    def check_ids(self, highest: int) -> None:
+        """Refuse a token that the model has no embedding for; raises ``UserError``."""
         there = embedding_of(self.model).weight.shape[0]
         if highest >= there:
             raise ModelError(
@@ -213,3 +232,11 @@ class Respondent:
         longest = max(len(s) for s in sequences) + more
         if limit and longest > limit:
             raise ModelError(f"A question is {longest} tokens long with {what}, but this model reads {limit} at most.")
+
+
+def _demonstration(instrument: Instrument, item: str, form: Format, option: int) -> list[Turn]:
+    """Put a question and answer it with an option, by its label or, where there are no labels, its words."""
+    shown = present(instrument, item, form)
+    words = instrument.options(item, language=form.language, variant=form.variant)
+    reply = words[option] if form.in_words else shown.labels[shown.shown.index(option)]
+    return [Turn("user", shown.text), Turn("assistant", reply)]

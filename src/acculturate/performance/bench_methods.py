@@ -99,7 +99,7 @@ def _full_head(respondent: Respondent, questionnaire: Questionnaire, prompt: Pro
     @torch.inference_mode()
     def call() -> Answers:
         soft = torch.as_tensor(prompt[0], dtype=model.dtype, device=model.device)
-        logprobs, mass = [], []
+        logprobs, log_mass = [], []
         with library_attention(model):
             for batch in batches:
                 texts = [torch.cat([soft, embed(model, sequence.suffix)]) for sequence in sequences[batch]]
@@ -108,8 +108,8 @@ def _full_head(respondent: Respondent, questionnaire: Questionnaire, prompt: Pro
                 last = logits[torch.arange(len(texts)), torch.tensor([len(text) for text in texts]) - 1].float()
                 among, total = among_options(last, torch.as_tensor(options[batch], device=last.device))
                 logprobs.append(among.cpu().numpy())
-                mass.append((total - last.logsumexp(-1)).exp().cpu().numpy())
-        return Answers(np.concatenate(logprobs)[None].astype(float), np.concatenate(mass)[None].astype(float))
+                log_mass.append((total - last.logsumexp(-1)).cpu().numpy())
+        return Answers(np.concatenate(logprobs)[None].astype(float), np.concatenate(log_mass)[None].astype(float))
 
     tokens = sum(len(sequences[b]) * (prompt.shape[1] + max(len(s.suffix) for s in sequences[b])) for b in batches)
     return Method(FULL_HEAD, Slot.BEFORE_BOS, dtype, tokens, call, weight_bytes(respondent.model))

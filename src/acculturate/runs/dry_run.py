@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from acculturate.errors import SettingError
+from acculturate.model.answer_kind import AnswerKind
+from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
 from acculturate.performance.cost import CostEstimate, estimate
 from acculturate.runs.resolve import prepare
@@ -12,5 +15,8 @@ from acculturate.survey.questionnaire import without
 def dry_run(spec: RunSpec) -> CostEstimate:
     """Estimate what the search of a run will cost, with one candidate measured; writes nothing."""
     problem = prepare(spec).problem
+    if spec.answer is AnswerKind.SAMPLED:
+        raise SettingError("What generated text costs depends on its length; a dry run counts answers of other kinds.")
     put = problem.interview(Respondent(spec.choice), without(problem.train, problem.heldout_items))
+    assert isinstance(put, Interview)
     return estimate([put], budget=spec.budget, population=spec.population)

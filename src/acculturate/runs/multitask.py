@@ -24,9 +24,9 @@ from acculturate.judge.audit import Audit
 from acculturate.judge.records import Result
 from acculturate.judge.result import result_of
 from acculturate.legible import shown
+from acculturate.model.answers.ways import Interviews
 from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.forward import precision_name
-from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.report.run_page import write_report
@@ -175,7 +175,7 @@ class JointObjective:
     The loss is the mean of the countries' losses, and its terms are those losses by country.
     """
 
-    def __init__(self, interview: Interview, surveys: Mapping[str, Loss], shared: int) -> None:
+    def __init__(self, interview: Interviews, surveys: Mapping[str, Loss], shared: int) -> None:
         self.interview, self.surveys, self.shared = interview, surveys, shared
         self.survey = stacked(list(surveys.values()), len(interview.questionnaire.formats))
 
@@ -228,7 +228,7 @@ class Ready:
         asked = first.problem.questionnaire(role)
         if asked is None:
             return None
-        untuned = cache(lambda: Interview(self._respondent, asked).ask())
+        untuned = cache(lambda: first.problem.untuned(self._respondent, asked))
         surveys = {code: search_survey(one.problem, role, untuned) for code, one in self._tasks.items()}
         return JointObjective(first.problem.interview(self._respondent, asked), surveys, self._shared)
 

@@ -39,7 +39,6 @@ from acculturate.judge.verdict import LIMITS
 from acculturate.knowledge.questions import read_questions
 from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.forward import precision_name
-from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, write_prompts
 from acculturate.runs.front import FRONT, PROMPTS
@@ -130,13 +129,13 @@ class TwoObjectives:
         self._dims = asked.instrument.dimension_ids
         self._survey = problem.survey(asked)
         self._asked = [asked]
-        self._untuned = [Interview(respondent, asked).ask()]
+        self._untuned = [problem.untuned(respondent, asked)]
         if questions is None:
             self._second = partial(departure, self._untuned[0])
         else:
             others = questionnaire(questions, [parse_format(QUESTION_FORMATS[role])])
             self._asked.append(others)
-            self._untuned.append(Interview(respondent, others).ask())
+            self._untuned.append(problem.untuned(respondent, others))
             self._second = partial(_wrong, _accuracy(questions, others.views))
         self._interviews = [problem.interview(respondent, one) for one in self._asked]
 

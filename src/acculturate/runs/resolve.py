@@ -108,6 +108,7 @@ def _problem(spec: RunSpec, instrument: Instrument, target: Target) -> Problem:
         ),
         slot=spec.slot,
         tokens=spec.tokens,
+        answers=spec.answers,
         batch=spec.rows,
         constant=spec.constant,
         mas25=spec.mas25,

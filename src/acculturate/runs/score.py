@@ -14,11 +14,11 @@ from acculturate.judge.audit import Audit, audit, default_targets
 from acculturate.judge.audit_verdict import MASS_LOW
 from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.judge.records import ModelIdentity
+from acculturate.model.answer_kind import AnswerKind, answers_of
 from acculturate.model.answers import ways
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
-from acculturate.survey.formats import parse_format
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.item_means import read_item_means, score_item_means
 from acculturate.survey.loss import Loss
@@ -57,7 +57,7 @@ class Scores(Record):
     Parameters
     ----------
     model, prompt, answers, answer_mass, by_view
-        Only where a model was asked. ``answers``: one of ``ways.ANSWERS``. ``answer_mass``: 0 to 1.
+        Only where a model was asked. ``answers``: one of ``answer_kind.ANSWERS``. ``answer_mass``: 0 to 1.
     constant
         Added to every dimension, in points.
     scores, item_means
@@ -92,7 +92,7 @@ class Scores(Record):
 class Asking:
     """Describe how a questionnaire is put to a model. ``formats``: labels/layout/variant/language[/order].
 
-    ``answers``: what an answer is, one of ``ways.ANSWERS``.
+    ``answers``: what an answer is, one of ``answer_kind.ANSWERS``.
     """
 
     formats: tuple[str, ...] = ("letters/options-first/0/en",)
@@ -104,8 +104,7 @@ class Asking:
 
     def questionnaire(self, instrument: Instrument) -> Questionnaire:
         """Lay the questionnaire out; what cannot be asked or scored is refused before a model is loaded."""
-        laid_out = questionnaire(instrument, [parse_format(form) for form in self.formats], balanced=self.balanced)
-        ways.way_of(self.answers)
+        laid_out = questionnaire(instrument, answers_of(self.answers).formats(self.formats), balanced=self.balanced)
         instrument.constants(self.constant)
         return laid_out
 
@@ -113,11 +112,11 @@ class Asking:
 def audit_model(
     respondent: Respondent, instrument: Instrument, answers: str, *, personas: bool = True, short: bool = False
 ) -> Audit:
-    """Audit a model in one of ``ways.ANSWERS``, each judged by what can judge it; ``short`` leaves personas out."""
+    """Audit a model's answers of one kind by what can judge them; ``short`` leaves personas out."""
     targets = default_targets(instrument) if personas and not short else ()
     ask = ways.asking(respondent, answers)
-    if answers == "cloze":
-        return cloze_audit(ask, instrument, targets=targets, short=short)
+    if answers_of(answers).of_texts:
+        return cloze_audit(ask, instrument, targets=targets, short=short, answers=answers)
     return audit(ask, instrument, targets=targets, short=short, answers=answers)
 
 
@@ -134,7 +133,7 @@ def score_respondent(respondent: Respondent, asked: Questionnaire, asking: Askin
     if soft is not None:
         warning = check_fits(soft, respondent.identity, respondent.hidden)
         notes += [warning] if warning else []
-    answered = ways.way_of(asking.answers)(respondent, asked, Context(system=asking.system), soft)
+    answered = ways.answered(asking.answers, respondent, asked, Context(system=asking.system), soft)
     response = answered.response
     notes += [answered.note] if answered.note else []
     target = np.full(len(instrument.dimensions), np.nan)
@@ -142,7 +141,7 @@ def score_respondent(respondent: Respondent, asked: Questionnaire, asking: Askin
     survey = Loss(instrument.values(), weights, instrument.constants(asking.constant), target, asked.views)
     scores = survey.scores(response.logprobs)
     means = survey.means(response.logprobs)
-    if asking.answers == "probabilities" and response.mass.mean() < MASS_LOW:
+    if asking.answers in (AnswerKind.PROBABILITIES, AnswerKind.CALIBRATED) and response.mass.mean() < MASS_LOW:
         notes.append(
             f"Only {100 * response.mass.mean():.0f} % of the next token's probability is an option: it hardly answers."
         )

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from acculturate.errors import SettingError, UserError, setting
 from acculturate.files.datafile import nearest, read_data_file
 from acculturate.legible import legible, shown
+from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.choice import ModelChoice
 from acculturate.search.start_kind import StartKind
 from acculturate.survey.formats import ROLES, Format, parse_format
@@ -39,6 +40,17 @@ PROTOCOLS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "validation": ("digits/options-first/3/en",),
         "heldout": ("letters/question-first/2/en", "digits/options-first/2/en"),
+    },
+    # Where the options' own words are the answers, only wordings differ.
+    "paper in words": {
+        "train": ("words/open/0/en",),
+        "validation": (),
+        "heldout": ("words/open/1/en", "words/open/2/en"),
+    },
+    "balanced in words": {
+        "train": tuple(f"words/open/{variant}/en" for variant in (0, 1, 4, 5, 6, 7)),
+        "validation": ("words/open/3/en",),
+        "heldout": ("words/open/2/en",),
     },
 }
 
@@ -122,6 +134,10 @@ class RunSpec(BaseModel):
     """Languages to be judged in too, like ar and zh: one held-out format each."""
     heldout_items: Names = ()
     """Items that the search does not ask, like m04 and m12, to see whether the prompt moves them."""
+    answers: Literal["probabilities", "calibrated", "cloze", "cloze-prior", "cloze-sum", "sampled"] = "probabilities"
+    """What counts as an answer: 'probabilities' of the labels, 'calibrated' (less the labels' own pull), 'cloze'
+    (likelihood of the options' words, per token), 'cloze-prior' (less the words' own pull), 'cloze-sum', or 'sampled'
+    (text is generated and read)."""
     sampled: bool = False
     """At the end also ask by generated text, as the paper does."""
 
@@ -228,14 +244,19 @@ class RunSpec(BaseModel):
     def formats(self, role: str) -> tuple[Format, ...]:
         """Return the formats of one role: train, validation or heldout."""
         named = getattr(self, f"{role}_formats")
-        texts = PROTOCOLS[self.protocol][role] if named is None else named
-        formats = [parse_format(text) for text in texts]
+        protocol = f"{self.protocol} in words" if self.answer.of_texts else self.protocol
+        formats = self.answer.formats(PROTOCOLS[protocol][role] if named is None else named)
         if role == "heldout" and self.heldout_languages:
             # The first trained format in another language: nothing but the language is new in it.
             model = self.formats("train")[0]
             formats += [replace(model, variant=0, language=language) for language in self.heldout_languages]
         # Balanced, both orders are asked whichever is named: two names of one presentation are the same format.
         return tuple(dict.fromkeys(replace(f, order="ascending") if self.balanced else f for f in formats))
+
+    @property
+    def answer(self) -> AnswerKind:
+        """What counts as an answer."""
+        return AnswerKind(self.answers)
 
     @property
     def lost_mass_penalty(self) -> float:

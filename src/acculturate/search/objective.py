@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.model.interview import Interview
+from acculturate.model.answers.ways import Interviews
 from acculturate.model.respondent import Respondent
 from acculturate.search.problem import Problem
 from acculturate.survey.formats import Role
@@ -41,7 +41,7 @@ class Unasked:
 class Objective:
     """Evaluate soft prompts of one size in one slot against one target (the Evaluator seam)."""
 
-    def __init__(self, interview: Interview, survey: Loss, unasked: Unasked | None = None) -> None:
+    def __init__(self, interview: Interviews, survey: Loss, unasked: Unasked | None = None) -> None:
         self.interview, self.survey, self._unasked = interview, survey, unasked
 
     def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]:
@@ -78,7 +78,7 @@ def search_objective(problem: Problem, respondent: Respondent, role: str) -> Obj
     """Build what a search minimises on the formats of a role; the untuned model is asked once, where it is needed."""
     asked = problem.questionnaire(role)
     assert asked is not None
-    untuned = cache(lambda: Interview(respondent, asked).ask())
+    untuned = cache(lambda: problem.untuned(respondent, asked))
     return objective(problem, respondent, role, search_survey(problem, role, untuned), untuned)
 
 
@@ -103,6 +103,6 @@ def objective(
         return Objective(problem.interview(respondent, asked), survey)
     ids = asked.instrument.item_ids
     places = tuple(place for place, item in enumerate(ids) if item not in problem.heldout_items)
-    answers = untuned() if untuned is not None else Interview(respondent, asked).ask()
+    answers = untuned() if untuned is not None else problem.untuned(respondent, asked)
     interview = problem.interview(respondent, without(asked, problem.heldout_items))
     return Objective(interview, survey, Unasked(answers, places))

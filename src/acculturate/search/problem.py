@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from acculturate.model.interview import Interview
+from acculturate.model.answer_kind import AnswerKind
+from acculturate.model.answers import ways
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import ROLES, Role
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire
+from acculturate.survey.response import Response
 from acculturate.survey.targets import Target
 
 
@@ -27,6 +29,8 @@ class Problem:
         The formats of all three, for the final measurement.
     slot, tokens
         Where the soft prompt stands, and its virtual tokens.
+    answers
+        What counts as an answer, one of ``answer_kind.ANSWERS``.
     batch
         Candidates per forward pass.
     constant, mas25
@@ -46,6 +50,7 @@ class Problem:
     everything: Questionnaire
     slot: str
     tokens: int
+    answers: str = AnswerKind.PROBABILITIES
     batch: int = 1
     constant: float = 50.0
     mas25: bool = False
@@ -67,9 +72,13 @@ class Problem:
         """Build the arithmetic that scores a questionnaire against the target."""
         return survey_of(asked, self.target, constant=self.constant, mas25=self.mas25)
 
-    def interview(self, respondent: Respondent, asked: Questionnaire) -> Interview:
+    def interview(self, respondent: Respondent, asked: Questionnaire) -> ways.Interviews:
         """Put a questionnaire to a model, with soft prompts of this problem's size in its slot."""
-        return Interview(respondent, asked, slot=self.slot, n_tokens=self.tokens, rows=self.batch)
+        return ways.interview(self.answers, respondent, asked, slot=self.slot, n_tokens=self.tokens, rows=self.batch)
+
+    def untuned(self, respondent: Respondent, asked: Questionnaire, context: Context | None = None) -> Response:
+        """Put a questionnaire to a model without a soft prompt."""
+        return ways.ask(self.answers, respondent, asked, context)
 
     def check_window(self, respondent: Respondent, reply: int = 0) -> None:
         """Refuse, before a search, formats whose questions the model cannot read whole in the final measurement.

@@ -23,6 +23,8 @@ LABELS: dict[str, tuple[str, ...]] = {
 }
 LAYOUTS = ("options-first", "question-first", "one-line")
 ORDERS = ("ascending", "descending")
+WORDS, OPEN = "words", "open"
+"""Labels and layout of a question without labelled options: the options' own words are the answers."""
 
 
 class Role(StrEnum):
@@ -58,8 +60,18 @@ class Format:
 
     @property
     def name(self) -> str:
-        """Name the format: ``letters/options-first/0/en/ascending``."""
-        return f"{self.presentation}/{self.order}"
+        """Name the format: ``letters/options-first/0/en/ascending``; without options there is no order."""
+        return self.presentation if self.in_words else f"{self.presentation}/{self.order}"
+
+    @property
+    def in_words(self) -> bool:
+        """Tell whether the question has no labelled options."""
+        return self.labels == WORDS
+
+    @property
+    def without_labels(self) -> Format:
+        """Return the same wording without labelled options: ``words/open/0/en``."""
+        return replace(self, labels=WORDS, layout=OPEN, order="ascending")
 
 
 def parse_format(text: str) -> Format:
@@ -71,7 +83,11 @@ def parse_format(text: str) -> Format:
         )
     default = Format()
     fields = dict(zip(("labels", "layout", "variant", "language", "order"), parts, strict=False))
-    for field, choices in (("labels", tuple(LABELS)), ("layout", LAYOUTS), ("order", ORDERS)):
+    words = fields["labels"] == WORDS
+    if words and (fields.setdefault("layout", OPEN) != OPEN or "order" in fields):
+        raise SettingError(f"Format '{text}' has no labels, so neither layout nor order; write words/open/0/en.")
+    layouts = (OPEN,) if words else LAYOUTS
+    for field, choices in (("labels", (*LABELS, WORDS)), ("layout", layouts), ("order", ORDERS)):
         if field in fields and fields[field] not in choices:
             raise SettingError(
                 f"Format '{text}' has the {field} '{fields[field]}'; expected one of {', '.join(choices)}."

@@ -74,17 +74,21 @@ class Questionnaire:
 
 
 def questionnaire(instrument: Instrument, presentations: Sequence[Format], *, balanced: bool = True) -> Questionnaire:
-    """Cross an instrument with presentations; ``balanced`` asks each in both option orders as one view."""
+    """Cross an instrument with presentations; ``balanced`` asks each in both option orders as one view.
+
+    Presentations without labelled options have no order: each is a view of one format.
+    """
     if not presentations:
         raise SettingError("A questionnaire needs at least one format, like letters/options-first/0/en.")
     widest = max(len(instrument.scales[item.scale].values) for item in instrument.items)
     for form in presentations:
         instrument.question(instrument.item_ids[0], language=form.language, variant=form.variant)
-        option_labels(form, widest)
+        if not form.in_words:
+            option_labels(form, widest)
     formats: list[Format] = []
     views: list[tuple[int, ...]] = []
     for form in dict.fromkeys(replace(p, order="ascending") if balanced else p for p in presentations):
-        orders = ORDERS if balanced else (form.order,)
+        orders = ORDERS if balanced and not form.in_words else (form.order,)
         views.append(tuple(range(len(formats), len(formats) + len(orders))))
         formats.extend(replace(form, order=order) for order in orders)
     return Questionnaire(instrument, tuple(formats), tuple(views))
@@ -96,20 +100,29 @@ def without(whole: Questionnaire, items: Sequence[str]) -> Questionnaire:
     return replace(whole, instrument=replace(whole.instrument, items=rest))
 
 
-def present(instrument: Instrument, item: str, form: Format) -> Question:
-    """Word the message that puts one item to a respondent.
+NOTHING = "..."
+"""Stands for the item where a question is put without one."""
+
+
+def present(instrument: Instrument, item: str, form: Format, *, bare: bool = False) -> Question:
+    """Word the message that puts one item to a respondent; ``bare`` leaves the item out, not its options.
+
+    Without labelled options (``words/open``) it is the introduction and the question; bare, the introduction alone.
 
     Shared text comes first where the layout allows it (introduction, request, options, stem), because the
     engine computes common beginnings once.
     """
     frame = instrument.wording(form.language).frame
     options = instrument.options(item, language=form.language, variant=form.variant)
-    question = instrument.question(item, language=form.language, variant=form.variant)
+    question = NOTHING if bare else instrument.question(item, language=form.language, variant=form.variant)
+    intro = frame.intro[form.variant % len(frame.intro)]
+    if form.in_words:
+        text = intro if bare else f"{intro}\n\n{frame.question}: {question}"
+        return Question(text, (), tuple(range(len(options))))
     labels = option_labels(form, len(options))
     shown = tuple(range(len(options))) if form.order == "ascending" else tuple(reversed(range(len(options))))
     ask = frame.ask.get(_ASKED_AS.get(form.labels, "letters"), frame.ask["letters"])
     ask = ask.replace("{labels}", ", ".join(labels))
-    intro = frame.intro[form.variant % len(frame.intro)]
     if form.layout == "one-line":
         listed = ", ".join(f"{label} = {options[o]}" for label, o in zip(labels, shown, strict=True))
         text = f"{intro} {ask}\n\n{question} ({listed})"

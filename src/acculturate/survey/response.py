@@ -28,6 +28,25 @@ class Response:
     mass: Float[np.ndarray, "formats items"]
 
 
+def without_prior(
+    logprobs: Float[np.ndarray, "*respondents formats items options"], prior: Float[np.ndarray, "formats items options"]
+) -> Float[np.ndarray, "*respondents formats items options"]:
+    """Subtract a log prior, and renormalise over the options; -inf (no such option) stays.
+
+    Parameters
+    ----------
+    logprobs
+        Log-probabilities or log-likelihoods of the options.
+    prior
+        What the options have where nothing is asked. A constant per item makes no difference.
+    """
+    there = np.isfinite(prior)
+    figures = np.where(there, logprobs - np.where(there, prior, 0.0), -np.inf)
+    top = figures.max(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # NaN: a missing answer stays missing
+        return figures - top - np.log(np.exp(figures - top).sum(axis=-1, keepdims=True))
+
+
 def departure(untuned: Response, response: Response) -> float:
     """Compute the mean Kullback-Leibler divergence of the next token, untuned to tuned, in nats.
 

@@ -147,6 +147,52 @@ def sampled_responses(
     )
 
 
+class SampledInterview:
+    """Put one questionnaire to one respondent by generated text, after soft prompts of one size in one slot.
+
+    Parameters
+    ----------
+    respondent, questionnaire, slot, n_tokens, context
+        As in ``model.interview.Interview``.
+    sampling
+        How text is drawn; by default as the paper draws it.
+    """
+
+    rows = 1
+
+    def __init__(
+        self,
+        respondent: Respondent,
+        questionnaire: Questionnaire,
+        *,
+        slot: str = Slot.RESPONSE_START,
+        n_tokens: int = 0,
+        context: Context | None = None,
+        sampling: Sampling | None = None,
+    ) -> None:
+        self.questionnaire, self.n_tokens, self.sampling = questionnaire, n_tokens, sampling or Sampling()
+        self._respondent, self._slot, self._context = respondent, slot, context
+
+    def texts(self, prompt: Float[np.ndarray, "tokens hidden"] | None) -> SampledAnswers:
+        """Generate the replies after one soft prompt, or none, and read them."""
+        return sampled_responses(
+            self._respondent,
+            self.questionnaire,
+            slot=self._slot,
+            prompt=prompt,
+            context=self._context,
+            sampling=self.sampling,
+        )
+
+    def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> list[Response]:
+        """Return the response after every soft prompt; NaN where no reply to a question could be read."""
+        return [self.texts(prompt).response() for prompt in prompts]
+
+    def ask(self) -> Response:
+        """Return the response without a soft prompt."""
+        return self.texts(None).response()
+
+
 def stream(form: str, item: str, seed: int) -> np.random.Generator:
     """Open the random numbers of one reply."""
     return np.random.default_rng([seed, zlib.crc32(f"{form}/{item}".encode())])

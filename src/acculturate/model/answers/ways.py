@@ -1,16 +1,20 @@
-"""Three ways to put a questionnaire to a model: probabilities of labels, sampled text, likelihood of option texts."""
+"""Ways to put a questionnaire to a model: labels, labels or option texts less their own pull, option texts, samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
 
-from acculturate.errors import SettingError, setting
-from acculturate.model.answers.cloze import cloze_response
-from acculturate.model.answers.sampled import Sampling, sampled_responses
+from acculturate.model.answer_kind import AnswerKind, answers_of
+from acculturate.model.answers.cloze import ClozeReading
+from acculturate.model.answers.labels import LabelReading
+from acculturate.model.answers.reading import Read
+from acculturate.model.answers.sampled import SampledInterview
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
@@ -22,6 +26,81 @@ Ask = Callable[[Questionnaire, Context], Response]
 """Put a questionnaire in a context and give the response."""
 
 
+@runtime_checkable
+class Interviews(Protocol):
+    """Put one questionnaire to one respondent, after soft prompts of one size in one slot."""
+
+    rows: int
+
+    @property
+    def questionnaire(self) -> Questionnaire: ...
+
+    def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> list[Response]:
+        """Return the response after every soft prompt."""
+        ...
+
+    def ask(self) -> Response:
+        """Return the response without a soft prompt."""
+        ...
+
+
+def interview(
+    answers: str,
+    respondent: Respondent,
+    questionnaire: Questionnaire,
+    *,
+    slot: str = Slot.RESPONSE_START,
+    n_tokens: int = 0,
+    context: Context | None = None,
+    rows: int = 1,
+) -> Interviews:
+    """Make an interview that reads answers in one way; the parameters are those of ``Interview``."""
+    way = answers_of(answers)
+    if way is AnswerKind.SAMPLED:
+        return SampledInterview(respondent, questionnaire, slot=slot, n_tokens=n_tokens, context=context)
+    read = _read(way, respondent, questionnaire)
+    return Interview(
+        respondent, questionnaire, slot=slot, n_tokens=n_tokens, context=context or Context(), rows=rows, read=read
+    )
+
+
+def _read(way: AnswerKind, respondent: Respondent, questionnaire: Questionnaire) -> Read:
+    """Choose how answers are read; what is divided out is the untuned model's, alike for every respondent."""
+    if way is AnswerKind.PROBABILITIES:
+        return LabelReading
+    if way is AnswerKind.CALIBRATED:
+        return partial(LabelReading, prior=_without_items(respondent, questionnaire, LabelReading))
+    if way is AnswerKind.CLOZE_PRIOR:
+        return partial(ClozeReading, prior=_without_items(respondent, questionnaire, ClozeReading))
+    return partial(ClozeReading, per_token=way is AnswerKind.CLOZE)
+
+
+def _without_items(
+    respondent: Respondent, questionnaire: Questionnaire, read: type[LabelReading] | type[ClozeReading]
+) -> Response:
+    return by_view(questionnaire, lambda part: Interview(respondent, part, read=partial(read, bare=True)).ask())
+
+
+def ask(answers: str, respondent: Respondent, questionnaire: Questionnaire, context: Context | None = None) -> Response:
+    """Ask without a soft prompt; raises ``UserError`` where the model cannot be asked."""
+    return by_view(questionnaire, lambda part: interview(answers, respondent, part, context=context).ask())
+
+
+def by_view(questionnaire: Questionnaire, put: Callable[[Questionnaire], Response]) -> Response:
+    """Ask every view by itself: its answers are the same to the last digit whatever else is asked, and can be kept."""
+    asked = [(list(view), put(_only(questionnaire, view))) for view in questionnaire.views]
+    shape = (len(questionnaire.formats), *asked[0][1].logprobs.shape[1:])
+    whole = Response(np.empty(shape), np.empty(shape[:2]))
+    for view, response in asked:
+        whole.logprobs[view], whole.mass[view] = response.logprobs, response.mass
+    return whole
+
+
+def _only(questionnaire: Questionnaire, view: Sequence[int]) -> Questionnaire:
+    formats = tuple(questionnaire.formats[f] for f in view)
+    return replace(questionnaire, formats=formats, views=(tuple(range(len(view))),))
+
+
 @dataclass(frozen=True, eq=False)
 class Answered:
     """Hold a response, with what there is to say about how it was read."""
@@ -30,64 +109,27 @@ class Answered:
     note: str | None = None
 
 
-@runtime_checkable
-class Way(Protocol):
-    """Put a questionnaire to a model in one way, with or without a soft prompt."""
-
-    def __call__(
-        self, respondent: Respondent, questionnaire: Questionnaire, context: Context, soft: SoftPrompt | None = None
-    ) -> Answered:
-        """Give the response in the scale's own option order; raises ``UserError`` where the model cannot be asked."""
-        ...
-
-
-def by_probabilities(
-    respondent: Respondent, questionnaire: Questionnaire, context: Context, soft: SoftPrompt | None = None
+def answered(
+    answers: str,
+    respondent: Respondent,
+    questionnaire: Questionnaire,
+    context: Context,
+    soft: SoftPrompt | None = None,
 ) -> Answered:
-    """Read the probabilities of the option labels."""
+    """Ask with or without a soft prompt; raises ``UserError`` where the model cannot be asked."""
+    way = answers_of(answers)
+    if way is AnswerKind.SAMPLED:
+        slot, n = (Slot.RESPONSE_START, 0) if soft is None else (soft.slot, len(soft.vectors))
+        sampled = SampledInterview(respondent, questionnaire, slot=slot, n_tokens=n, context=context)
+        texts = sampled.texts(None if soft is None else soft.vectors)
+        return Answered(texts.response(), texts.note(sampled.sampling))
     if soft is None:
-        return Answered(Interview(respondent, questionnaire, context=context).ask())
-    interview = Interview(respondent, questionnaire, slot=soft.slot, n_tokens=len(soft.vectors), context=context)
-    return Answered(interview(soft.vectors[None])[0])
+        return Answered(ask(answers, respondent, questionnaire, context), way.note)
+    put = interview(answers, respondent, questionnaire, slot=soft.slot, n_tokens=len(soft.vectors), context=context)
+    return Answered(put(soft.vectors[None])[0], way.note)
 
 
-def by_sampling(
-    respondent: Respondent, questionnaire: Questionnaire, context: Context, soft: SoftPrompt | None = None
-) -> Answered:
-    """Generate replies and read the label that each begins with."""
-    slot, vectors = _placed(soft)
-    how = Sampling()
-    answers = sampled_responses(respondent, questionnaire, slot=slot, prompt=vectors, context=context, sampling=how)
-    return Answered(answers.response(), answers.note(how))
-
-
-def by_option_texts(
-    respondent: Respondent, questionnaire: Questionnaire, context: Context, soft: SoftPrompt | None = None
-) -> Answered:
-    """Compare the likelihoods of the options' own words."""
-    slot, vectors = _placed(soft)
-    return Answered(
-        cloze_response(respondent, questionnaire, slot=slot, prompt=vectors, context=context),
-        "Likelihood of the options' own words per token; labels, layout and option order play no part.",
-    )
-
-
-def _placed(soft: SoftPrompt | None) -> tuple[str, np.ndarray | None]:
-    return (Slot.RESPONSE_START, None) if soft is None else (soft.slot, soft.vectors)
-
-
-WAYS: dict[str, Way] = {"probabilities": by_probabilities, "sampled": by_sampling, "cloze": by_option_texts}
-ANSWERS = tuple(WAYS)
-
-
-def way_of(answers: str) -> Way:
-    """Find a way by its name in ``ANSWERS``; ``UserError`` for any other name."""
-    if answers not in WAYS:
-        raise SettingError(f"{setting('answers')} is '{answers}'; expected one of {', '.join(ANSWERS)}.")
-    return WAYS[answers]
-
-
-def asking(respondent: Respondent, answers: str = "probabilities") -> Ask:
+def asking(respondent: Respondent, answers: str = AnswerKind.PROBABILITIES) -> Ask:
     """Bind a loaded model to one of ``ANSWERS``, as something to audit."""
-    way = way_of(answers)
-    return lambda questionnaire, context: way(respondent, questionnaire, context).response
+    answers_of(answers)
+    return lambda questionnaire, context: ask(answers, respondent, questionnaire, context)

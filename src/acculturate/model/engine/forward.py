@@ -22,10 +22,10 @@ from acculturate.model.engine.packing import SlottedTokens
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Hold log-probabilities renormalised over the options (-inf: no such option), and the options' total mass."""
+    """Hold log-probabilities renormalised over the options (-inf: no such option), and the log of their total mass."""
 
     logprobs: Float[np.ndarray, "candidates sequences options"]
-    mass: Float[np.ndarray, "candidates sequences"]
+    log_mass: Float[np.ndarray, "candidates sequences"]
 
 
 def embedding_of(model: PreTrainedModel) -> torch.nn.Embedding:
@@ -104,7 +104,7 @@ def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: 
     def read() -> tuple[Tensor, Tensor]:
         logits = kept["logits"].float()
         logprobs, among = among_options(logits, options)
-        return logprobs, torch.exp(among - torch.logsumexp(logits, dim=-1)).clamp(max=1.0)
+        return logprobs, (among - torch.logsumexp(logits, dim=-1)).clamp(max=0.0)
 
     hooks = [
         head.register_forward_pre_hook(gather),

@@ -51,11 +51,10 @@ class PackedEngine:
     @torch.inference_mode()
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> Answers:
         """Answer every sequence for every prompt; all prompts go through the model side by side."""
-        logprobs, mass = self.tensors(virtual_tokens(self.model, prompts))
-        return Answers(*(part.cpu().double().numpy() for part in (logprobs, mass)))
+        return Answers(*(part.cpu().double().numpy() for part in self.tensors(virtual_tokens(self.model, prompts))))
 
     def tensors(self, soft: Float[Tensor, "candidates tokens hidden"]) -> tuple[Tensor, Tensor]:
-        """Answer as float32 tensors, ``(candidates, sequences, options)`` and ``(candidates, sequences)``.
+        """Answer as float32 tensors: ``Answers.logprobs`` and ``Answers.log_mass``.
 
         Outside of inference mode they can be differentiated with respect to ``soft``.
         """
@@ -200,8 +199,8 @@ class _Pass:
                 past_key_values=cache,
                 use_cache=cache is not None,
             )
-        logprobs, mass = read()
-        return logprobs.reshape(n, len(self.sequences), -1), mass.reshape(n, -1)
+        logprobs, log_mass = read()
+        return logprobs.reshape(n, len(self.sequences), -1), log_mass.reshape(n, -1)
 
 
 def _padded(columns: Sequence[Int[np.ndarray, "_"]], width: int) -> Int[np.ndarray, "rows width"]:

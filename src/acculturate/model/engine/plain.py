@@ -47,12 +47,12 @@ class PlainEngine:
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> Answers:
         """Answer every sequence for every prompt."""
         shape = (len(prompts), *self._options.shape[:2])
-        logprobs, mass = np.empty(shape), np.empty(shape[:2])
+        logprobs, log_mass = np.empty(shape), np.empty(shape[:2])
         for c, prompt in enumerate(prompts):
             for start in range(0, len(self._sequences), self._batch):
                 which = slice(start, start + self._batch)
-                logprobs[c, which], mass[c, which] = (part.cpu().numpy() for part in self._run(prompt, which))
-        return Answers(logprobs, mass)
+                logprobs[c, which], log_mass[c, which] = (part.cpu().numpy() for part in self._run(prompt, which))
+        return Answers(logprobs, log_mass)
 
     def _run(self, prompt: Float[np.ndarray, "tokens hidden"], which: slice) -> tuple[Tensor, Tensor]:
         model = self.model

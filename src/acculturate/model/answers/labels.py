@@ -1,0 +1,50 @@
+"""Answers by option label: the probabilities of the labels as the next token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from acculturate.model.engine.forward import Answers
+from acculturate.model.respondent import Context, Respondent
+from acculturate.survey.questionnaire import Questionnaire
+from acculturate.survey.response import Response, without_prior
+
+
+class LabelReading:
+    """Ask every question up to where the label stands, and read the labels' probabilities.
+
+    Parameters
+    ----------
+    respondent, questionnaire, slot, context
+        Whom to ask, what, with the soft prompt where, and after reading what.
+    prior
+        What the labels' own pull is taken to be, and taken off: the answers of the untuned model where the item is left
+        out (``bare``). None leaves it in.
+    bare
+        Ask without the items: an ellipsis stands where the item would (contextual calibration, Zhao et al. 2021,
+        arXiv:2102.09690).
+    """
+
+    def __init__(
+        self,
+        respondent: Respondent,
+        questionnaire: Questionnaire,
+        slot: str,
+        context: Context,
+        *,
+        prior: Response | None = None,
+        bare: bool = False,
+    ) -> None:
+        self._questionnaire, self._prior = questionnaire, prior
+        self.sequences = respondent.sequences(questionnaire, slot, context, bare=bare)
+        self.options = respondent.option_tokens(questionnaire)
+
+    def responses(self, answers: Answers) -> Sequence[Response]:
+        """Bring probabilities in shown order into the scales' own."""
+        logprobs = self._questionnaire.canonical(answers.logprobs)
+        if self._prior is not None:
+            logprobs = without_prior(logprobs, self._prior.logprobs)
+        mass = np.exp(answers.log_mass).reshape(logprobs.shape[:3])
+        return [Response(*pair) for pair in zip(logprobs, mass, strict=True)]

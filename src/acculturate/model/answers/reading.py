@@ -1,0 +1,47 @@
+"""What a way of answering makes of a questionnaire: texts, the tokens that may follow them, and responses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int
+
+from acculturate.model.engine.forward import Answers
+from acculturate.model.engine.packing import SlottedTokens
+from acculturate.model.respondent import Context, Respondent
+from acculturate.survey.questionnaire import Questionnaire
+from acculturate.survey.response import Response
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """Hold a questionnaire as texts for one model, and turn the probabilities of what follows them into responses.
+
+    Attributes
+    ----------
+    sequences
+        The texts, with the soft prompt's slot in place.
+    options
+        The tokens that may follow each text: for each option all tokens that stand for it; -1 where there are no more.
+    """
+
+    @property
+    def sequences(self) -> Sequence[SlottedTokens]: ...
+
+    @property
+    def options(self) -> Int[np.ndarray, "sequences options variants"]: ...
+
+    def responses(self, answers: Answers) -> Sequence[Response]:
+        """Return the response of every candidate."""
+        ...
+
+
+@runtime_checkable
+class Read(Protocol):
+    """Make a reading: whom to ask, what, with the soft prompt where, and after reading what."""
+
+    def __call__(
+        self, respondent: Respondent, questionnaire: Questionnaire, slot: str, context: Context, /
+    ) -> Reading: ...

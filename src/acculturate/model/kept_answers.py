@@ -1,0 +1,89 @@
+"""Answers that are kept on disk, since a model that is frozen gives them again: no run has to wait for them twice.
+
+Runs for several countries, seeds and protocols ask the untuned model, personas and other texts the same questions. What
+is kept is found again by everything that decides it: the tokens of the questions and options, the weights themselves,
+their precision, and the library and machine that compute with them. Nothing is kept of answers after a soft prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from jaxtyping import Int
+
+from acculturate.errors import UserError
+from acculturate.files.tensor_file import DamagedFileError, read_tensors, write_tensors
+from acculturate.model.engine.forward import Answers, precision_name
+from acculturate.model.engine.packing import SlottedTokens
+from acculturate.model.gguf import cache_folder
+from acculturate.model.respondent import Respondent
+
+FOLDER = "answers"
+_ENTRY = "acculturate"
+_LAYOUT = 1
+"""Number of the way in which answers are computed and kept; a new one leaves all older files unread."""
+
+
+def kept_answers(
+    respondent: Respondent,
+    sequences: Sequence[SlottedTokens],
+    options: Int[np.ndarray, "sequences options variants"],
+    ask: Callable[[], Answers],
+) -> Answers:
+    """Return the answers that were kept for these questions and this model; ``ask`` for them where there are none.
+
+    A folder that cannot be read or written costs time and nothing else.
+    """
+    path = _place(respondent, sequences, options)
+    if path is None:
+        return ask()
+    try:
+        tensors, _ = read_tensors(path, _ENTRY)
+        return Answers(tensors["logprobs"], tensors["log_mass"])
+    except (DamagedFileError, KeyError):
+        pass
+    answers = ask()
+    if not np.isnan(answers.log_mass).any():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_tensors(path, _ENTRY, {"logprobs": answers.logprobs, "log_mass": answers.log_mass}, {})
+        except OSError:
+            pass
+    return answers
+
+
+def _place(
+    respondent: Respondent, sequences: Sequence[SlottedTokens], options: Int[np.ndarray, "sequences options variants"]
+) -> Path | None:
+    try:
+        folder = cache_folder() / FOLDER
+    except UserError:
+        return None
+    seen = hashlib.sha256(json.dumps(_computing(respondent), sort_keys=True).encode())
+    for one in sequences:
+        seen.update(json.dumps([one.prefix, one.suffix]).encode())
+    seen.update(f"{options.shape}".encode() + np.ascontiguousarray(options).tobytes())
+    key = seen.hexdigest()
+    return folder / key[:2] / f"{key[2:]}.safetensors"
+
+
+def _computing(respondent: Respondent) -> dict[str, Any]:
+    """Describe what computes the answers."""
+    model = respondent.model
+    return {
+        "layout": _LAYOUT,
+        "model": respondent.identity,
+        "weights": respondent.weights_sum,
+        "precision": precision_name(model),
+        "device": model.device.type,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }
