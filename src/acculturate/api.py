@@ -13,6 +13,7 @@ import pandas as pd
 from acculturate.errors import RunDirectoryError, SettingError
 from acculturate.files.run_directory import run_folder
 from acculturate.judge.audit import Audit
+from acculturate.judge.audits import audit_model
 from acculturate.judge.compare import Compared, Comparison
 from acculturate.judge.compare import compare as compare_results
 from acculturate.keywords import Keywords
@@ -27,7 +28,7 @@ from acculturate.runs import multitask as multitask_run
 from acculturate.runs import pareto as pareto_run
 from acculturate.runs.load import FrontRun, MultitaskRun, Run, open_run
 from acculturate.runs.resolve import prepare
-from acculturate.runs.score import Asking, Scores, audit_model, score_respondent
+from acculturate.runs.score import Asking, Scores, score_respondent
 from acculturate.runs.spec import make_spec
 from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.search.history import Generation

@@ -42,9 +42,7 @@ class Keywords(TypedDict, total=False):
     heldout_items: Sequence[str]
     """Items that the search does not ask, like m04 and m12, to see whether the prompt moves them."""
     answers: Literal["probabilities", "calibrated", "cloze", "cloze-prior", "cloze-sum", "sampled"]
-    """What counts as an answer: 'probabilities' of the labels, 'calibrated' (less the labels' own pull), 'cloze'
-(likelihood of the options' words, per token), 'cloze-prior' (less the words' own pull), 'cloze-sum', or 'sampled'
-(text is generated and read)."""
+    """What counts as an answer: option labels, less their own pull, option texts or generated text (docs/method.md)."""
     sampled: bool
     """At the end also ask by generated text, as the paper does."""
     slot: Literal["before_bos", "system", "user_end", "response_start"]

@@ -20,12 +20,12 @@ from synthetic import (
 
 from acculturate.errors import UserError
 from acculturate.judge.audit import audit, default_formats, default_targets
+from acculturate.judge.audits import audit_model
 from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.judge.records import AuditVerdict
 from acculturate.model.answers.ways import ANSWERS
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
-from acculturate.runs.score import audit_model
 from acculturate.survey.formats import Format, parse_format
 from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Loss

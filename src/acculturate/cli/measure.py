@@ -25,14 +25,7 @@ if TYPE_CHECKING:
 Instrument = Annotated[str, option_of("instrument", own_default=True)]
 Precision = Annotated[str, option_of("dtype", "Precision.", own_default=True)]
 Device = Annotated[str, option_of("device", own_default=True)]
-Answers = Annotated[
-    str,
-    typer.Option(
-        help="'probabilities' of the labels; 'calibrated': less the labels' own pull; 'cloze': likelihood of the "
-        "options' words, per token; 'cloze-prior': less the words' own pull; 'cloze-sum'; 'sampled': text is generated "
-        "and read."
-    ),
-]
+Answers = Annotated[str, option_of("answers", own_default=True)]
 
 
 def score(
@@ -157,10 +150,10 @@ def audit(
     nothing, and tuning would tune noise. Example: acculturate audit --model embedded
     """
     as_json = is_json(output)
+    from acculturate.judge.audits import audit_model
     from acculturate.model.answer_kind import answers_of
     from acculturate.model.choice import ModelChoice
     from acculturate.model.respondent import Respondent
-    from acculturate.runs.score import audit_model
     from acculturate.survey.instrument_files import load_instrument
 
     chosen = load_instrument(instrument)

@@ -33,8 +33,8 @@ from acculturate.judge.audit_words import sentences_on_orders, warning_of
 from acculturate.judge.persona_audit import PERSONA_P, PERSONA_SMALL, personas_in_words
 from acculturate.judge.records import AuditRecord, AuditVerdict
 from acculturate.judge.statistics import named_scores
-from acculturate.model.answers.ways import Ask, asking
-from acculturate.model.respondent import Context, Respondent
+from acculturate.model.answers.ways import Ask
+from acculturate.model.respondent import Context
 from acculturate.survey import reliability
 from acculturate.survey.formats import LABELS, Format, parse_format
 from acculturate.survey.instrument import Instrument
@@ -183,11 +183,6 @@ def audit(
         answers=answers,
     )
     return in_words(figures, *sentences_on_orders(figures), *on_persona)
-
-
-def short_audit(respondent: Respondent, instrument: Instrument) -> Audit:
-    """Audit a model as every run begins: few presentations, no personas."""
-    return audit(asking(respondent), instrument, targets=(), short=True)
 
 
 def _presentation(

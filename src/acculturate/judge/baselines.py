@@ -1,4 +1,4 @@
-"""What a tuned prompt has to beat: flat answers, the untuned model, personas, and in-context answers."""
+"""What a tuned prompt has to beat: flat answers, the untuned model, personas, in-context answers, and texts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import UserError
+from acculturate.errors import ModelError, SettingError, UserError
+from acculturate.judge.ceiling import choose_text
+from acculturate.judge.effort import FULL, Effort
 from acculturate.judge.persona import DESCRIPTORS, persona
-from acculturate.judge.records import LeftOut, RowId
+from acculturate.judge.records import CeilingRecord, LeftOut, RowId
 from acculturate.model.respondent import Context, Respondent
 from acculturate.search.problem import Problem
 from acculturate.survey.instrument import Instrument
@@ -44,15 +46,19 @@ def target_answers(
 
 
 def in_context(instrument: Instrument, answers: Float[np.ndarray, " items"]) -> Context:
-    """Show answers to *other* questions as demonstrations; the probed item is never among them."""
+    """Show answers to *other* questions as demonstrations; the probed item is never among them.
+
+    All items are shown the same few, so that they are computed once; an item that is one of them is shown another.
+    """
     values, there = instrument.values(), instrument.option_mask()
     nearest = np.where(there, np.abs(values - answers[:, None]), np.inf).argmin(axis=1)
     ids = instrument.item_ids
     # A stride through the items mixes groups and scales; neighbours would all show the same kind of question.
     stride = next(s for s in range(max(2, len(ids) // DEMONSTRATIONS), 2 * len(ids) + 1) if np.gcd(s, len(ids)) == 1)
+    some = [(k * stride) % len(ids) for k in range(min(DEMONSTRATIONS + 1, len(ids)))]
     shown: dict[str, tuple[tuple[str, int], ...]] = {}
     for i, item in enumerate(ids):
-        others = [(i + k * stride) % len(ids) for k in range(1, min(DEMONSTRATIONS, len(ids) - 1) + 1)]
+        others = [j for j in some if j != i][:DEMONSTRATIONS]
         shown[item] = tuple((ids[j], int(nearest[j])) for j in others)
     return Context(demonstrations=shown)
 
@@ -83,50 +89,85 @@ class Baseline:
     note: str | None = None
 
 
-def baseline_responses(
-    problem: Problem,
-    respondent: Respondent,
-    watch: Callable[[str], None] = lambda _stage: None,
-) -> tuple[list[Baseline], list[LeftOut]]:
-    """Ask every baseline, in the order of the table; those that cannot be asked come second.
+class Rivals:
+    """Ask the rivals of a prompt on all formats of a problem, as many as an effort names.
 
-    ``watch`` is told who is asked next: on a CPU the personas can take longer than a short search.
+    ``baselines`` stand in the order of the table, ``left_out`` with the reasons. ``watch`` is told who is asked next:
+    on a CPU the personas can take longer than a short search.
     """
-    questionnaire, target = problem.everything, problem.target
-    survey = problem.survey(questionnaire)
 
-    def ask(who: str, context: Context) -> Response:
-        watch(who)
-        return problem.untuned(respondent, questionnaire, context)
+    def __init__(
+        self,
+        problem: Problem,
+        respondent: Respondent,
+        effort: Effort = FULL,
+        watch: Callable[[str], None] = lambda _stage: None,
+    ) -> None:
+        self._problem, self._respondent, self._effort, self._watch = problem, respondent, effort, watch
+        self.left_out: list[LeftOut] = []
+        self.ceiling: CeilingRecord | None = None
+        flat = flat_response(problem.everything)
+        self.baselines = [Baseline(RowId.FLAT, "Flat answers", flat, "The middle of every scale, without any model.")]
+        self.baselines.append(Baseline(RowId.UNTUNED, "Untuned model", self._ask("the untuned model", Context())))
+        for ident, label, ask in (
+            (RowId.PERSONA, "Persona", self._persona),
+            (RowId.IN_CONTEXT, "In-context answers", self._in_context),
+            (RowId.BEST_TEXT, "Best text", self._best_text),
+        ):
+            try:
+                response, note = ask()
+                self.baselines.append(Baseline(ident, label, response, note))
+            except UserError as error:
+                self.left_out.append(LeftOut(id=ident, label=label, why=_reason(error)))
 
-    answered = [
-        Baseline(
-            RowId.FLAT, "Flat answers", flat_response(questionnaire), "The middle of every scale, without any model."
-        ),
-        Baseline(RowId.UNTUNED, "Untuned model", ask("the untuned model", Context())),
-    ]
-    left: list[LeftOut] = []
-    country, label = target.country, "Persona"
-    if respondent.chat.takes_system_message:
-        note = f"Asked to act like someone from {country}; answers averaged over {len(DESCRIPTORS)} descriptions."
-        contexts = [persona(country, descriptor) for descriptor in DESCRIPTORS]
-        try:
-            people = [ask(f"personas, {n} of {len(contexts)}", one) for n, one in enumerate(contexts, start=1)]
-            answered.append(Baseline(RowId.PERSONA, label, averaged(people), note))
-        except UserError as error:
-            left.append(LeftOut(id=RowId.PERSONA, label=label, why=_reason(error)))
-    else:
-        why = "the model's chat template takes no system message"
-        left.append(LeftOut(id=RowId.PERSONA, label=label, why=why))
-    answers = target_answers(questionnaire.instrument, survey.weights, survey.constants, target)
-    label = "In-context answers"
-    note = f"Shown {DEMONSTRATIONS} answers to other questions that fit the target, never the probed item."
-    try:
-        response = ask("in-context answers", in_context(questionnaire.instrument, answers))
-        answered.append(Baseline(RowId.IN_CONTEXT, label, response, note))
-    except UserError as error:
-        left.append(LeftOut(id=RowId.IN_CONTEXT, label=label, why=_reason(error)))
-    return answered, left
+    def _ask(self, who: str, context: Context) -> Response:
+        self._watch(who)
+        return self._problem.untuned(self._respondent, self._problem.everything, context)
+
+    def _needs_system_message(self) -> None:
+        if not self._respondent.chat.takes_system_message:
+            raise ModelError("The model's chat template takes no system message.")
+
+    def _persona(self) -> tuple[Response, str]:
+        self._needs_system_message()
+        country, count = self._problem.target.country, self._effort.personas
+        contexts = [persona(country, descriptor) for descriptor in DESCRIPTORS[:count]]
+        people = [self._ask(f"personas, {n} of {count}", one) for n, one in enumerate(contexts, start=1)]
+        many = f"answers averaged over {count} descriptions" if count > 1 else "one description"
+        return averaged(people), f"Asked to act like someone from {country}; {many}."
+
+    def _in_context(self) -> tuple[Response, str]:
+        if not self._effort.in_context:
+            raise SettingError("The budget of this run is a first look, and it costs more than the search.")
+        questions, target = self._problem.everything, self._problem.target
+        survey = self._problem.survey(questions)
+        answers = target_answers(questions.instrument, survey.weights, survey.constants, target)
+        response = self._ask("in-context answers", in_context(questions.instrument, answers))
+        return (
+            response,
+            f"Shown {DEMONSTRATIONS} answers to other questions that fit the target, never the probed item.",
+        )
+
+    def _best_text(self) -> tuple[Response, str]:
+        self._needs_system_message()
+        if not self._effort.texts:
+            raise SettingError("The budget of this run is a first look, and it costs more than the search.")
+        problem = self._problem
+
+        def ask(asked: Questionnaire, context: Context) -> Response:
+            return problem.untuned(self._respondent, asked, context)
+
+        chosen = choose_text(
+            ask,
+            problem.train,
+            problem.survey(problem.train),
+            problem.target.country,
+            most=self._effort.texts,
+            watch=self._watch,
+        )
+        response = self._ask("the best text", Context(system=chosen.text.system))
+        self.ceiling = chosen.record(problem.target.country)
+        return response, f"The best of {len(chosen.losses)} texts on trained formats: {chosen.text.name}."
 
 
 def _reason(error: UserError) -> str:

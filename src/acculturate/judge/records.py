@@ -23,6 +23,7 @@ class RowId(StrEnum):
     UNTUNED = "naive"
     PERSONA = "persona"
     IN_CONTEXT = "in-context"
+    BEST_TEXT = "best-text"
     BEST_RANDOM = "best-random"
     TUNED = "tuned"
 
@@ -329,6 +330,61 @@ class RandomPrompts(Record):
     where: str | None = None
 
 
+class TextLoss(Record):
+    """Hold the loss after one text on the formats that the best was chosen on, in points."""
+
+    name: str
+    loss: Figure
+
+
+class CeilingRecord(Record):
+    """Hold how far texts move a model towards a country.
+
+    Parameters
+    ----------
+    text, words
+        Name and words of the best text, chosen on the views ``chosen_on``.
+    tried
+        Every text with its loss there.
+    untuned, best
+        Distance to the country on the views ``measured_on`` without a text and after the best, in points; None where
+        nothing was measured.
+    why
+        Why there is no text, where there is none.
+    """
+
+    country: str
+    text: str | None = None
+    words: str | None = None
+    tried: tuple[TextLoss, ...] = ()
+    chosen_on: tuple[str, ...] = ()
+    measured_on: tuple[str, ...] = ()
+    untuned: Figure = None
+    best: Figure = None
+    why: str | None = None
+
+
+class EffectRecord(Record):
+    """Hold how a prompt compares with a rival on one role's formats.
+
+    Parameters
+    ----------
+    rival
+        Id of the other row.
+    nearer, interval
+        Points by which the prompt is nearer to the target, and their 95 % interval over formats.
+    p
+        Share of random swaps of the two's answers, item by item and format by format, that give as large a difference
+        (``judge.permutation``).
+    """
+
+    rival: str
+    role: Role
+    nearer: Figure
+    interval: Interval
+    p: Figure
+
+
 class Verdict(Record):
     """Hold whether a prompt aligned the model, in a word, in a line, and with the figures behind it."""
 
@@ -392,6 +448,7 @@ class AuditRecord(Record):
     usable: tuple[str, ...] = ()
     noise: bool | None = None
     warning: str | None = None
+    ceilings: tuple[CeilingRecord, ...] = ()
     thresholds: dict[str, Figure] = Field(default_factory=dict)
 
 
@@ -408,7 +465,7 @@ class Result(RunRecord):
         The run's settings as JSON (``runs.spec.RunSpec``).
     rows
         Flat answers, the untuned model, other baselines and the tuned prompt, measured in float32.
-    left_out, transfer, items, random_prompts
+    left_out, transfer, items, random_prompts, ceiling, effects
         None in directories from before there were these parts.
     """
 
@@ -424,6 +481,8 @@ class Result(RunRecord):
     transfer: Transfer | None = None
     items: Items | None = None
     random_prompts: RandomPrompts | None = None
+    ceiling: CeilingRecord | None = None
+    effects: tuple[EffectRecord, ...] | None = None
     search: SearchRecord
     verdict: Verdict
     audit: AuditRecord | None

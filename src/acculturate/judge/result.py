@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,17 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import SettingError, setting
-from acculturate.files.record import or_nan
 from acculturate.files.run_directory import plain
 from acculturate.judge.audit import Audit
-from acculturate.judge.baselines import baseline_responses
+from acculturate.judge.baselines import Rivals
+from acculturate.judge.ceiling import CHOOSING
+from acculturate.judge.effects import effect_of, effect_sentences
+from acculturate.judge.effort import Effort, Tokens, effort_for
 from acculturate.judge.random_floor import Chance, chance, sample_size
 from acculturate.judge.records import (
+    CeilingRecord,
     DimensionRecord,
+    EffectRecord,
     InstrumentRecord,
     ItemRecord,
     Items,
@@ -31,9 +35,10 @@ from acculturate.judge.records import (
     View,
     WordingRecord,
 )
-from acculturate.judge.table import Judge
+from acculturate.judge.table import Judge, item_means_on
 from acculturate.judge.transfer import columns, item_record, item_sentences, transfer_matrix
 from acculturate.judge.verdict import LIMITS, MATERIAL, search_sentences, verdict
+from acculturate.model.answers import ways
 from acculturate.model.answers.sampled import Sampling, sampled_responses
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt
@@ -43,6 +48,7 @@ from acculturate.search.objective import search_objective
 from acculturate.search.problem import Problem
 from acculturate.search.starts import Start, random_prompts
 from acculturate.survey.formats import Role
+from acculturate.survey.questionnaire import Questionnaire, part_of
 from acculturate.survey.targets import explain_missing
 from acculturate.version import VERSION
 
@@ -78,7 +84,8 @@ class Delivered:
 def result_of(delivered: Delivered, respondent: Respondent, callbacks: Callbacks = SILENT) -> Result:
     """Measure the prompt and its rivals on every format and put the record together."""
     problem, audit = delivered.problem, delivered.audit
-    rows, left_out, rivals = _measured(delivered, respondent, callbacks)
+    measured = _measured(delivered, respondent, callbacks)
+    rows, left_out, rivals = measured.rows, measured.left_out, measured.random
     by_id = {row.id: row for row in rows}
     _check_numbers(by_id[RowId.UNTUNED], by_id[RowId.TUNED])
     sampled: list[Row] = []
@@ -88,8 +95,10 @@ def result_of(delivered: Delivered, respondent: Respondent, callbacks: Callbacks
     questions = problem.everything
     forms = [questions.formats[view[0]] for view in questions.views]
     items = _item_records(problem, by_id[RowId.UNTUNED], by_id[RowId.TUNED])
+    effects = _effects(problem, by_id)
     remarks = [
         *search_sentences(delivered.search),
+        *effect_sentences(effects, by_id),
         *([] if rivals is None else [rivals.chance.sentence]),
         *item_sentences(items),
         *(one.sentence for one in left_out),
@@ -108,41 +117,92 @@ def result_of(delivered: Delivered, respondent: Respondent, callbacks: Callbacks
         transfer=transfer_matrix(rows, columns(forms, problem.roles)),
         items=Items(heldout=problem.heldout_items, by_role=items),
         random_prompts=None if rivals is None else rivals.chance.record,
+        ceiling=measured.ceiling,
+        effects=effects,
         search=delivered.search,
-        verdict=verdict(rows, problem.target.country, audit.warning, remarks),
+        verdict=verdict(rows, problem.target.country, effects, audit.warning, remarks, answers=problem.answers),
         audit=audit.record,
         limits=LIMITS,
     )
 
 
-def _measured(
-    delivered: Delivered, respondent: Respondent, callbacks: Callbacks
-) -> tuple[list[Row], list[LeftOut], _Rivals | None]:
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """Hold the rows of the table with what belongs to them."""
+
+    rows: list[Row]
+    left_out: list[LeftOut]
+    random: _RandomRivals | None
+    ceiling: CeilingRecord | None
+
+
+def _measured(delivered: Delivered, respondent: Respondent, callbacks: Callbacks) -> _Measured:
     """Measure every baseline, the best random prompt and, last, the tuned one."""
     problem, questions = delivered.problem, delivered.problem.everything
     tell = callbacks.under("measuring: ").stage
     judge = Judge(questions, problem.survey(questions), problem.roles)
-    baselines, left_out = baseline_responses(problem, respondent, tell)
-    rows = []
-    for one in baselines:
+    rivals = Rivals(problem, respondent, _effort(delivered, respondent), tell)
+    rows, left_out = [], rivals.left_out
+    for one in rivals.baselines:
         kind = RowKind.FLAT if one.ident == RowId.FLAT else RowKind.BASELINE
         rows.append(judge.row(one.ident, one.label, kind, one.response, one.note))
     tell("random prompts")
-    rivals = _random_prompts(delivered, respondent)
+    random = _random_prompts(delivered, respondent)
     ask = problem.interview(respondent, questions)
     ident, label = RowId.BEST_RANDOM, "Best random prompt"
-    if rivals is None:
+    if random is None:
         left_out.append(LeftOut(id=ident, label=label, why="the model gave no numbers after any of them"))
     else:
-        rows.append(judge.row(ident, label, RowKind.BASELINE, ask(rivals.best[None])[0], rivals.note))
+        rows.append(judge.row(ident, label, RowKind.BASELINE, ask(random.best[None])[0], random.note))
     tell("the tuned prompt")
     response = ask(delivered.prompt.vectors[None])[0]
     rows.append(judge.row(RowId.TUNED, "Tuned prompt", RowKind.TUNED, response))
-    return rows, left_out, rivals
+    return _Measured(rows, left_out, random, _measured_ceiling(rivals.ceiling, rows))
+
+
+def _effort(delivered: Delivered, respondent: Respondent) -> Effort:
+    """Choose how many rivals this run affords."""
+    problem = delivered.problem
+
+    def cost(asked: Questionnaire) -> int:
+        return ways.interview(problem.answers, respondent, asked).tokens
+
+    train = problem.train
+    return effort_for(
+        Tokens(
+            search=delivered.budget * problem.interview(respondent, train).tokens,
+            all_formats=cost(problem.everything),
+            choosing=cost(part_of(train, range(min(CHOOSING, len(train.views))))),
+        )
+    )
+
+
+def _measured_ceiling(ceiling: CeilingRecord | None, rows: Sequence[Row]) -> CeilingRecord | None:
+    """Add to the text that was chosen what the table says of it on held-out formats."""
+    by_id = {row.id: row for row in rows}
+    if ceiling is None:
+        return None
+    untuned, text = by_id[RowId.UNTUNED].heldout, by_id[RowId.BEST_TEXT].heldout
+    if untuned is None or text is None:
+        return ceiling
+    views = tuple(view.view for view in by_id[RowId.UNTUNED].by_view if view.role is Role.HELDOUT)
+    return ceiling.model_copy(update={"measured_on": views, "untuned": untuned.loss, "best": text.loss})
+
+
+def _effects(problem: Problem, by_id: Mapping[str, Row]) -> tuple[EffectRecord, ...]:
+    """Test the prompt against the untuned model and the best text, on trained and on held-out formats."""
+    scoring = problem.survey(problem.everything).scoring
+    rivals = [by_id[rival] for rival in (RowId.UNTUNED, RowId.BEST_TEXT) if rival in by_id]
+    return tuple(
+        effect_of(by_id[RowId.TUNED], rival, role, scoring)
+        for rival in rivals
+        for role in (Role.TRAIN, Role.HELDOUT)
+        if rival.on(role) is not None
+    )
 
 
 @dataclass(frozen=True, eq=False)
-class _Rivals:
+class _RandomRivals:
     """Hold the best of some random prompts by its loss on the trained formats, and what they say about more."""
 
     best: Float[np.ndarray, "tokens hidden"]
@@ -160,7 +220,7 @@ def _check_numbers(*rows: Row) -> None:
             )
 
 
-def _random_prompts(delivered: Delivered, respondent: Respondent) -> _Rivals | None:
+def _random_prompts(delivered: Delivered, respondent: Respondent) -> _RandomRivals | None:
     """Ask random prompts and the tuned one on the trained formats; None where no random one gives numbers.
 
     The best one is picked by the search's loss without the anchor; the figures that are reported are distances.
@@ -176,7 +236,7 @@ def _random_prompts(delivered: Delivered, respondent: Respondent) -> _Rivals | N
     where = "the trained formats" + (" and items" if problem.heldout_items else "")
     floor = chance(np.array(losses), delivered.budget, tuned, where)
     note = f"The lowest loss on {where} among {floor.n} random prompts (start: {start.kind})."
-    return _Rivals(drawn[int(np.argmin(judged))], floor, note)
+    return _RandomRivals(drawn[int(np.argmin(judged))], floor, note)
 
 
 def _item_records(problem: Problem, untuned: Row, tuned: Row) -> dict[Role, ItemRecord | None]:
@@ -188,19 +248,14 @@ def _item_records(problem: Problem, untuned: Row, tuned: Row) -> dict[Role, Item
             records[role] = None
             continue
         records[role] = item_record(
-            _item_means(untuned, role),
-            _item_means(tuned, role),
+            item_means_on(untuned, role),
+            item_means_on(tuned, role),
             scoring,
             problem.instrument.item_ids,
             heldout=problem.heldout_items,
             material=MATERIAL,
         )
     return records
-
-
-def _item_means(row: Row, role: Role) -> Float[np.ndarray, "views items"]:
-    """Return a row's item means (option values) in the views of a role, NaN where one is missing."""
-    return np.array([[or_nan(one) for one in view.item_means] for view in row.by_view if view.role is role])
 
 
 def _sampled_rows(delivered: Delivered, respondent: Respondent) -> list[Row]:

@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.files.record import Interval
+from acculturate.files.record import Interval, or_nan
 from acculturate.judge.bootstrap import mean_interval
 from acculturate.judge.records import Figures, Row, RowKind, ViewFigures
 from acculturate.survey.formats import Role
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.response import Response
+
+
+def item_means_on(row: Row, role: Role) -> Float[np.ndarray, "views items"]:
+    """Return a row's item means (option values) in the views of a role, NaN where one is missing."""
+    return np.array([[or_nan(one) for one in view.item_means] for view in row.by_view if view.role is role])
 
 
 @dataclass(frozen=True, eq=False)

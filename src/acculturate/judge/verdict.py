@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from acculturate.files.record import or_nan
 from acculturate.judge.audit_verdict import MASS_LOW
-from acculturate.judge.records import Row, RowId, Verdict, VerdictKind
+from acculturate.judge.effects import by_chance
+from acculturate.judge.records import EffectRecord, Row, RowId, Verdict, VerdictKind
+from acculturate.model.answer_kind import AnswerKind
 from acculturate.search.history import SearchRecord
 from acculturate.survey.formats import Role
 
@@ -18,10 +20,20 @@ WORDS = {Role.TRAIN: "trained", Role.VALIDATION: "validation", Role.HELDOUT: "he
 MATERIAL = 0.1
 # What may be left of the untuned distance on unseen formats for the move to count as carried over.
 CARRIED = 0.6
-RIVALS = (RowId.UNTUNED, RowId.FLAT, RowId.PERSONA, RowId.IN_CONTEXT, RowId.BEST_RANDOM)
+RIVALS = (RowId.UNTUNED, RowId.FLAT, RowId.PERSONA, RowId.IN_CONTEXT, RowId.BEST_TEXT, RowId.BEST_RANDOM)
+# Times less often that a reply begins with an option's words, beyond which it has become an unlikely reply.
+SELDOM = 10
 
 
-def verdict(rows: Sequence[Row], country: str, warning: str | None = None, remarks: Sequence[str] = ()) -> Verdict:
+def verdict(
+    rows: Sequence[Row],
+    country: str,
+    effects: Sequence[EffectRecord] = (),
+    warning: str | None = None,
+    remarks: Sequence[str] = (),
+    *,
+    answers: str = AnswerKind.PROBABILITIES,
+) -> Verdict:
     """Judge a prompt on formats that the search never saw.
 
     Parameters
@@ -30,15 +42,19 @@ def verdict(rows: Sequence[Row], country: str, warning: str | None = None, remar
         The rows of the table (``table.Judge.row``), among them flat, untuned and tuned.
     country
         Its name, for the sentences.
+    effects
+        What the prompt does beyond its rivals, with its tests (``effects.effect_of``).
     warning
         What the audit says against tuning this model at all.
     remarks
         Further sentences to say; they decide nothing.
+    answers
+        What counts as an answer, which decides what a small answer mass means.
     """
     by_id = {row.id: row for row in rows}
     tuned, untuned, flat = by_id[RowId.TUNED], by_id[RowId.UNTUNED], by_id[RowId.FLAT]
     train, before = or_nan(tuned.train.loss), or_nan(untuned.train.loss)
-    little = _hardly_answers(tuned, untuned)
+    little = _hardly_answers(tuned, untuned, AnswerKind(answers))
     sentences = [
         f"On the formats it was trained on, the prompt leaves {train:.1f} points of distance to {country} "
         f"(untuned {before:.1f}, flat answers {or_nan(flat.train.loss):.1f}).",
@@ -58,9 +74,8 @@ def verdict(rows: Sequence[Row], country: str, warning: str | None = None, remar
         f"On formats it never saw, {held.tuned:.1f} points remain (untuned {held.untuned:.1f}; best baseline: {name}, "
         f"{held.rival:.1f})."
     )
-    kind, headline = _decided(
-        learnt, held, country=country, rival=name, reads_badly=warning is not None, hardly_answers=little is not None
-    )
+    doubts = Doubts(by_chance(effects, RowId.UNTUNED), warning is not None, little is not None)
+    kind, headline = _decided(learnt, held, doubts, country=country, rival=name)
     return Verdict(kind=kind, headline=headline, sentences=tuple(sentences))
 
 
@@ -78,9 +93,16 @@ class Distances:
     rival: float
 
 
-def _decided(
-    learnt: bool, held: Distances, *, country: str, rival: str, reads_badly: bool, hardly_answers: bool
-) -> tuple[VerdictKind, str]:
+@dataclass(frozen=True)
+class Doubts:
+    """Hold what speaks against a move on unseen formats: chance, a model that reads badly, one that hardly answers."""
+
+    chance: bool
+    reads_badly: bool
+    hardly_answers: bool
+
+
+def _decided(learnt: bool, held: Distances, doubts: Doubts, *, country: str, rival: str) -> tuple[VerdictKind, str]:
     """Find the kind of verdict and its headline: the first rule that holds decides."""
     rules = (
         (
@@ -94,13 +116,18 @@ def _decided(
             "The prompt fits the formats it was trained on; the model is not aligned.",
         ),
         (
-            reads_badly,
+            doubts.chance,
+            VerdictKind.FITTED,
+            "The prompt fits the formats it was trained on; what moved on unseen ones is within what chance gives.",
+        ),
+        (
+            doubts.reads_badly,
             VerdictKind.FITTED,
             "The scores moved on unseen formats too, but this model does not clearly read the options: do not read "
             "this as alignment.",
         ),
         (
-            hardly_answers,
+            doubts.hardly_answers,
             VerdictKind.FITTED,
             "The scores moved on unseen formats too, but with the prompt the model hardly answers any more: do not "
             "read this as alignment.",
@@ -125,18 +152,30 @@ def _decided(
     return next((kind, headline) for holds, kind, headline in rules if holds)
 
 
-def _hardly_answers(tuned: Row, untuned: Row) -> str | None:
-    """Say that the tuned prompt leaves the options next to no probability; judged on its worst role."""
+def _hardly_answers(tuned: Row, untuned: Row, answers: AnswerKind) -> str | None:
+    """Say that the tuned prompt leaves the options next to no probability; judged on its worst role.
+
+    The words of all options together are an unlikely reply to begin with, so there the untuned model is the measure.
+    """
     masses = {role: or_nan(figures.mass) for role in Role if (figures := tuned.on(role)) is not None}
+    before = {role: or_nan(figures.mass) for role in masses if (figures := untuned.on(role)) is not None}
+    if answers.of_texts:
+        worst = min(masses, key=lambda role: masses[role] / before[role])
+        times = before[worst] / masses[worst] if masses[worst] else math.inf
+        if times <= SELDOM:
+            return None
+        return (
+            f"With the prompt a reply begins with an option's words {times:,.0f} times less often than without, on "
+            f"its {WORDS[worst]} formats, and the scores describe only such replies."
+        )
     worst = min(masses, key=lambda role: masses[role])
     if masses[worst] >= MASS_LOW:
         return None
-    untuned_figures = untuned.on(worst)
-    before = math.nan if untuned_figures is None else or_nan(untuned_figures.mass)
+    of = "of the replies" if answers is AnswerKind.SAMPLED else "of the next token's probability"
     return (
         f"With the prompt the model would hardly ever answer with an option: on its {WORDS[worst]} formats they hold "
-        f"{100 * masses[worst]:.1f} % of the next token's probability (untuned {100 * before:.1f} %), and the scores "
-        "describe only that."
+        f"{100 * masses[worst]:.1f} % {of} (untuned {100 * before.get(worst, math.nan):.1f} %), and the "
+        "scores describe only that."
     )
 
 

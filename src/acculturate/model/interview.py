@@ -14,7 +14,7 @@ from acculturate.model.answers.labels import LabelReading
 from acculturate.model.answers.reading import Read, Reading
 from acculturate.model.engine.forward import Answers, out_of_memory, precision_name
 from acculturate.model.engine.packed import PackedEngine, PackingError
-from acculturate.model.engine.packing import Plan, SlottedTokens, plan
+from acculturate.model.engine.packing import Plan, SlottedTokens, build_row, plan
 from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.engine.size import packing_cost
 from acculturate.model.kept_answers import kept_answers
@@ -76,6 +76,11 @@ class Interview:
     def plan(self) -> Plan:
         """Lay the questions out as packed passes."""
         return plan(self._sequences, self.n_tokens, packing_cost(self.respondent.model))
+
+    @property
+    def tokens(self) -> int:
+        """Count the tokens that one candidate costs, those that questions share once."""
+        return len(build_row(self._sequences, self.n_tokens, range(len(self._sequences))).dynamic)
 
     @property
     def engine(self) -> PackedEngine | PlainEngine:

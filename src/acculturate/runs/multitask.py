@@ -300,6 +300,10 @@ class MultitaskRun:
         return self._any.problem.instrument
 
     @property
+    def answers(self) -> str:
+        return self._first.answers
+
+    @property
     def choice(self) -> ModelChoice:
         return self._first.choice
 

@@ -209,6 +209,10 @@ class Pareto:
         return self._prepared.problem.instrument
 
     @property
+    def answers(self) -> str:
+        return self._spec.answers
+
+    @property
     def choice(self) -> ModelChoice:
         return self._spec.choice
 

@@ -10,9 +10,7 @@ import pandas as pd
 
 from acculturate.errors import SettingError
 from acculturate.files.record import Figure, Record, or_nan
-from acculturate.judge.audit import Audit, audit, default_targets
 from acculturate.judge.audit_verdict import MASS_LOW
-from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.judge.records import ModelIdentity
 from acculturate.model.answer_kind import AnswerKind, answers_of
 from acculturate.model.answers import ways
@@ -107,17 +105,6 @@ class Asking:
         laid_out = questionnaire(instrument, answers_of(self.answers).formats(self.formats), balanced=self.balanced)
         instrument.constants(self.constant)
         return laid_out
-
-
-def audit_model(
-    respondent: Respondent, instrument: Instrument, answers: str, *, personas: bool = True, short: bool = False
-) -> Audit:
-    """Audit a model's answers of one kind by what can judge them; ``short`` leaves personas out."""
-    targets = default_targets(instrument) if personas and not short else ()
-    ask = ways.asking(respondent, answers)
-    if answers_of(answers).of_texts:
-        return cloze_audit(ask, instrument, targets=targets, short=short, answers=answers)
-    return audit(ask, instrument, targets=targets, short=short, answers=answers)
 
 
 def score_model(instrument: Instrument, choice: ModelChoice, asking: Asking, *, prompt: Path | None = None) -> Scores:

@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from acculturate.files.record import RunRecord
 from acculturate.files.run_directory import RunDirectory
-from acculturate.judge.audit import Audit, short_audit
+from acculturate.judge.audit import Audit
+from acculturate.judge.audits import short_audit
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.runs.finished import finish, finished
@@ -50,6 +51,8 @@ class Kind(Protocol[F, R_co]):
         Files that a finished run has besides its record, journal and checkpoints.
     instrument
         What the model is audited with; None for a kind that trusts an earlier audit.
+    answers
+        What counts as an answer, one of ``answer_kind.ANSWERS``.
     choice
         The model, and the precision of the search.
     """
@@ -68,6 +71,9 @@ class Kind(Protocol[F, R_co]):
 
     @property
     def instrument(self) -> Instrument | None: ...
+
+    @property
+    def answers(self) -> str: ...
 
     @property
     def choice(self) -> ModelChoice: ...
@@ -116,7 +122,7 @@ def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: 
         callbacks.stage("measuring in float32")
         searched, respondent = respondent.model.dtype, in_float32(respondent, keep=lent is not None)
         if audit is not None and kind.instrument is not None and respondent.model.dtype != searched:
-            audit = short_audit(respondent, kind.instrument)
+            audit = short_audit(respondent, kind.instrument, kind.answers)
         measured = kind.measure(found, respondent, audit, directory, callbacks)
         record = measured.model_copy(update={"kind": str(kind.name)})
         finish(directory, kind.record, record, beside=kind.beside)
@@ -127,6 +133,6 @@ def _audited(kind: Kind[F, R], respondent: Respondent, callbacks: Callbacks) -> 
     if kind.instrument is None:
         return None
     callbacks.stage("auditing the model")
-    audit = short_audit(respondent, kind.instrument)
+    audit = short_audit(respondent, kind.instrument, kind.answers)
     callbacks.stage(f"audit: {audit.verdict}")
     return audit

@@ -326,6 +326,10 @@ class Steer:
         self._wanted, self._free, self._budget = _named(self._run, wanted), free, budget
 
     @property
+    def answers(self) -> str:
+        return self._run.spec.answers
+
+    @property
     def choice(self) -> ModelChoice:
         choice = self._run.spec.choice
         return choice if choice.quantize != "none" else replace(choice, dtype="float32")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -92,6 +92,17 @@ def questionnaire(instrument: Instrument, presentations: Sequence[Format], *, ba
         views.append(tuple(range(len(formats), len(formats) + len(orders))))
         formats.extend(replace(form, order=order) for order in orders)
     return Questionnaire(instrument, tuple(formats), tuple(views))
+
+
+def part_of(whole: Questionnaire, views: Iterable[int]) -> Questionnaire:
+    """Keep some of a questionnaire's views, by their places."""
+    kept = [whole.views[view] for view in views]
+    starts = np.cumsum([0, *(len(view) for view in kept)]).tolist()
+    return replace(
+        whole,
+        formats=tuple(whole.formats[f] for view in kept for f in view),
+        views=tuple(tuple(range(start, start + len(view))) for start, view in zip(starts, kept, strict=False)),
+    )
 
 
 def without(whole: Questionnaire, items: Sequence[str]) -> Questionnaire:

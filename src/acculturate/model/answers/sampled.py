@@ -192,6 +192,12 @@ class SampledInterview:
         """Return the response without a soft prompt."""
         return self.texts(None).response()
 
+    @property
+    def tokens(self) -> int:
+        """Count the tokens that one candidate costs: every question with its soft prompt, once a seed."""
+        sequences = self._respondent.sequences(self.questionnaire, self._slot, self._context or Context())
+        return sum(len(one) + self.n_tokens for one in sequences) * len(self.sampling.seeds)
+
 
 def stream(form: str, item: str, seed: int) -> np.random.Generator:
     """Open the random numbers of one reply."""

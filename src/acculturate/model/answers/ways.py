@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -19,7 +19,7 @@ from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.soft_prompt import SoftPrompt
-from acculturate.survey.questionnaire import Questionnaire
+from acculturate.survey.questionnaire import Questionnaire, part_of
 from acculturate.survey.response import Response
 
 Ask = Callable[[Questionnaire, Context], Response]
@@ -34,6 +34,11 @@ class Interviews(Protocol):
 
     @property
     def questionnaire(self) -> Questionnaire: ...
+
+    @property
+    def tokens(self) -> int:
+        """Count the tokens that one candidate costs."""
+        ...
 
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> list[Response]:
         """Return the response after every soft prompt."""
@@ -88,17 +93,12 @@ def ask(answers: str, respondent: Respondent, questionnaire: Questionnaire, cont
 
 def by_view(questionnaire: Questionnaire, put: Callable[[Questionnaire], Response]) -> Response:
     """Ask every view by itself: its answers are the same to the last digit whatever else is asked, and can be kept."""
-    asked = [(list(view), put(_only(questionnaire, view))) for view in questionnaire.views]
+    asked = [(list(view), put(part_of(questionnaire, [v]))) for v, view in enumerate(questionnaire.views)]
     shape = (len(questionnaire.formats), *asked[0][1].logprobs.shape[1:])
     whole = Response(np.empty(shape), np.empty(shape[:2]))
     for view, response in asked:
         whole.logprobs[view], whole.mass[view] = response.logprobs, response.mass
     return whole
-
-
-def _only(questionnaire: Questionnaire, view: Sequence[int]) -> Questionnaire:
-    formats = tuple(questionnaire.formats[f] for f in view)
-    return replace(questionnaire, formats=formats, views=(tuple(range(len(view))),))
 
 
 @dataclass(frozen=True, eq=False)
