@@ -16,15 +16,15 @@ from scipy.special import ndtri
 from acculturate.judge.records import RandomPrompts
 
 SHARE = 0.05
-FEWEST, MOST = 20, 100
+LEAST, FEWEST, MOST = 4, 20, 100
 EXACT = "exact"
 EXTRAPOLATED = "log-normal lower tail"
 _GRID = 2000
 
 
 def sample_size(budget: int) -> int:
-    """Choose how many random prompts a run asks: 5 % of its budget, at least 20 and at most 100, never more."""
-    return min(budget, max(FEWEST, min(MOST, math.ceil(SHARE * budget))))
+    """Choose how many random prompts a run asks: 5 % of its budget, from 20 to 100; a quarter of a small budget."""
+    return min(budget, max(math.ceil(SHARE * budget), min(FEWEST, budget // 4), LEAST), MOST)
 
 
 @dataclass(frozen=True)

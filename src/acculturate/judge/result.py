@@ -45,7 +45,7 @@ from acculturate.model.soft_prompt import SoftPrompt
 from acculturate.search.callbacks import SILENT, Callbacks
 from acculturate.search.history import SearchRecord
 from acculturate.search.objective import search_objective
-from acculturate.search.problem import Problem
+from acculturate.search.problem import Problem, RoleInterviews
 from acculturate.search.starts import Start, random_prompts
 from acculturate.survey.formats import Role
 from acculturate.survey.questionnaire import Questionnaire, part_of
@@ -141,14 +141,14 @@ def _measured(delivered: Delivered, respondent: Respondent, callbacks: Callbacks
     problem, questions = delivered.problem, delivered.problem.everything
     tell = callbacks.under("measuring: ").stage
     judge = Judge(questions, problem.survey(questions), problem.roles)
-    rivals = Rivals(problem, respondent, _effort(delivered, respondent), tell)
+    ask = RoleInterviews(problem, respondent)
+    rivals = Rivals(problem, respondent, _effort(delivered, respondent, ask), tell)
     rows, left_out = [], rivals.left_out
     for one in rivals.baselines:
         kind = RowKind.FLAT if one.ident == RowId.FLAT else RowKind.BASELINE
         rows.append(judge.row(one.ident, one.label, kind, one.response, one.note))
     tell("random prompts")
-    random = _random_prompts(delivered, respondent)
-    ask = problem.interview(respondent, questions)
+    random = _random_prompts(delivered, respondent, ask)
     ident, label = RowId.BEST_RANDOM, "Best random prompt"
     if random is None:
         left_out.append(LeftOut(id=ident, label=label, why="the model gave no numbers after any of them"))
@@ -160,17 +160,17 @@ def _measured(delivered: Delivered, respondent: Respondent, callbacks: Callbacks
     return _Measured(rows, left_out, random, _measured_ceiling(rivals.ceiling, rows))
 
 
-def _effort(delivered: Delivered, respondent: Respondent) -> Effort:
+def _effort(delivered: Delivered, respondent: Respondent, put: RoleInterviews) -> Effort:
     """Choose how many rivals this run affords."""
     problem = delivered.problem
 
     def cost(asked: Questionnaire) -> int:
         return ways.interview(problem.answers, respondent, asked).tokens
 
-    train = problem.train
+    train, search = problem.train, put.on(Role.TRAIN)
     return effort_for(
         Tokens(
-            search=delivered.budget * problem.interview(respondent, train).tokens,
+            search=0 if search is None else delivered.budget * search.tokens,
             all_formats=cost(problem.everything),
             choosing=cost(part_of(train, range(min(CHOOSING, len(train.views))))),
         )
@@ -220,14 +220,14 @@ def _check_numbers(*rows: Row) -> None:
             )
 
 
-def _random_prompts(delivered: Delivered, respondent: Respondent) -> _RandomRivals | None:
+def _random_prompts(delivered: Delivered, respondent: Respondent, put: RoleInterviews) -> _RandomRivals | None:
     """Ask random prompts and the tuned one on the trained formats; None where no random one gives numbers.
 
     The best one is picked by the search's loss without the anchor; the figures that are reported are distances.
     """
     problem, start = delivered.problem, delivered.start
     drawn = random_prompts(respondent, start, problem.target, sample_size(delivered.budget))
-    evaluate = search_objective(problem, respondent, Role.TRAIN)
+    evaluate = search_objective(problem, respondent, Role.TRAIN, put)
     evaluations = evaluate(np.concatenate([drawn, delivered.prompt.vectors[None]]))
     judged = np.array([e.selection_loss if np.isfinite(e.loss) else np.inf for e in evaluations[:-1]])
     if not np.isfinite(judged).any():

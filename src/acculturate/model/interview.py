@@ -20,7 +20,7 @@ from acculturate.model.engine.size import packing_cost
 from acculturate.model.kept_answers import kept_answers
 from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
-from acculturate.model.soundness import not_finite, packs, pads, scales_positions
+from acculturate.model.soundness import not_finite, packed_engine, pads, scales_positions
 from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.response import Response
 
@@ -109,9 +109,13 @@ class Interview:
                 # A longer row may be the first to leave a local window, a fuller one the first to mix questions up.
                 compared = respondent.packed_sizes.get(static, (0, 0, 0))
                 smaller = all(a <= b for a, b in zip(size, compared, strict=True)) and not scales_positions(model)
-                if smaller or packs(model, self.plan, self._sequences, self.reading.options, self._specimen()):
+                options = self.reading.options
+                if smaller:
+                    return PackedEngine(model, self.plan, options)
+                engine = packed_engine(model, self.plan, self._sequences, options, self._specimen())
+                if engine is not None:
                     respondent.packed_sizes[static] = tuple(map(max, size, compared))
-                    return PackedEngine(model, self.plan, self.reading.options)
+                    return engine
                 reason = "its packed answers differ from those one at a time"
             except PackingError as error:
                 reason = str(error)

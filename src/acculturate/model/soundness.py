@@ -25,6 +25,7 @@ from acculturate.model.engine.forward import (
     head_of,
     out_of_memory,
     precision_name,
+    precision_of,
 )
 from acculturate.model.engine.packed import PackedEngine, PackingError
 from acculturate.model.engine.packing import Plan, SlottedTokens
@@ -131,14 +132,14 @@ def check_embeddings(model: PreTrainedModel, vocabulary: Int[np.ndarray, "tokens
             )
 
 
-def packs(
+def packed_engine(
     model: PreTrainedModel,
     plan: Plan,
     sequences: Sequence[SlottedTokens],
     options: Int[np.ndarray, "sequences options variants"],
     prompt: Float[np.ndarray, "1 tokens hidden"],
-) -> bool:
-    """Tell whether the packed passes give the answers to one question at a time, in float32.
+) -> PackedEngine | None:
+    """Give the packed engine where its passes give the answers to one question at a time, in float32; else None.
 
     Some questions of every pass are compared. Local windows, chunks, recurrent states, positions counted along the
     row and positions scaled by the longest question all show there. Raises ``PackingError`` where the model's own
@@ -148,10 +149,16 @@ def packs(
     with float32_layers(model):
         try:
             expected = PlainEngine(model, [sequences[i] for i in which], options[which])(prompt)
-            packed = PackedEngine(model, plan, options)(prompt)
+            engine = PackedEngine(model, plan, options)
+            packed = engine(prompt)
         except RuntimeError as error:  # no memory for wider layers, or weights that do not mix with float32
             raise PackingError(f"it could not be compared in float32: {first_line(error)}") from error
-    return _agree(Answers(packed.logprobs[:, which], packed.log_mass[:, which]), expected)
+    if not _agree(Answers(packed.logprobs[:, which], packed.log_mass[:, which]), expected):
+        return None
+    if precision_of(model) == torch.float32:  # what stands before the slot is computed already
+        return engine
+    del engine
+    return PackedEngine(model, plan, options)
 
 
 def _telling(plan: Plan, sequences: Sequence[SlottedTokens]) -> list[int]:

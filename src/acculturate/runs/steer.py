@@ -50,7 +50,7 @@ from acculturate.search.objective import search_objective, validation_loss
 from acculturate.search.optimizers.dfgn import DFGN
 from acculturate.search.optimizers.dfgn_model import score_slopes, structured
 from acculturate.search.optimizers.dfgn_state import DFGNState, corrected
-from acculturate.search.problem import Problem
+from acculturate.search.problem import Problem, RoleInterviews
 from acculturate.survey.formats import Role
 from acculturate.survey.loss import Evaluation, Loss
 from acculturate.survey.targets import Target
@@ -208,10 +208,10 @@ class Steering:
     def __init__(self, run: FinishedRun, problem: Problem, respondent: Respondent) -> None:
         self.run, self.problem = run, problem
         self.judge = Judge(problem.everything, problem.survey(problem.everything), problem.roles)
-        self.ask = problem.interview(respondent, problem.everything)
-        self.evaluate = search_objective(problem, respondent, Role.TRAIN)
+        self.ask = RoleInterviews(problem, respondent)
+        self.evaluate = search_objective(problem, respondent, Role.TRAIN, self.ask)
         self.survey = self.evaluate.survey
-        self.validate = validation_loss(problem, respondent)
+        self.validate = validation_loss(problem, respondent, self.ask)
         self.space = space_with_origin(respondent, run.spec, run.prompt.vectors)
 
     @cached_property

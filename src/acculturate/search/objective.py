@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from acculturate.model.answers.ways import Interviews
 from acculturate.model.respondent import Respondent
-from acculturate.search.problem import Problem
+from acculturate.search.problem import Problem, RoleInterviews
 from acculturate.survey.formats import Role
 from acculturate.survey.loss import Evaluation, Loss
 from acculturate.survey.questionnaire import without
@@ -74,19 +74,28 @@ def search_survey(problem: Problem, role: str, untuned: Callable[[], Response]) 
     )
 
 
-def search_objective(problem: Problem, respondent: Respondent, role: str) -> Objective:
-    """Build what a search minimises on the formats of a role; the untuned model is asked once, where it is needed."""
+def search_objective(
+    problem: Problem, respondent: Respondent, role: str, interviews: RoleInterviews | None = None
+) -> Objective:
+    """Build what a search minimises on the formats of a role; the untuned model is asked once, where it is needed.
+
+    ``interviews``: those of the problem with this model, where they are at hand.
+    """
     asked = problem.questionnaire(role)
     assert asked is not None
     untuned = cache(lambda: problem.untuned(respondent, asked))
-    return objective(problem, respondent, role, search_survey(problem, role, untuned), untuned)
+    survey = search_survey(problem, role, untuned)
+    at_hand = None if interviews is None or problem.heldout_items else interviews.on(role)
+    return objective(problem, respondent, role, survey, untuned) if at_hand is None else Objective(at_hand, survey)
 
 
-def validation_loss(problem: Problem, respondent: Respondent) -> Callable[[np.ndarray], float] | None:
+def validation_loss(
+    problem: Problem, respondent: Respondent, interviews: RoleInterviews | None = None
+) -> Callable[[np.ndarray], float] | None:
     """Build the loss that has a half in choosing the winner; None where there are no validation formats."""
     if problem.validation is None:
         return None
-    evaluate = search_objective(problem, respondent, Role.VALIDATION)
+    evaluate = search_objective(problem, respondent, Role.VALIDATION, interviews)
     return lambda prompts: evaluate(prompts)[0].loss
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float
+
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers import ways
 from acculturate.model.respondent import Context, Respondent
@@ -89,6 +92,32 @@ class Problem:
         respondent.check_window(sequences, self.tokens)
         if reply:
             respondent.check_window(sequences, self.tokens + reply, "its soft prompt and a reply")
+
+
+class RoleInterviews:
+    """Put the questionnaires of all roles to a model, with soft prompts of a problem's size in its slot.
+
+    What stands before the slot is computed once per role, whoever asks: the search's own formats, or all of them.
+    """
+
+    def __init__(self, problem: Problem, respondent: Respondent) -> None:
+        self._by_role = {
+            role: problem.interview(respondent, asked)
+            for role in ROLES
+            if (asked := problem.questionnaire(role)) is not None
+        }
+
+    def on(self, role: str) -> ways.Interviews | None:
+        """Return the interview on the formats of one role; None where a run has none."""
+        return self._by_role.get(Role(role))
+
+    def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> list[Response]:
+        """Return the response of every soft prompt to ``Problem.everything``."""
+        answers = [put(prompts) for put in self._by_role.values()]
+        return [
+            Response(np.concatenate([one.logprobs for one in parts]), np.concatenate([one.mass for one in parts]))
+            for parts in zip(*answers, strict=True)
+        ]
 
 
 def survey_of(asked: Questionnaire, target: Target, *, constant: float = 50.0, mas25: bool = False) -> Loss:
