@@ -55,8 +55,8 @@ def test_a_format_that_does_not_read_is_one_sentence(text, part) -> None:
 
 
 def test_a_variant_or_language_the_instrument_lacks_is_refused() -> None:
-    with pytest.raises(UserError, match="wording variants 0 to 7"):
-        questionnaire(VSM, [Format(variant=8)])
+    with pytest.raises(UserError, match="wording variants 0 to 11"):
+        questionnaire(VSM, [Format(variant=12)])
     with pytest.raises(UserError, match="no wording in language 'tlh'"):
         questionnaire(VSM, [Format(language="tlh")])
     with pytest.raises(UserError, match="at least one format"):
