@@ -274,7 +274,7 @@ def test_languages_and_lookups():
     for call in (
         lambda: VSM.question("m1x"),
         lambda: VSM.options("m01", language="xx"),
-        lambda: VSM.question("m01", variant=8),
+        lambda: VSM.question("m01", variant=12),
         lambda: VSM.question("m01", variant=-1),
         lambda: load_instrument("vsm2012"),
         lambda: load_instrument("none.toml"),
