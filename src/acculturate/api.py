@@ -13,7 +13,7 @@ import pandas as pd
 from acculturate.errors import RunDirectoryError, SettingError
 from acculturate.files.run_directory import run_folder
 from acculturate.judge.audit import Audit
-from acculturate.judge.audits import audit_model
+from acculturate.judge.audits import audit_model, ceilings, with_ceilings
 from acculturate.judge.compare import Compared, Comparison
 from acculturate.judge.compare import compare as compare_results
 from acculturate.keywords import Keywords
@@ -63,6 +63,7 @@ class Model:
         instrument: str | Instrument = "vsm2013",
         *,
         answers: str = "probabilities",
+        country: str | Target | Sequence[str | Target] = (),
         short: bool = False,
         personas: bool = True,
     ) -> Audit:
@@ -73,15 +74,22 @@ class Model:
         instrument
             An instrument, its id or its file.
         answers
-            ``probabilities`` of the labels, ``sampled`` (text is generated and read) or ``cloze`` (likelihood of the
-            options' words).
+            ``probabilities`` of the labels, ``calibrated`` (less the labels' own pull), ``cloze`` (likelihood of the
+            options' words per token), ``cloze-prior`` (less the words' own pull), ``cloze-sum``, or ``sampled`` (text
+            is generated and read).
+        country
+            Countries, by name or as targets: also measure how far texts move the model towards each (``ceilings``).
         short
             Ask fewer formats, as a run does first.
         personas
             Also ask as people from several countries.
         """
         answers_of(answers)
-        return audit_model(self.respondent, _instrument(instrument), answers, short=short, personas=personas)
+        asked = _instrument(instrument)
+        named = [country] if isinstance(country, str | Target) else country
+        wanted = [one if isinstance(one, Target) else target(one, instrument=asked) for one in named]
+        found = audit_model(self.respondent, asked, answers, short=short, personas=personas)
+        return with_ceilings(found, ceilings(self.respondent, asked, answers, wanted)) if wanted else found
 
     def score(
         self,

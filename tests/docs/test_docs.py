@@ -19,8 +19,8 @@ from acculturate.judge import audit_verdict as audit
 from acculturate.judge import persona_audit
 from acculturate.judge import verdict as results
 from acculturate.judge.records import AuditVerdict
-from acculturate.runs.spec import PROTOCOLS
 from acculturate.search.methods import METHODS
+from acculturate.survey.protocols import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

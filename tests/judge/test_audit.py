@@ -23,7 +23,7 @@ from acculturate.judge.audit import audit, default_formats, default_targets
 from acculturate.judge.audits import audit_model
 from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.judge.records import AuditVerdict
-from acculturate.model.answers.ways import ANSWERS
+from acculturate.model.answer_kind import ANSWERS
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import Format, parse_format
@@ -63,7 +63,7 @@ def test_every_behaviour_gets_its_verdict(ask, verdict, short):
     assert found.verdict == verdict
     assert found.noise == (verdict != AuditVerdict.READS)
     assert (found.warning is not None) == (verdict != AuditVerdict.READS)
-    assert len(found.presentations) == (4 if short else 8)
+    assert len(found.presentations) == (4 if short else 12)
     assert all(p.verdict == verdict for p in found.presentations)
     # What goes into result.json is plain JSON without NaN.
     text = json.dumps(found.to_json(), allow_nan=False)

@@ -140,6 +140,10 @@ def audit(
     short: Annotated[bool, typer.Option("--short", help="Fewer formats, as align runs it first.")] = False,
     personas: Annotated[bool, typer.Option(help="Also ask as people from several countries.")] = True,
     answers: Answers = "probabilities",
+    country: Annotated[
+        str | None, typer.Option(help="Also measure how far texts move the model towards these countries.")
+    ] = None,
+    targets: Annotated[str, typer.Option(help="Target set for --country.")] = "hofstede-2015",
     dtype: Precision = "float32",
     device: Device = "auto",
     output: Json = "text",
@@ -147,10 +151,11 @@ def audit(
     """Find out whether a model reads the options of a questionnaire at all, before anything is tuned.
 
     A model that answers by position gives other answers when the options stand in the other order; its scores mean
-    nothing, and tuning would tune noise. Example: acculturate audit --model embedded
+    nothing, and tuning would tune noise. With --country it also tries texts, since what no text can move no soft prompt
+    can be expected to move by meaning. Example: acculturate audit --model embedded --country USA,CHN --answers cloze
     """
     as_json = is_json(output)
-    from acculturate.judge.audits import audit_model
+    from acculturate.judge.audits import audit_model, ceilings, with_ceilings
     from acculturate.model.answer_kind import answers_of
     from acculturate.model.choice import ModelChoice
     from acculturate.model.respondent import Respondent
@@ -158,9 +163,13 @@ def audit(
 
     chosen = load_instrument(instrument)
     answers_of(answers)
+    names = [name.strip() for name in (country or "").split(",") if name.strip()]
+    wanted = [_target(name, targets, chosen.dimension_ids) for name in names]
     warn_if_slow(dtype, device)
     respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
     found = audit_model(respondent, chosen, answers, personas=personas, short=short)
+    if wanted:
+        found = with_ceilings(found, ceilings(respondent, chosen, answers, wanted, Console(stderr=True).print))
     if as_json:
         print_json(found.to_json())
         return

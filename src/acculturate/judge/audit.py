@@ -33,6 +33,7 @@ from acculturate.judge.audit_words import sentences_on_orders, warning_of
 from acculturate.judge.persona_audit import PERSONA_P, PERSONA_SMALL, personas_in_words
 from acculturate.judge.records import AuditRecord, AuditVerdict
 from acculturate.judge.statistics import named_scores
+from acculturate.judge.wording_agreement import wording_agreement
 from acculturate.model.answers.ways import Ask
 from acculturate.model.respondent import Context
 from acculturate.survey import reliability
@@ -44,13 +45,14 @@ from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.response import Response
 from acculturate.survey.targets import Target, load_target_set
 
-FULL = tuple(
-    f"{labels}/{layout}/{variant}"
-    for variant in (0, 1)
-    for labels in ("letters", "digits")
-    for layout in ("options-first", "question-first")
+SHORT = tuple(
+    f"{labels}/{layout}/0" for labels in ("letters", "digits") for layout in ("options-first", "question-first")
 )
-SHORT = FULL[:4]
+FULL = (
+    *SHORT,
+    *(form.replace("/0", "/1") for form in SHORT),
+    *(f"{form}/{variant}" for variant in (2, 3) for form in ("letters/options-first", "digits/question-first")),
+)
 
 # Six countries with all six scores that lie far apart; six allow an exact test (720 relabellings).
 PERSONA_COUNTRIES = ("United States", "China", "Japan", "Russia", "Mexico", "Sweden")
@@ -111,7 +113,7 @@ def default_targets(instrument: Instrument) -> tuple[Target, ...]:
 
 
 def default_formats(instrument: Instrument, *, short: bool = False, language: str = "en") -> tuple[Format, ...]:
-    """Choose letters and digits in two layouts, and unless ``short`` in two wordings (as far as there are two).
+    """Choose letters and digits in two layouts, and unless ``short`` in up to four wordings.
 
     Small letters take the place of digits where a scale has more options than digits name.
     """
@@ -152,7 +154,11 @@ def audit(
     questionnaire = lay_out(instrument, forms)
     response = ask(questionnaire, Context())
     means = shares_of_scale(instrument, response)
-    rows = tuple(_presentation(questionnaire, response, means, view) for view in questionnaire.views)
+    wordings = wording_agreement(instrument, means, questionnaire.formats)
+    rows = tuple(
+        _presentation(questionnaire, response, means, view, agreement)
+        for view, agreement in zip(questionnaire.views, wordings.by_presentation, strict=True)
+    )
     orders = reliability.order_agreement(means, questionnaire.formats)
     agreements = reliability.factor_agreements(means, questionnaire.formats)
     _, table = reliability.balanced_means(means, questionnaire.formats)
@@ -181,6 +187,9 @@ def audit(
         short=short,
         scores=named_scores(instrument, response),
         answers=answers,
+        wording_correlation=wordings.overall,
+        wording_interval=wordings.interval,
+        by_scale=wordings.by_scale,
     )
     return in_words(figures, *sentences_on_orders(figures), *on_persona)
 
@@ -190,6 +199,7 @@ def _presentation(
     response: Response,
     means: Float[np.ndarray, "formats items"],
     view: tuple[int, ...],
+    agreement: float,
 ) -> PresentationAudit:
     both = means[list(view)]
     there = ~np.isnan(both).any(axis=0)
@@ -209,4 +219,5 @@ def _presentation(
         shift=shift,
         position_share=reliability.position_share(up, down) if some else math.nan,
         verdict=verdict_of_orders(mass=mass, missing=missing, spread=spread, shift=shift, correlation=r),
+        wording_correlation=agreement,
     )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from acculturate.judge.persona_audit import PersonaAudit
-from acculturate.judge.records import AuditVerdict
+from acculturate.judge.records import AuditVerdict, CeilingRecord
 from acculturate.survey.reliability import mean_of_known
 
 
@@ -31,7 +31,7 @@ class PresentationAudit:
     position_share
         Share of what moves the answers that is position and not content (reliability.position_share).
     wording_correlation
-        Mean correlation with the other wordings, for answers without labels.
+        Mean correlation with the presentations that differ in wording only, within scales.
     """
 
     name: str
@@ -50,8 +50,7 @@ class PresentationAudit:
 class AuditFigures:
     """Hold the verdict of an audit and every figure behind it.
 
-    What one way of answering cannot judge is NaN: mass and order for option texts (``cloze``), ``wording_correlation``
-    for labelled options.
+    What one way of answering cannot judge is NaN: mass and order for option texts.
 
     Parameters
     ----------
@@ -61,6 +60,10 @@ class AuditFigures:
         Mean correlation of order-balanced item means between presentations that differ in the named factor only.
     consistency
         Alpha of item means over presentations (reliability.cronbach_alpha).
+    wording_correlation, wording_interval, by_scale
+        How well wordings agree within scales (wording_agreement.WordingAgreement).
+    ceilings
+        How far texts move the model towards countries, where that was asked.
     answers
         How answers are read, one of ``answer_kind.ANSWERS``.
     """
@@ -81,6 +84,8 @@ class AuditFigures:
     answers: str = "probabilities"
     wording_correlation: float = math.nan
     wording_interval: tuple[float, float] = (math.nan, math.nan)
+    by_scale: dict[str, float] = field(default_factory=dict)
+    ceilings: tuple[CeilingRecord, ...] = ()
 
     @property
     def format_correlation(self) -> float:

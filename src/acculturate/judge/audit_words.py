@@ -36,7 +36,7 @@ def sentences_on_orders(figures: AuditFigures) -> tuple[str, ...]:
             f"Once both orders are averaged its answers are nearly flat (spread {balanced:.1%} of the scale): its "
             "scores stay within a few points of the constant."
         )
-    return (*sentences, *_on_presentations(figures), *_on_factors(figures))
+    return (*sentences, *_on_presentations(figures), *_on_factors(figures), *_on_wordings(figures))
 
 
 def _on_mass(figures: AuditFigures) -> str:
@@ -98,6 +98,22 @@ def _on_factors(figures: AuditFigures) -> list[str]:
     return sentences
 
 
+def _on_wordings(figures: AuditFigures) -> list[str]:
+    """Say how well wordings agree within scales, over all items and on each scale."""
+    if math.isnan(figures.wording_correlation):
+        return []
+    low, high = figures.wording_interval
+    sentences = [
+        f"Between wordings, item means correlate at {figures.wording_correlation:+.2f} within their scales (95 % "
+        f"interval {low:+.2f} to {high:+.2f}): +1 is the same answer however it is said."
+    ]
+    known = {scale: r for scale, r in figures.by_scale.items() if not math.isnan(r)}
+    if known:
+        listed = ", ".join(f"{scale} {r:+.2f}" for scale, r in known.items())
+        sentences.append(f"Scale by scale the wordings agree at: {listed}.")
+    return sentences
+
+
 def sentences_on_wordings(figures: AuditFigures, overall: float) -> tuple[str, ...]:
     """Explain the verdict on answers by option texts.
 
@@ -117,13 +133,9 @@ def sentences_on_wordings(figures: AuditFigures, overall: float) -> tuple[str, .
     )
     if math.isnan(figures.wording_correlation):
         return tuple(sentences)
-    low, high = figures.wording_interval
-    sentences.append(
-        f"Between wordings, item means correlate at {figures.wording_correlation:+.2f} within their scales (95 % "
-        f"interval {low:+.2f} to {high:+.2f}): +1 is the same answer however it is said. Over all items it is "
-        f"{overall:+.2f}, part of which is the scale that an item stands on."
-    )
-    if figures.verdict == AuditVerdict.READS and low < 0:
+    sentences += _on_wordings(figures)
+    sentences.append(f"Over all items it is {overall:+.2f}, part of which is the scale that an item stands on.")
+    if figures.verdict == AuditVerdict.READS and figures.wording_interval[0] < 0:
         sentences.append(UNCERTAIN)
     return tuple(sentences)
 

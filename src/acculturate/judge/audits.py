@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from acculturate.errors import SettingError
 from acculturate.judge.audit import Audit, audit, default_targets
+from acculturate.judge.ceiling import ceiling, ceiling_sentence
 from acculturate.judge.cloze_audit import cloze_audit
+from acculturate.judge.records import CeilingRecord
 from acculturate.model.answer_kind import AnswerKind, answers_of
 from acculturate.model.answers.ways import asking
 from acculturate.model.respondent import Respondent
+from acculturate.search.problem import survey_of
+from acculturate.survey.formats import Format, Role
 from acculturate.survey.instrument import Instrument
+from acculturate.survey.loss import Loss
+from acculturate.survey.protocols import protocol_formats
+from acculturate.survey.questionnaire import Questionnaire, questionnaire
+from acculturate.survey.targets import Target
 
 
 def audit_model(
@@ -19,6 +32,51 @@ def audit_model(
     if answers_of(answers).of_texts:
         return cloze_audit(ask, instrument, targets=targets, short=short, answers=answers)
     return audit(ask, instrument, targets=targets, short=short, answers=answers)
+
+
+def ceilings(
+    respondent: Respondent,
+    instrument: Instrument,
+    answers: str,
+    targets: Sequence[Target],
+    watch: Callable[[str], None] = lambda _stage: None,
+) -> tuple[CeilingRecord, ...]:
+    """Measure how far texts move a model towards some countries, in the balanced formats of a run.
+
+    Texts are chosen on formats that a run would be trained on, and measured on those that it would hold out.
+    """
+    train, heldout = (
+        questionnaire(instrument, formats_there(instrument, answers_of(answers), role))
+        for role in (Role.TRAIN, Role.HELDOUT)
+    )
+    ask = asking(respondent, answers)
+    found = []
+    for target in targets:
+        watch(f"texts for {target.country}")
+        found.append(ceiling(ask, train, heldout, target, partial(_loss_to, target)))
+    return tuple(found)
+
+
+def _loss_to(target: Target, asked: Questionnaire) -> Loss:
+    return survey_of(asked, target)
+
+
+def formats_there(instrument: Instrument, kind: AnswerKind, role: Role) -> list[Format]:
+    """List the balanced formats for a role whose wording an instrument has; raises ``UserError`` for none."""
+    forms = kind.formats(protocol_formats("balanced", role, in_words=kind.of_texts))
+    there = [f for f in forms if f.language in instrument.languages and f.variant < instrument.variants(f.language)]
+    if not there:
+        raise SettingError(
+            f"Instrument '{instrument.id}' has too few wordings to choose a text on some and measure it on others; "
+            "leave the country out."
+        )
+    return there
+
+
+def with_ceilings(audit: Audit, records: Sequence[CeilingRecord]) -> Audit:
+    """Add to an audit how far texts move the model, with a sentence a country."""
+    sentences = (*audit.sentences, *(ceiling_sentence(one) for one in records))
+    return replace(audit, ceilings=tuple(records), sentences=sentences)
 
 
 def short_audit(respondent: Respondent, instrument: Instrument, answers: str) -> Audit:

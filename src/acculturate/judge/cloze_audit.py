@@ -2,8 +2,7 @@
 
 Labels, layout and order play no part in them. The probability that a reply begins with an option's words is small
 however well a model answers, so it cannot judge them either. What can is whether the same items get the same answers
-when question and options are said in other words. Items on one scale share its options, whose own likelihood would
-pass for agreement, so items are compared with the others on their scale only.
+when question and options are said in other words.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.judge import bootstrap
 from acculturate.judge.audit import Audit, in_words
 from acculturate.judge.audit_figures import AuditFigures, PresentationAudit
 from acculturate.judge.audit_verdict import verdict_of_wordings
@@ -23,6 +21,7 @@ from acculturate.judge.audit_words import sentences_on_wordings
 from acculturate.judge.persona_audit import personas_in_words
 from acculturate.judge.records import AuditVerdict
 from acculturate.judge.statistics import named_scores
+from acculturate.judge.wording_agreement import within_scales, wording_agreement
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers.ways import Ask
 from acculturate.model.respondent import Context
@@ -33,7 +32,7 @@ from acculturate.survey.questionnaire import questionnaire as lay_out
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
 from acculturate.survey.targets import Target
 
-SHORT, FULL = 2, 4
+SHORT, FULL = 3, 12
 """Number of wordings that are asked."""
 
 
@@ -75,11 +74,13 @@ def cloze_audit(
     response = ask(questionnaire, Context())
     means = shares_of_scale(instrument, response)
     within = within_scales(instrument, means)
-    pairs = list(itertools.combinations(range(len(forms)), 2))
-    agreement = {pair: reliability.pearson(within[pair[0]], within[pair[1]]) for pair in pairs}
-    overall = mean_of_known(reliability.pearson(means[a], means[b]) for a, b in pairs)
-    rows = tuple(_wording(form, f, means, within, agreement) for f, form in enumerate(forms))
-    missing, correlation = float(np.isnan(means).mean()), mean_of_known(agreement.values())
+    agreement = wording_agreement(instrument, means, forms)
+    overall = mean_of_known(reliability.pearson(a, b) for a, b in itertools.combinations(means, 2))
+    rows = tuple(
+        _wording(form, means[f], within[f], one)
+        for f, (form, one) in enumerate(zip(forms, agreement.by_presentation, strict=True))
+    )
+    missing, correlation = float(np.isnan(means).mean()), agreement.overall
     spread = mean_of_known(row.spread for row in rows)
     verdict = verdict_of_wordings(missing=missing, spread=spread, correlation=correlation)
     if verdict == AuditVerdict.NO_ANSWER:
@@ -103,34 +104,17 @@ def cloze_audit(
         scores=named_scores(instrument, response),
         answers=answers,
         wording_correlation=correlation,
-        wording_interval=bootstrap.correlation_interval([(within[a], within[b]) for a, b in pairs]),
+        wording_interval=agreement.interval,
+        by_scale=agreement.by_scale,
     )
     return in_words(figures, *sentences_on_wordings(figures, overall), *on_persona)
 
 
-def within_scales(
-    instrument: Instrument, means: Float[np.ndarray, "formats items"]
-) -> Float[np.ndarray, "formats items"]:
-    """Subtract from item means the mean of all items on the same scale; NaN for an item that is alone on its scale."""
-    scales = np.array([item.scale for item in instrument.items])
-    out = np.full_like(means, np.nan)
-    for scale in dict.fromkeys(scales):
-        those = np.flatnonzero(scales == scale)
-        if len(those) > 1:
-            out[:, those] = means[:, those] - means[:, those].mean(axis=1, keepdims=True)
-    return out
-
-
 def _wording(
-    form: Format,
-    place: int,
-    means: Float[np.ndarray, "formats items"],
-    within: Float[np.ndarray, "formats items"],
-    agreement: dict[tuple[int, int], float],
+    form: Format, means: Float[np.ndarray, "items"], within: Float[np.ndarray, "items"], agreement: float
 ) -> PresentationAudit:
-    r = mean_of_known(value for pair, value in agreement.items() if place in pair)
-    means_there = within[place][~np.isnan(within[place])]
-    spread, missing = float(means_there.std()) if len(means_there) else math.nan, float(np.isnan(means[place]).mean())
+    there = within[~np.isnan(within)]
+    spread, missing = float(there.std()) if len(there) else math.nan, float(np.isnan(means).mean())
     return PresentationAudit(
         name=form.name,
         mass=math.nan,
@@ -140,6 +124,6 @@ def _wording(
         balanced_spread=spread,
         shift=math.nan,
         position_share=math.nan,
-        verdict=verdict_of_wordings(missing=missing, spread=spread, correlation=r),
-        wording_correlation=r,
+        verdict=verdict_of_wordings(missing=missing, spread=spread, correlation=agreement),
+        wording_correlation=agreement,
     )

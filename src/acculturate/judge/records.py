@@ -443,6 +443,7 @@ class AuditRecord(Record):
     answers: str = "probabilities"
     wording_correlation: Figure = None
     wording_interval: Interval = None
+    by_scale: dict[str, Figure] = Field(default_factory=dict)
     format_correlation: Figure = None
     persona_sensitivity: Figure = None
     usable: tuple[str, ...] = ()

@@ -19,40 +19,7 @@ from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.choice import ModelChoice
 from acculturate.search.start_kind import StartKind
 from acculturate.survey.formats import ROLES, Format, parse_format
-
-# What each protocol asks where the user names no formats. The paper's: one format in one order. The balanced
-# one: many different presentations in both orders to train on, since variety is what carries over (docs/validity.md),
-# one to select the winner by, others to judge by.
-PROTOCOLS: dict[str, dict[str, tuple[str, ...]]] = {
-    "paper": {
-        "train": ("digits/question-first/0/en/ascending",),
-        "validation": (),
-        "heldout": ("letters/question-first/1/en/ascending", "digits/options-first/2/en/descending"),
-    },
-    "balanced": {
-        "train": (
-            "letters/options-first/0/en",
-            "digits/question-first/1/en",
-            "letters/question-first/1/en",
-            "digits/options-first/0/en",
-            "lower/one-line/0/en",
-            "symbols/options-first/1/en",
-        ),
-        "validation": ("digits/options-first/3/en",),
-        "heldout": ("letters/question-first/2/en", "digits/options-first/2/en"),
-    },
-    # Where the options' own words are the answers, only wordings differ.
-    "paper in words": {
-        "train": ("words/open/0/en",),
-        "validation": (),
-        "heldout": ("words/open/1/en", "words/open/2/en"),
-    },
-    "balanced in words": {
-        "train": tuple(f"words/open/{variant}/en" for variant in (0, 1, 4, 5, 6, 7)),
-        "validation": ("words/open/3/en",),
-        "heldout": ("words/open/2/en",),
-    },
-}
+from acculturate.survey.protocols import protocol_formats
 
 # Without it a search leaves what the model would ever say: option probabilities are renormalised, so a prompt may fit
 # every score while an answer has become all but impossible (docs/validity.md).
@@ -242,8 +209,8 @@ class RunSpec(BaseModel):
     def formats(self, role: str) -> tuple[Format, ...]:
         """Return the formats of one role: train, validation or heldout."""
         named = getattr(self, f"{role}_formats")
-        protocol = f"{self.protocol} in words" if self.answer.of_texts else self.protocol
-        formats = self.answer.formats(PROTOCOLS[protocol][role] if named is None else named)
+        own = protocol_formats(self.protocol, role, in_words=self.answer.of_texts)
+        formats = self.answer.formats(own if named is None else named)
         if role == "heldout" and self.heldout_languages:
             # The first trained format in another language: nothing but the language is new in it.
             model = self.formats("train")[0]
