@@ -22,7 +22,8 @@ from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.baselines import DEMONSTRATIONS, in_context, target_answers
 from acculturate.judge.records import Result
-from acculturate.model.answers.ways import ANSWERS, asking
+from acculturate.model.answer_kind import ANSWERS
+from acculturate.model.answers.ways import asking
 from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Context, Respondent

@@ -169,7 +169,7 @@ def audit(
     respondent = Respondent(ModelChoice(model, dtype=dtype, device=device))
     found = audit_model(respondent, chosen, answers, personas=personas, short=short)
     if wanted:
-        found = with_ceilings(found, ceilings(respondent, chosen, answers, wanted, Console(stderr=True).print))
+        found = with_ceilings(found, ceilings(respondent, chosen, answers, wanted, watch=Console(stderr=True).print))
     if as_json:
         print_json(found.to_json())
         return

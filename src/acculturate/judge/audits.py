@@ -39,11 +39,14 @@ def ceilings(
     instrument: Instrument,
     answers: str,
     targets: Sequence[Target],
+    *,
+    most: int | None = None,
     watch: Callable[[str], None] = lambda _stage: None,
 ) -> tuple[CeilingRecord, ...]:
     """Measure how far texts move a model towards some countries, in the balanced formats of a run.
 
     Texts are chosen on formats that a run would be trained on, and measured on those that it would hold out.
+    ``most``: texts to try, the most promising first; None for all.
     """
     train, heldout = (
         questionnaire(instrument, formats_there(instrument, answers_of(answers), role))
@@ -53,7 +56,7 @@ def ceilings(
     found = []
     for target in targets:
         watch(f"texts for {target.country}")
-        found.append(ceiling(ask, train, heldout, target, partial(_loss_to, target)))
+        found.append(ceiling(ask, train, heldout, target, partial(_loss_to, target), most=most))
     return tuple(found)
 
 

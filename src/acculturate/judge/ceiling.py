@@ -21,7 +21,7 @@ from acculturate.survey.questionnaire import Questionnaire, part_of
 from acculturate.survey.response import Response
 from acculturate.survey.targets import Target
 
-CHOOSING = 3
+CHOOSING = 2
 """Trained views on which a text is chosen, at most."""
 DEAF = 0.9
 """Share of the untuned distance on unseen formats above which texts move a model next to nowhere."""
@@ -94,12 +94,18 @@ def _loss(survey: Loss, response: Response) -> float:
 
 
 def ceiling(
-    ask: Ask, train: Questionnaire, heldout: Questionnaire, target: Target, survey_of: Callable[[Questionnaire], Loss]
+    ask: Ask,
+    train: Questionnaire,
+    heldout: Questionnaire,
+    target: Target,
+    survey_of: Callable[[Questionnaire], Loss],
+    *,
+    most: int | None = None,
 ) -> CeilingRecord:
     """Measure how near the best text brings a model to a country's scores on formats that it was not chosen on."""
     name = target.country
     try:
-        chosen = choose_text(ask, train, survey_of(train), name)
+        chosen = choose_text(ask, train, survey_of(train), name, most=most)
     except UserError as error:
         return CeilingRecord(country=name, why=str(error))
     survey = survey_of(heldout)
