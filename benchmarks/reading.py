@@ -42,7 +42,9 @@ def main() -> None:
             if not file.exists():
                 respondent = respondent or Respondent(ModelChoice(name, dtype="float32"))
                 audited = audit_model(respondent, instrument, way, personas=False)
-                audited = with_ceilings(audited, ceilings(respondent, instrument, way, targets, most=given.texts, watch=print))
+                audited = with_ceilings(
+                    audited, ceilings(respondent, instrument, way, targets, most=given.texts, watch=print)
+                )
                 file.write_text(json.dumps(audited.to_json(), indent=1), encoding="utf-8")
     print(table(given.out, targets))
 

@@ -18,7 +18,7 @@ from acculturate.cli import main as cli
 from acculturate.judge import audit_verdict as audit
 from acculturate.judge import persona_audit
 from acculturate.judge import verdict as results
-from acculturate.judge.records import AuditVerdict
+from acculturate.judge.audit_records import AuditVerdict
 from acculturate.search.methods import METHODS
 from acculturate.survey.protocols import PROTOCOLS
 

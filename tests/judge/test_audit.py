@@ -1,5 +1,6 @@
 """Respondents of known behaviour get the right verdict, the right scores and honest sentences."""
 
+import itertools
 import json
 import math
 import random
@@ -20,9 +21,9 @@ from synthetic import (
 
 from acculturate.errors import UserError
 from acculturate.judge.audit import audit, default_formats, default_targets
+from acculturate.judge.audit_records import AuditVerdict
 from acculturate.judge.audits import audit_model
 from acculturate.judge.cloze_audit import cloze_audit
-from acculturate.judge.records import AuditVerdict
 from acculturate.model.answer_kind import ANSWERS
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Context, Respondent
@@ -140,18 +141,20 @@ def test_what_holds_per_format_is_said_per_format():
 
 
 def test_an_expert_who_differs_by_wording_is_told_apart():
-    other = np.random.default_rng(5).uniform(1.3, 4.7, 24)
+    own = [MEANS, *np.random.default_rng(5).uniform(1.3, 4.7, (3, 24))]
 
-    def two_minds(asked, context):
-        a, b = expert(MEANS)(asked, context), expert(other)(asked, context)
+    def four_minds(asked, context):
+        answers = [expert(means)(asked, context) for means in own]
         for row, form in enumerate(asked.formats):
-            if form.variant == 1:
-                a.logprobs[row] = b.logprobs[row]
-        return a
+            answers[0].logprobs[row] = answers[form.variant].logprobs[row]
+        return answers[0]
 
-    found = check(two_minds)
+    found = check(four_minds)
     assert found.verdict == AuditVerdict.READS
-    assert found.correlations["variant"] == pytest.approx(np.corrcoef(MEANS, other)[0, 1])
+    apart = {(a, b): np.corrcoef(own[a], own[b])[0, 1] for a, b in itertools.combinations(range(4), 2)}
+    # Two presentations are asked in four wordings, two in the first two.
+    expected = (2 * sum(apart.values()) + 2 * apart[0, 1]) / 14
+    assert found.correlations["variant"] == pytest.approx(expected)
     assert found.correlations["labels"] == pytest.approx(1.0)
     assert math.isnan(found.correlations["language"])
     assert any("depend on the wordings" in s for s in found.sentences)
@@ -208,7 +211,7 @@ def test_chosen_formats_are_the_ones_asked():
     forms = [parse_format("roman/question-first/2"), parse_format("symbols/one-line/0/zh")]
     found = check(expert(MEANS), formats=forms)
     assert [p.name for p in found.presentations] == ["roman/question-first/2/en", "symbols/one-line/0/zh"]
-    assert [f.variant for f in default_formats(VSM)] == [0] * 4 + [1] * 4
+    assert [f.variant for f in default_formats(VSM)] == [0] * 4 + [1] * 4 + [2, 2, 3, 3]
     # Neither numbers nor letters: they are asked for by what they are.
     asked = [question.text for question in questionnaire(VSM, forms).questions()]
     assert all("one of these marks (I, II, III, IV, V)" in text for text in asked[:48])
@@ -229,14 +232,14 @@ def test_the_embedded_model_answers_by_position():
 def by_wording(agreement: float, seed: int = 0):
     """Option texts: every wording has item means of its own beside shared ones, and every scale a level of its own."""
     levels = {scale: 0.8 * k for k, scale in enumerate(VSM.scales)}
-    own = np.random.default_rng(seed).standard_normal((9, 24))
+    own = np.random.default_rng(seed).standard_normal((13, 24))
 
     def ask(asked, context):
         means = np.array([levels[item.scale] for item in VSM.items])
         options = np.arange(5)
         out = []
         for form in asked.formats:
-            at = means + 0.5 * (agreement * own[8] + (1 - agreement) * own[form.variant])
+            at = means + 0.5 * (agreement * own[12] + (1 - agreement) * own[form.variant])
             logits = -((options - at[:, None]) ** 2)
             out.append(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
         return Response(np.stack(out), np.full((len(out), 24), 2e-4))
@@ -247,7 +250,7 @@ def by_wording(agreement: float, seed: int = 0):
 @pytest.mark.parametrize(("agreement", "verdict"), [(1.0, AuditVerdict.READS), (0.75, AuditVerdict.READS), (0.0, None)])
 def test_option_texts_are_judged_between_wordings_and_within_scales(agreement, verdict):
     found = cloze_audit(by_wording(agreement), VSM)
-    assert len(found.presentations) == 4 and found.answers == "cloze"
+    assert len(found.presentations) == 12 and found.answers == "cloze"
     if verdict is None:  # item means agree over all items, because scales differ; within them they do not
         assert found.verdict in (AuditVerdict.WORDING, AuditVerdict.WEAK)
         assert abs(found.wording_correlation) < 0.3 and "Over all items it is +0.9" in " ".join(found.sentences)

@@ -22,9 +22,7 @@ from acculturate.survey.targets import find_target
 VSM = load_instrument("vsm2013")
 USA = find_target("USA", "hofstede-2015", VSM.dimension_ids)
 OWN = np.linspace(1.5, 4.5, 24)
-NEAR = OWN + np.linalg.pinv(VSM.weights()) @ (
-    USA.vector(VSM.dimension_ids) - VSM.constants() - VSM.weights() @ OWN
-)
+NEAR = OWN + np.linalg.pinv(VSM.weights()) @ (USA.vector(VSM.dimension_ids) - VSM.constants() - VSM.weights() @ OWN)
 
 
 def _asked(role: Role):

@@ -48,6 +48,6 @@ def test_the_three_forms_of_the_loss_agree(seed, items, options, views, dims, an
     )
     loss = survey.evaluate(tuned).loss
     in_torch = DifferentiableLoss(survey, np.ones((items, options), bool), torch.device("cpu"), torch.float64)
-    assert float(in_torch(torch.as_tensor(tuned.logprobs), torch.as_tensor(tuned.mass))) == pytest.approx(loss)
+    assert float(in_torch(torch.as_tensor(tuned.logprobs), torch.as_tensor(np.log(tuned.mass)))) == pytest.approx(loss)
     answers = structured(tuned)
     assert linearised(survey, answers, np.zeros((1, *answers.shape)), np.zeros(1)).loss == pytest.approx(loss)

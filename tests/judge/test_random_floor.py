@@ -10,7 +10,9 @@ import pytest
 from acculturate.judge.random_floor import chance, expected_minimum, sample_size
 
 
-@pytest.mark.parametrize("budget, n", [(1, 1), (13, 13), (100, 20), (1000, 50), (1010, 51), (100_000, 100)])
+@pytest.mark.parametrize(
+    "budget, n", [(1, 1), (3, 3), (13, 4), (40, 10), (100, 20), (400, 20), (1000, 50), (1010, 51), (100_000, 100)]
+)
 def test_sample_size(budget: int, n: int):
     assert sample_size(budget) == n
 

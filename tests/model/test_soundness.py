@@ -26,7 +26,7 @@ from acculturate.model.engine.packed import PackedEngine
 from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
-from acculturate.model.soundness import float32_layers
+from acculturate.model.soundness import float32_layers, packed_engine
 from acculturate.survey.formats import Format
 from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.questionnaire import questionnaire
@@ -104,7 +104,7 @@ def test_what_cannot_be_packed_is_found_out_in_every_precision(kind, dtype, slot
         interview = Interview(respondent, questionnaire(load_instrument("vsm2013"), [Format()]), slot=slot, n_tokens=2)
     assert isinstance(interview.engine, PlainEngine)
     prompt = (np.random.default_rng(1).standard_normal((1, 2, respondent.hidden)) * respondent.unit).astype(np.float32)
-    alone = PlainEngine(respondent.model, interview._sequences, interview._options)(prompt)
+    alone = PlainEngine(respondent.model, interview._sequences, interview.reading.options)(prompt)
     got = interview(prompt)[0]
     expected = interview.questionnaire.canonical(alone.logprobs)[0]
     np.testing.assert_allclose(np.exp(got.logprobs), np.exp(expected), atol=1e-5 if dtype == "float32" else 2e-2)
@@ -124,14 +124,14 @@ def test_a_longer_row_is_compared_again(tmp_path_factory, monkeypatch) -> None:
     respondent = Respondent(ModelChoice(str(tiny_model_dir(tmp_path_factory))))
     calls = []
 
-    def seen(*arguments) -> bool:
+    def seen(*arguments) -> PackedEngine | None:
         calls.append(arguments)
-        return True
+        return packed_engine(*arguments)
 
-    monkeypatch.setattr("acculturate.model.interview.packs", seen)
+    monkeypatch.setattr("acculturate.model.interview.packed_engine", seen)
     short, long = small_questionnaire(), small_questionnaire(Format(), Format("digits"), Format("lower"))
     for asked, times in ((short, 1), (short, 1), (long, 2), (short, 2)):
-        Interview(respondent, asked)
+        assert Interview(respondent, asked).engine
         assert len(calls) == times
 
 
@@ -155,8 +155,8 @@ def test_layers_in_float32_are_those_of_a_float32_model_and_put_back_to_the_bit(
     interview = Interview(wide, small_questionnaire())
     nothing = np.zeros((1, 0, HIDDEN), dtype=np.float32)
     with float32_layers(narrow.model):
-        got = PlainEngine(narrow.model, interview._sequences, interview._options)(nothing)
-    expected = PlainEngine(wide.model, interview._sequences, interview._options)(nothing)
+        got = PlainEngine(narrow.model, interview._sequences, interview.reading.options)(nothing)
+    expected = PlainEngine(wide.model, interview._sequences, interview.reading.options)(nothing)
     np.testing.assert_allclose(got.logprobs, expected.logprobs, atol=1e-2)  # Gemma's embedding scale is rounded
     for name, values in narrow.model.state_dict().items():
         assert values.dtype == torch.bfloat16 and torch.equal(values, before[name])
@@ -239,7 +239,7 @@ def test_answers_that_are_no_numbers_are_refused_where_the_untuned_model_is_aske
 
     def gap(prompts):
         answers = whole(prompts)
-        answers.logprobs[0, 1], answers.mass[0, 1] = np.nan, np.nan
+        answers.logprobs[0, 1], answers.log_mass[0, 1] = np.nan, np.nan
         return answers
 
     monkeypatch.setattr(interview, "_engine", gap)

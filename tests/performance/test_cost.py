@@ -36,7 +36,7 @@ def test_tokens_and_operations_are_those_of_the_plan(llama) -> None:
     by_hand = 2 * (3 * per_layer + 32) * cost.tokens + 4 * 32 * 3 * pairs + 2 * 32 * 400 * 4
     assert cost.operations == pytest.approx(by_hand)
     assert cost.weights_bytes == weight_bytes(llama.model) == 4 * llama.model.num_parameters()
-    assert cost.working_bytes > interview._engine.held_bytes > 0
+    assert cost.working_bytes > interview.engine.held_bytes > 0
     assert cost.seconds is cost.seconds_per_generation is cost.seconds_in_total is None
     assert "Seconds" not in cost.text()
 
@@ -77,7 +77,7 @@ def test_more_rows_take_more_memory_for_the_same_candidate(llama) -> None:
 def test_a_model_that_cannot_be_packed_pays_every_token(tmp_path_factory) -> None:
     respondent = Respondent(ModelChoice(str(tiny_model_dir(tmp_path_factory, "mamba")), device="cpu"))
     interview = Interview(respondent, small_questionnaire(), slot="user_end", n_tokens=3)
-    assert isinstance(interview._engine, PlainEngine)
+    assert isinstance(interview.engine, PlainEngine)
     cost = estimate([interview], budget=1, measured=False)
     assert cost.tokens == cost.naive_tokens and cost.static_tokens == 0
 

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acculturate.errors import UserError
-from acculturate.judge.records import AuditVerdict, Result
+from acculturate.judge.audit_records import AuditVerdict
+from acculturate.judge.records import Result
 from acculturate.judge.verdict import verdict
 from acculturate.report import charts
 from acculturate.report.axis import axis

@@ -137,7 +137,7 @@ def test_a_damaged_record_is_read_or_refused_in_a_sentence(records, tmp_path_fac
 @pytest.mark.parametrize(
     "path, value, said",
     [
-        (("rows", -1, "train", "scores"), ([1],), r"'rows\.5\.train\.scores' cannot be a list"),
+        (("rows", -1, "train", "scores"), ([1],), r"'rows\.4\.train\.scores' cannot be a list"),
         (("rows", 0, "id"), (), r"'rows\.0\.id' is missing"),
         (("rows", 1), (), "there is no row 'naive'"),
         (("rows", 1, "train", "scores", "pdi"), (), "the row 'naive' lacks the score of a dimension"),
@@ -177,7 +177,7 @@ class TestCommands:
         assert read_record(tmp_path / "result.json", Compared).rows
         del record["rows"][-1]["train"]["scores"]
         (tmp_path / "result.json").write_text(json.dumps(record))
-        with pytest.raises(UserError, match=r"rows\.5\.train\.scores"):
+        with pytest.raises(UserError, match=r"rows\.4\.train\.scores"):
             read_record(tmp_path / "result.json", Compared)
 
     def test_an_oracle_needs_the_runs_losses(self, earlier):

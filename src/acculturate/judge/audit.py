@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from acculturate.judge import bootstrap
 from acculturate.judge.audit_figures import AuditFigures, PresentationAudit
+from acculturate.judge.audit_records import AuditRecord, AuditVerdict
 from acculturate.judge.audit_verdict import (
     CLEAR,
     FLAT_SHIFT,
@@ -31,7 +32,6 @@ from acculturate.judge.audit_verdict import (
 )
 from acculturate.judge.audit_words import sentences_on_orders, warning_of
 from acculturate.judge.persona_audit import PERSONA_P, PERSONA_SMALL, personas_in_words
-from acculturate.judge.records import AuditRecord, AuditVerdict
 from acculturate.judge.statistics import named_scores
 from acculturate.judge.wording_agreement import wording_agreement
 from acculturate.model.answers.ways import Ask
@@ -153,27 +153,33 @@ def audit(
     forms = tuple(default_formats(instrument, short=short) if formats is None else formats)
     questionnaire = lay_out(instrument, forms)
     response = ask(questionnaire, Context())
+    figures = replace(_figures(questionnaire, response), short=short, answers=answers)
+    if targets is None:
+        targets = () if short else default_targets(instrument)
+    if figures.verdict == AuditVerdict.NO_ANSWER:
+        targets = ()
+    reading = [row.order_correlation for row in figures.presentations]
+    persona, on_persona = personas_in_words(ask, questionnaire, response, reading, targets)
+    figures = replace(figures, persona=persona)
+    return in_words(figures, *sentences_on_orders(figures), *on_persona)
+
+
+def _figures(questionnaire: Questionnaire, response: Response) -> AuditFigures:
+    """Compute what labelled answers show by themselves."""
+    instrument, formats = questionnaire.instrument, questionnaire.formats
     means = shares_of_scale(instrument, response)
-    wordings = wording_agreement(instrument, means, questionnaire.formats)
+    wordings = wording_agreement(instrument, means, formats)
     rows = tuple(
         _presentation(questionnaire, response, means, view, agreement)
         for view, agreement in zip(questionnaire.views, wordings.by_presentation, strict=True)
     )
-    orders = reliability.order_agreement(means, questionnaire.formats)
-    agreements = reliability.factor_agreements(means, questionnaire.formats)
-    _, table = reliability.balanced_means(means, questionnaire.formats)
+    orders = reliability.order_agreement(means, formats)
+    agreements = reliability.factor_agreements(means, formats)
+    _, table = reliability.balanced_means(means, formats)
     mass, missing = mean_of_known(response.mass.ravel()), float(np.isnan(means).mean())
     spread, shift = mean_of_known(row.spread for row in rows), mean_of_known(row.shift for row in rows)
-    verdict = verdict_of_orders(mass=mass, missing=missing, spread=spread, shift=shift, correlation=orders.mean)
-    if targets is None:
-        targets = () if short else default_targets(instrument)
-    if verdict == AuditVerdict.NO_ANSWER:
-        targets = ()
-    persona, on_persona = personas_in_words(
-        ask, questionnaire, response, [row.order_correlation for row in rows], targets
-    )
-    figures = AuditFigures(
-        verdict=verdict,
+    return AuditFigures(
+        verdict=verdict_of_orders(mass=mass, missing=missing, spread=spread, shift=shift, correlation=orders.mean),
         mass=mass,
         missing=missing,
         spread=spread,
@@ -183,15 +189,11 @@ def audit(
         correlations={factor: agreement.mean for factor, agreement in agreements.items()},
         consistency=reliability.cronbach_alpha(table.T),
         presentations=rows,
-        persona=persona,
-        short=short,
         scores=named_scores(instrument, response),
-        answers=answers,
         wording_correlation=wordings.overall,
         wording_interval=wordings.interval,
         by_scale=wordings.by_scale,
     )
-    return in_words(figures, *sentences_on_orders(figures), *on_persona)
 
 
 def _presentation(

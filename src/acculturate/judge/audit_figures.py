@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from acculturate.judge.audit_records import AuditVerdict, CeilingRecord
 from acculturate.judge.persona_audit import PersonaAudit
-from acculturate.judge.records import AuditVerdict, CeilingRecord
 from acculturate.survey.reliability import mean_of_known
 
 

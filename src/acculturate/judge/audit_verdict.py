@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from acculturate.judge.records import AuditVerdict
+from acculturate.judge.audit_records import AuditVerdict
 
 MASS_LOW = 0.1
 """Mean answer mass below this: nine tenths of the model's reply is something other than an answer. Small chat

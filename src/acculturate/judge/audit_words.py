@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from acculturate.judge.audit_figures import AuditFigures
+from acculturate.judge.audit_records import AuditVerdict
 from acculturate.judge.audit_verdict import CLEAR, MASS_MODEST, NEAR_FLAT, SAME
-from acculturate.judge.records import AuditVerdict
 from acculturate.judge.statistics import share_in_words, signed
 from acculturate.survey.reliability import mean_of_known
 

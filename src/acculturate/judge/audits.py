@@ -8,9 +8,9 @@ from functools import partial
 
 from acculturate.errors import SettingError
 from acculturate.judge.audit import Audit, audit, default_targets
+from acculturate.judge.audit_records import CeilingRecord
 from acculturate.judge.ceiling import ceiling, ceiling_sentence
 from acculturate.judge.cloze_audit import cloze_audit
-from acculturate.judge.records import CeilingRecord
 from acculturate.model.answer_kind import AnswerKind, answers_of
 from acculturate.model.answers.ways import asking
 from acculturate.model.respondent import Respondent

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import ModelError, SettingError, UserError
+from acculturate.judge.audit_records import CeilingRecord
 from acculturate.judge.ceiling import choose_text
 from acculturate.judge.effort import FULL, Effort
 from acculturate.judge.persona import DESCRIPTORS, persona
-from acculturate.judge.records import CeilingRecord, LeftOut, RowId
+from acculturate.judge.records import LeftOut, RowId
 from acculturate.model.respondent import Context, Respondent
 from acculturate.search.problem import Problem
 from acculturate.survey.instrument import Instrument

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from acculturate.errors import UserError
-from acculturate.judge.records import CeilingRecord, TextLoss
+from acculturate.judge.audit_records import CeilingRecord, TextLoss
 from acculturate.judge.texts import Text, texts_towards
 from acculturate.model.answers.ways import Ask
 from acculturate.model.respondent import Context

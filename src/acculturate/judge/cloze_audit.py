@@ -10,16 +10,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
 from acculturate.judge.audit import Audit, in_words
 from acculturate.judge.audit_figures import AuditFigures, PresentationAudit
+from acculturate.judge.audit_records import AuditVerdict
 from acculturate.judge.audit_verdict import verdict_of_wordings
 from acculturate.judge.audit_words import sentences_on_wordings
 from acculturate.judge.persona_audit import personas_in_words
-from acculturate.judge.records import AuditVerdict
 from acculturate.judge.statistics import named_scores
 from acculturate.judge.wording_agreement import within_scales, wording_agreement
 from acculturate.model.answer_kind import AnswerKind
@@ -28,8 +29,10 @@ from acculturate.model.respondent import Context
 from acculturate.survey import reliability
 from acculturate.survey.formats import Format
 from acculturate.survey.instrument import Instrument
+from acculturate.survey.questionnaire import Questionnaire
 from acculturate.survey.questionnaire import questionnaire as lay_out
 from acculturate.survey.reliability import mean_of_known, shares_of_scale
+from acculturate.survey.response import Response
 from acculturate.survey.targets import Target
 
 SHORT, FULL = 3, 12
@@ -73,23 +76,29 @@ def cloze_audit(
     questionnaire = lay_out(instrument, forms)
     response = ask(questionnaire, Context())
     means = shares_of_scale(instrument, response)
-    within = within_scales(instrument, means)
-    agreement = wording_agreement(instrument, means, forms)
+    figures = replace(_figures(questionnaire, response, means), short=short, answers=answers)
+    if figures.verdict == AuditVerdict.NO_ANSWER:
+        targets = ()
+    reading = [row.wording_correlation for row in figures.presentations]
+    persona, on_persona = personas_in_words(ask, questionnaire, response, reading, targets)
+    figures = replace(figures, persona=persona)
     overall = mean_of_known(reliability.pearson(a, b) for a, b in itertools.combinations(means, 2))
+    return in_words(figures, *sentences_on_wordings(figures, overall), *on_persona)
+
+
+def _figures(
+    questionnaire: Questionnaire, response: Response, means: Float[np.ndarray, "formats items"]
+) -> AuditFigures:
+    """Compute what answers by option texts show by themselves."""
+    instrument, forms = questionnaire.instrument, questionnaire.formats
+    within, agreement = within_scales(instrument, means), wording_agreement(instrument, means, forms)
     rows = tuple(
         _wording(form, means[f], within[f], one)
         for f, (form, one) in enumerate(zip(forms, agreement.by_presentation, strict=True))
     )
-    missing, correlation = float(np.isnan(means).mean()), agreement.overall
-    spread = mean_of_known(row.spread for row in rows)
-    verdict = verdict_of_wordings(missing=missing, spread=spread, correlation=correlation)
-    if verdict == AuditVerdict.NO_ANSWER:
-        targets = ()
-    persona, on_persona = personas_in_words(
-        ask, questionnaire, response, [row.wording_correlation for row in rows], targets
-    )
-    figures = AuditFigures(
-        verdict=verdict,
+    missing, spread = float(np.isnan(means).mean()), mean_of_known(row.spread for row in rows)
+    return AuditFigures(
+        verdict=verdict_of_wordings(missing=missing, spread=spread, correlation=agreement.overall),
         mass=math.nan,
         missing=missing,
         spread=spread,
@@ -99,15 +108,11 @@ def cloze_audit(
         correlations={name: one.mean for name, one in reliability.factor_agreements(within, forms).items()},
         consistency=reliability.cronbach_alpha(within.T),
         presentations=rows,
-        persona=persona,
-        short=short,
         scores=named_scores(instrument, response),
-        answers=answers,
-        wording_correlation=correlation,
+        wording_correlation=agreement.overall,
         wording_interval=agreement.interval,
         by_scale=agreement.by_scale,
     )
-    return in_words(figures, *sentences_on_wordings(figures, overall), *on_persona)
 
 
 def _wording(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from acculturate.judge.persona import DESCRIPTORS
 
 SHARE = 0.3
-"""Share of the search's tokens that the rivals may cost, where that pays for the fewest."""
+"""Share of the search's tokens that the rivals may cost, where that pays for ``LEAST``."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +31,31 @@ class Effort:
     in_context: bool
 
 
-FULL = Effort(len(DESCRIPTORS), 18, True)
+FULL = Effort(personas=len(DESCRIPTORS), texts=18, in_context=True)
+LEAST = Effort(personas=2, texts=4, in_context=True)
+FIRST_LOOK = Effort(personas=1, texts=0, in_context=False)
+LOOK = 100
+"""Evaluations below which a search is a first look, with the fewest rivals."""
 _SHOWN = 2
 """Formats asked with answers shown in context, in formats asked without: they are about twice as long."""
 
 
-def effort_for(tokens: Tokens) -> Effort:
-    """Choose what a run affords: at least one person and, past a first look, some texts and answers in context.
+def effort_for(budget: int, tokens: Tokens) -> Effort:
+    """Choose what a run of ``budget`` evaluations affords.
 
-    Of the allowance that the untuned model leaves, the texts get a third, persons the rest.
+    A first look has one person beside the untuned model; every other run has at least ``LEAST``. What the allowance
+    leaves then goes to more texts and more persons, half each.
     """
-    left = SHARE * tokens.search - tokens.all_formats
-    shown = left >= (_SHOWN + 1) * tokens.all_formats
-    if shown:
-        left -= _SHOWN * tokens.all_formats
-    texts = int((left / 3 - tokens.all_formats) // tokens.choosing)
-    if texts < 3:
-        texts = 0
-    persons = int((left - (texts * tokens.choosing + tokens.all_formats if texts else 0)) // tokens.all_formats)
-    return Effort(min(max(persons, 1), FULL.personas), min(texts, FULL.texts), shown)
+    if budget < LOOK:
+        return FIRST_LOOK
+    persons = LEAST.personas * tokens.all_formats
+    texts = LEAST.texts * tokens.choosing + tokens.all_formats
+    left = SHARE * tokens.search - (1 + _SHOWN) * tokens.all_formats - persons - texts
+    if left <= 0:
+        return LEAST
+    more_persons, more_texts = int(left / 2 // tokens.all_formats), int(left / 2 // tokens.choosing)
+    return Effort(
+        personas=min(LEAST.personas + more_persons, FULL.personas),
+        texts=min(LEAST.texts + more_texts, FULL.texts),
+        in_context=True,
+    )

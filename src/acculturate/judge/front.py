@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from acculturate.files.record import Count, Figure, Record, RunRecord
-from acculturate.judge.records import AuditRecord, ByRole, ModelIdentity
+from acculturate.judge.audit_records import AuditRecord
+from acculturate.judge.records import ByRole, ModelIdentity
 from acculturate.survey.formats import Role
 
 UNTUNED, FLAT = "untuned", "flat"

@@ -12,13 +12,13 @@ from jaxtyping import Float
 from acculturate.errors import SettingError, setting
 from acculturate.files.run_directory import plain
 from acculturate.judge.audit import Audit
+from acculturate.judge.audit_records import CeilingRecord
 from acculturate.judge.baselines import Rivals
 from acculturate.judge.ceiling import CHOOSING
 from acculturate.judge.effects import effect_of, effect_sentences
 from acculturate.judge.effort import Effort, Tokens, effort_for
 from acculturate.judge.random_floor import Chance, chance, sample_size
 from acculturate.judge.records import (
-    CeilingRecord,
     DimensionRecord,
     EffectRecord,
     InstrumentRecord,
@@ -120,7 +120,7 @@ def result_of(delivered: Delivered, respondent: Respondent, callbacks: Callbacks
         ceiling=measured.ceiling,
         effects=effects,
         search=delivered.search,
-        verdict=verdict(rows, problem.target.country, effects, audit.warning, remarks, answers=problem.answers),
+        verdict=verdict(rows, problem.target.country, audit.warning, remarks, effects=effects, answers=problem.answers),
         audit=audit.record,
         limits=LIMITS,
     )
@@ -169,11 +169,12 @@ def _effort(delivered: Delivered, respondent: Respondent, put: RoleInterviews) -
 
     train, search = problem.train, put.on(Role.TRAIN)
     return effort_for(
+        delivered.budget,
         Tokens(
             search=0 if search is None else delivered.budget * search.tokens,
             all_formats=cost(problem.everything),
             choosing=cost(part_of(train, range(min(CHOOSING, len(train.views))))),
-        )
+        ),
     )
 
 

@@ -28,10 +28,10 @@ SELDOM = 10
 def verdict(
     rows: Sequence[Row],
     country: str,
-    effects: Sequence[EffectRecord] = (),
     warning: str | None = None,
     remarks: Sequence[str] = (),
     *,
+    effects: Sequence[EffectRecord] = (),
     answers: str = AnswerKind.PROBABILITIES,
 ) -> Verdict:
     """Judge a prompt on formats that the search never saw.
@@ -42,12 +42,12 @@ def verdict(
         The rows of the table (``table.Judge.row``), among them flat, untuned and tuned.
     country
         Its name, for the sentences.
-    effects
-        What the prompt does beyond its rivals, with its tests (``effects.effect_of``).
     warning
         What the audit says against tuning this model at all.
     remarks
         Further sentences to say; they decide nothing.
+    effects
+        What the prompt does beyond its rivals, with its tests (``effects.effect_of``).
     answers
         What counts as an answer, which decides what a small answer mass means.
     """

@@ -21,16 +21,8 @@ from markupsafe import Markup, escape
 from acculturate.errors import SettingError
 from acculturate.files.record import Figure
 from acculturate.files.whole_file import write_whole
-from acculturate.judge.records import (
-    AuditRecord,
-    DimensionRecord,
-    ItemRecord,
-    ItemText,
-    Result,
-    Row,
-    RowKind,
-    VerdictKind,
-)
+from acculturate.judge.audit_records import AuditRecord
+from acculturate.judge.records import DimensionRecord, ItemRecord, ItemText, Result, Row, RowKind, VerdictKind
 from acculturate.report import charts
 from acculturate.report.axis import Axis, axis
 from acculturate.report.charts import Series

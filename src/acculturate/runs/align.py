@@ -87,7 +87,7 @@ class Align:
         stopped = None if directory.stopped() is None else self._spec.budget
         search = search_record(
             generations(directory),
-            optimizer=method_name(self._spec.optimizer),
+            optimizer=method_name(self._spec.method),
             dtype=found.dtype,
             rows=found.rows,
             stopped_before=stopped,

@@ -214,7 +214,7 @@ class Ready:
         # In a projection every coordinate moves every token.
         parts = Parts(self._shared * respondent.hidden, len(tasks)) if first.space == "full" else None
         optimizer = make_optimizer(
-            first.optimizer, first.optimizer_options, survey=evaluate.survey, budget=budget, parts=parts
+            first.method, first.optimizer_options, survey=evaluate.survey, budget=budget, parts=parts
         )
         judge = None if validate is None else lambda prompts: validate(prompts)[0].loss
         self._seed, self._countries = first.seed, len(tasks)
@@ -341,7 +341,7 @@ class MultitaskRun:
 
     def _country_search(self, directory: RunDirectory, code: str, found: Found) -> SearchRecord:
         """Sum up the search as one country saw it."""
-        method = method_name(self._spec.settings.optimizer)
+        method = method_name(self._spec.settings.method)
         course = list(_as_seen_by(code, generations(directory)))
         stopped = None if directory.stopped() is None else self._spec.candidates
         own = search_record(course, optimizer=method, dtype=found.dtype, rows=found.rows, stopped_before=stopped)

@@ -33,7 +33,7 @@ def made_with(spec: RunSpec, respondent: Respondent, method: str | None = None) 
         "acculturate": VERSION,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "method": method or method_name(spec.optimizer),
+        "method": method or method_name(spec.method),
         "model_identity": respondent.identity,
         "files": named_files(spec),
     }

@@ -64,7 +64,7 @@ class Prepared:
         """
         spec = self.spec
         survey = survey or self.problem.survey(self.problem.train)
-        made = make_optimizer(spec.optimizer, spec.optimizer_options, survey=survey, budget=spec.budget)
+        made = make_optimizer(spec.method, spec.optimizer_options, survey=survey, budget=spec.budget)
         made.init(np.random.default_rng(0).standard_normal((spec.population, 2)), spec.seed)
         return made
 

@@ -172,6 +172,9 @@ class RunSpec(BaseModel):
         if self.start != "text" and self.text is not None:
             example = setting("start", "text")
             raise ValueError(f"there is a text but start is '{self.begins}'; give {example} or leave the text out")
+        if self.answers == AnswerKind.SAMPLED and self.optimizer == "dfgn":
+            example = setting("optimizer", "de")
+            raise ValueError(f"dfgn models probabilities, and generated text has none; choose another, like {example}")
         if not self.formats("train"):
             raise ValueError(f"there is no format to train on; name at least one with {setting('train_formats')}")
         known = {form.language for role in ("train", "validation") for form in self.formats(role)}
@@ -222,6 +225,11 @@ class RunSpec(BaseModel):
     def answer(self) -> AnswerKind:
         """What counts as an answer."""
         return AnswerKind(self.answers)
+
+    @property
+    def method(self) -> str:
+        """Search method by name; generated text has no probabilities to model, so 'auto' is the paper's there."""
+        return "de" if self.optimizer == "auto" and self.answer is AnswerKind.SAMPLED else self.optimizer
 
     @property
     def lost_mass_penalty(self) -> float:

@@ -12,7 +12,7 @@ from tiny import save_tiny_model
 
 from acculturate.errors import UserError
 from acculturate.judge.audit import audit
-from acculturate.judge.records import AuditVerdict
+from acculturate.judge.audit_records import AuditVerdict
 from acculturate.model.answers.sampled import (
     Sampling,
     _Drawing,
