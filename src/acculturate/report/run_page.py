@@ -23,6 +23,7 @@ from acculturate.files.record import Figure
 from acculturate.files.whole_file import write_whole
 from acculturate.judge.audit_records import AuditRecord
 from acculturate.judge.records import DimensionRecord, ItemRecord, ItemText, Result, Row, RowKind, VerdictKind
+from acculturate.model.answer_kind import ANSWERS, AnswerKind
 from acculturate.report import charts
 from acculturate.report.axis import Axis, axis
 from acculturate.report.charts import Series
@@ -92,6 +93,7 @@ def render(result: Result) -> str:
         missing=_missing(result),
         averaged=_averaged(result),
         bars=_bars(result, panels),
+        mass_means=_mass_means(result),
         intervals=any(_interval(row, role) for row in result.rows for role in panels),
         curve=_curve(result),
         answers=_answers(result),
@@ -101,6 +103,13 @@ def render(result: Result) -> str:
         audit=_audit(result.audit),
         facts=_facts(result),
     )
+
+
+def _mass_means(result: Result) -> str:
+    """Say what the answer mass is, in the way in which this run asks."""
+    answers = result.spec.get("answers")
+    said = AnswerKind(answers if answers in ANSWERS else AnswerKind.PROBABILITIES).mass_means
+    return said[:1].upper() + said[1:]
 
 
 def _panels(result: Result) -> dict[Role, str]:
@@ -321,6 +330,8 @@ def _audit(audit: AuditRecord | None) -> dict[str, object] | None:
         "Missing answers": _share(audit.missing),
         "Correlation of item means between option orders": _correlation(audit.order_correlation),
         "Correlation of item means between formats": _correlation(audit.format_correlation),
+        "Agreement between wordings, within scales": _correlation(audit.wording_correlation),
+        **{f"Agreement between wordings, {scale}": _correlation(r) for scale, r in audit.by_scale.items()},
         "Consistency over presentations (alpha)": _correlation(audit.consistency),
         "Spread of item means, share of the scale": _share(audit.spread),
         "Share of position in what moves the answers": _share(audit.position_share),
