@@ -57,3 +57,8 @@ def counted(names: Sequence[str], what: str) -> str:
 def some(names: Sequence[str]) -> str:
     """List the first three names, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def listed(names: Sequence[str]) -> str:
+    """List all names as a sentence does: ``a, b and c``."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
