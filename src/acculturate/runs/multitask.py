@@ -260,7 +260,7 @@ def multitask(
     Every country gets a directory by its code with its prompt and a result like that of ``align``. A finished run is
     returned as it is. Raises ``UserError`` for every mistake in the spec or the directory.
     """
-    return carry_out(MultitaskRun(spec), out, callbacks, lent)
+    return carry_out(AlignMany(spec), out, callbacks, lent)
 
 
 def write_reports(out: Path, record: Multitask) -> None:
@@ -278,7 +278,7 @@ class Found:
     rows: int
 
 
-class MultitaskRun:
+class AlignMany:
     """Describe a run for several countries: a prompt for each."""
 
     name, record, shape = RunKind.MULTITASK, RECORD, Multitask
