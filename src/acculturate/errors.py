@@ -12,26 +12,26 @@ LONGEST = 400
 
 
 class UserError(Exception):
-    """What was wrong, where, what was expected and what to do, in one clear sentence of one line."""
+    """Tell a user what was wrong, where, what was expected and what to do, in one sentence of one line."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(shortened(legible(re.sub(r"\s*[\r\n]\s*", " ", sentence)), LONGEST))
 
 
 class SettingError(UserError):
-    """A setting that cannot be, alone or beside the others."""
+    """Refuse a setting that cannot be, alone or beside the others."""
 
 
 class FileError(UserError):
-    """A file that cannot be read or does not hold what it should: targets, answers, wordings, prompts."""
+    """Refuse a file that cannot be read or does not hold what it should: targets, answers, wordings, prompts."""
 
 
 class ModelError(UserError):
-    """A model that cannot be loaded, cannot be asked, or would give wrong numbers."""
+    """Refuse a model that cannot be loaded, cannot be asked, or would give wrong numbers."""
 
 
 class RunDirectoryError(UserError):
-    """A run directory that is in use, damaged, full, or belongs to other settings."""
+    """Refuse a run directory that is in use, damaged, full, or belongs to other settings."""
 
 
 def setting(name: str, value: object = None) -> str:

@@ -198,7 +198,7 @@ class _Runs:
     table: Float[np.ndarray, "countries dims"]
 
     def shared(self, scores: Float[np.ndarray, "runs dims"]) -> Bool[np.ndarray, "dims"]:
-        """Dimensions on which every target and every run has a score; distances over others do not compare."""
+        """Find the dimensions on which every target and every run has a score; distances over others do not compare."""
         return np.asarray(self.published & ~np.isnan(scores).any(axis=0))
 
     @property

@@ -89,7 +89,7 @@ _OF_PROTOCOL = Varies("the protocol's")
 
 
 class RunSpec(BaseModel):
-    """Everything that decides what a run finds. Two runs with equal specs and code write equal files.
+    """Hold the settings of a run: all that decides what it finds. Equal settings and code write equal files.
 
     The text under a field is its help on the command line, in docs/cli.md and in Python.
     """
@@ -370,7 +370,7 @@ def _unwrapped(kind: Any) -> Iterator[Any]:
 
 
 def _range(limits: Mapping[str, Any]) -> str:
-    """``from 1 to 512``, ``above 0 and up to 1,000``."""
+    """Say a range in words: ``from 1 to 512``, ``above 0 and up to 1,000``."""
     most = f"{int(limits['le']):,}"
     return f" above {limits['gt']:,} and up to {most}" if "gt" in limits else f" from {limits['ge']:,} to {most}"
 

@@ -390,7 +390,10 @@ class Steer:
 
 
 class _Laid:
-    """Steering, ready to begin. It is in float32 from the start, so it may keep its model for the measurement."""
+    """Hold a steering that is ready to begin.
+
+    It is in float32 from the start, so it may keep its model for the measurement.
+    """
 
     def __init__(self, steering: Steering, budget: int) -> None:
         self._steering, self._budget = steering, budget

@@ -27,7 +27,7 @@ class Problem:
     instrument, target
         What is asked, and the dimension scores to reach, in points.
     train, validation, heldout
-        The questionnaires to search with, to have a half in choosing the winner, and to judge by.
+        The questionnaires to search with, to count for half when the winner is chosen, and to judge by.
     everything
         The formats of all three, for the final measurement.
     slot, tokens
