@@ -1,11 +1,14 @@
-"""The Python side: a loaded model that is reused, targets, instruments, every kind of run, and a search to iterate."""
+"""The Python side: a loaded model that is reused, targets, instruments, kinds of run, and a search to iterate.
+
+A mistake in what is asked raises ``UserError``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -79,6 +82,11 @@ class Model:
             Ask fewer formats, as a run does first.
         personas
             Also ask as people from several countries.
+
+        Returns
+        -------
+        Audit
+            ``verdict``, its reasons in ``sentences``, and every figure behind them.
         """
         answers_of(answers)
         return audit_model(self.respondent, _instrument(instrument), answers, short=short, personas=personas)
@@ -111,8 +119,10 @@ class Model:
             As in ``audit``.
         system
             A system message.
-        constant, mas25
-            Added to every dimension, in points; the legacy weight 25 in the second MAS term.
+        constant
+            Added to every dimension, in points.
+        mas25
+            Give the second term of Masculinity (MAS) the legacy weight 25.
 
         Returns
         -------
@@ -144,8 +154,22 @@ def load(
     ----------
     name
         A Hugging Face id, a local directory, a GGUF file, or ``embedded``.
-    revision, dtype, device, quantize, trust_remote_code
-        As in ``acculturate align`` (docs/cli.md).
+    revision
+        Revision of a Hugging Face model.
+    dtype
+        Precision: ``auto`` (bfloat16 on CUDA, float32 elsewhere), ``float32``, ``bfloat16`` or ``float16``. ``score``
+        and ``audit`` of the loaded model measure in it.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    quantize
+        ``none``, ``8bit`` or ``4bit`` (needs acculturate[quantized]).
+    trust_remote_code
+        Run code that comes with the model.
+
+    Returns
+    -------
+    Model
+        The model in memory.
 
     Raises
     ------
@@ -155,30 +179,66 @@ def load(
     return Model(ModelChoice(name, revision, dtype, device, quantize, trust_remote_code))
 
 
-def score(model: str | Model = "embedded", **how: Any) -> Scores:
-    """Score a model's answers to a questionnaire: ``Model.score`` for a loaded one or one by name.
+class ScoreKeywords(TypedDict, total=False):
+    """Name the keywords of ``score`` besides its model; ``Model.score`` says what each means."""
+
+    instrument: str | Instrument
+    prompt: SoftPrompt | str | Path | None
+    formats: Sequence[str]
+    balanced: bool
+    answers: str
+    system: str | None
+    constant: float
+    mas25: bool
+
+
+def score(model: str | Model = "embedded", **how: Unpack[ScoreKeywords]) -> Scores:
+    """Score a model's answers to a questionnaire: ``Model.score`` for a loaded model or one by name.
 
     Parameters
     ----------
     model
-        A loaded model, or the name of one, which is loaded for this call.
+        A loaded model, or the name of one, which is loaded in float32 for this call.
     how
-        As in ``Model.score``.
+        The keywords of ``Model.score``: ``instrument``, ``prompt``, ``formats``, ``balanced``, ``answers``, ``system``,
+        ``constant`` and ``mas25``.
+
+    Returns
+    -------
+    Scores
+        ``scores`` (points), ``item_means`` (option values), ``answer_mass`` (0..1) and ``by_view``.
     """
-    return (model if isinstance(model, Model) else load(model)).score(**how)
+    return _measured(model).score(**how)
 
 
-def audit(model: str | Model = "embedded", **how: Any) -> Audit:
-    """Find out whether a model reads the options at all: ``Model.audit`` for a loaded one or one by name.
+def audit(
+    model: str | Model = "embedded",
+    instrument: str | Instrument = "vsm2013",
+    *,
+    answers: str = "probabilities",
+    short: bool = False,
+    personas: bool = True,
+) -> Audit:
+    """Find out whether a model reads the options at all: ``Model.audit`` for a loaded model or one by name.
 
     Parameters
     ----------
     model
-        A loaded model, or the name of one, which is loaded for this call.
-    how
+        A loaded model, or the name of one, which is loaded in float32 for this call.
+    instrument, answers, short, personas
         As in ``Model.audit``.
+
+    Returns
+    -------
+    Audit
+        ``verdict``, its reasons in ``sentences``, and every figure behind them.
     """
-    return (model if isinstance(model, Model) else load(model)).audit(**how)
+    return _measured(model).audit(instrument, answers=answers, short=short, personas=personas)
+
+
+def _measured(model: str | Model) -> Model:
+    """Load a model that is named for one call in float32, in which the command line measures too."""
+    return model if isinstance(model, Model) else load(model, dtype="float32")
 
 
 def instrument(name: str = "vsm2013", *, wording: str | Path | None = None) -> Instrument:
@@ -190,6 +250,11 @@ def instrument(name: str = "vsm2013", *, wording: str | Path | None = None) -> I
         The id of a built-in instrument, or a TOML or YAML file.
     wording
         A file with the questionnaire's text in words of your own.
+
+    Returns
+    -------
+    Instrument
+        ``items``, ``scales``, ``dimensions`` and ``wordings``; ``dimension_ids`` and ``item_ids``.
     """
     return load_instrument(name, wording=None if wording is None else Path(wording))
 
@@ -205,12 +270,28 @@ def target(country: str, targets: str | Path = "hofstede-2015", *, instrument: s
         The id of a target set, or a CSV file.
     instrument
         Whose dimensions the scores are on; of use for a CSV file.
+
+    Returns
+    -------
+    Target
+        ``scores`` by dimension (points, None where there is none), ``country``, ``code`` and ``provenance``.
     """
     return find_target(country, targets, _instrument(instrument).dimension_ids)
 
 
 def targets(name: str | Path = "hofstede-2015") -> pd.DataFrame:
-    """Return a target set as a table: a row for each country by its code, ``country`` and a column a dimension."""
+    """List the published scores of a target set as a table.
+
+    Parameters
+    ----------
+    name
+        The id of a target set, or a CSV file.
+
+    Returns
+    -------
+    DataFrame
+        A row for each country by its ``code``; columns ``country`` and, in points, one for each dimension.
+    """
     rows = {one.code: {"country": one.country, **one.scores} for one in load_target_set(name).targets}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("code")
 
@@ -230,7 +311,7 @@ def align(
     model
         A loaded model, or the name of one.
     country
-        Whose scores to reach: code, name, or a built-in ``target``.
+        Whose scores to reach: code, name, or a ``target`` of a built-in set.
     out
         The run directory: the same call goes on with an interrupted run and returns a finished one. By default a
         temporary directory.
@@ -238,6 +319,11 @@ def align(
         Who follows the run, and may stop the search.
     settings
         Settings of the run by name (docs/cli.md).
+
+    Returns
+    -------
+    Run
+        The finished run: ``verdict``, ``prompt``, tables and figures.
 
     Raises
     ------
@@ -270,6 +356,11 @@ def multitask(
         Whose scores to reach; two or more.
     shared_tokens
         Virtual tokens that all of them share.
+
+    Returns
+    -------
+    MultitaskRun
+        The finished run: its table, and with ``country(code)`` the ``Run`` of one country.
     """
     values = _values(model, None, settings) | {"country": list(countries), "shared_tokens": shared_tokens}
     spec = multitask_run.multitask_spec(values, "the call of multitask")
@@ -296,6 +387,11 @@ def pareto(
         As in ``align``.
     against
         ``untuned`` (stay near its answers) or a CSV of questions to get right.
+
+    Returns
+    -------
+    FrontRun
+        The finished run: its table, and with ``prompt(point)`` the prompt of one point.
     """
     spec = make_spec(_values(model, country, settings), "the call of pareto")
     folder = run_folder(out)
@@ -313,6 +409,12 @@ def compare(runs: Iterable[Run | str | Path], targets: str | Path | None = None)
         Runs of ``align``, or their directories.
     targets
         Also rank each among all countries of this set.
+
+    Returns
+    -------
+    Comparison
+        ``to_frame()`` has every distance in points; ``find(row, role)`` one matrix, with its ranks and what chance
+        gives; ``notes`` what could not be compared.
     """
     opened = [one if isinstance(one, Run) else open_run(one) for one in runs]
     for one in opened:

@@ -120,7 +120,7 @@ class RunSpec(BaseModel):
     constant: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 50.0
     """Constant added to every dimension, in points."""
     mas25: bool = False
-    """Legacy weight 25 in the second MAS term."""
+    """Legacy weight 25 in the second term of Masculinity (MAS)."""
 
     protocol: Literal["balanced", "paper"] = "balanced"
     """'balanced': several formats, both option orders. 'paper': one format, one order."""

@@ -37,7 +37,7 @@ class Problem:
     batch
         Candidates per forward pass.
     constant, mas25
-        The constant added to every dimension, in points; the legacy weight 25 in the second MAS term.
+        The constant added to every dimension, in points; the legacy weight 25 in the second term of Masculinity.
     heldout_items
         Items that the search does not ask: the untuned model's answers stand in for them.
     anchor, mass_penalty
