@@ -14,6 +14,7 @@ import pytest
 import acculturate as ac
 from acculturate import api
 from acculturate.model.choice import ModelChoice
+from acculturate.runs.score import ScoreKeywords
 
 FEW: dict[str, Any] = {"protocol": "paper", "optimizer": "de", "budget": 12, "population": 6}
 
@@ -59,7 +60,7 @@ def test_a_model_that_is_named_for_one_call_is_measured_in_float32(tiny: str, mo
 
 def test_the_keywords_of_score_are_those_of_a_loaded_model() -> None:
     own = inspect.signature(ac.Model.score).parameters
-    assert set(api.ScoreKeywords.__annotations__) == set(own) - {"self"}
+    assert set(ScoreKeywords.__annotations__) == set(own) - {"self"}
 
 
 def test_a_search_to_iterate_visits_what_the_run_visits(tiny: str, model: ac.Model, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,7 @@ from acculturate.runs import multitask as multitask_run
 from acculturate.runs import pareto as pareto_run
 from acculturate.runs.load import FrontRun, MultitaskRun, Run, open_run
 from acculturate.runs.resolve import prepare
-from acculturate.runs.score import Asking, Scores, score_respondent
+from acculturate.runs.score import Asking, ScoreKeywords, Scores, score_respondent
 from acculturate.runs.spec import make_spec
 from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.search.history import Generation
@@ -177,19 +177,6 @@ def load(
         Where it cannot be loaded, or is no model that can be asked.
     """
     return Model(ModelChoice(name, revision, dtype, device, quantize, trust_remote_code))
-
-
-class ScoreKeywords(TypedDict, total=False):
-    """Name the keywords of ``score`` besides its model; ``Model.score`` says what each means."""
-
-    instrument: str | Instrument
-    prompt: SoftPrompt | str | Path | None
-    formats: Sequence[str]
-    balanced: bool
-    answers: str
-    system: str | None
-    constant: float
-    mas25: bool
 
 
 def score(model: str | Model = "embedded", **how: Unpack[ScoreKeywords]) -> Scores:
