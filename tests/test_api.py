@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 
 import acculturate as ac
+from acculturate import api
+from acculturate.model.choice import ModelChoice
+from acculturate.runs.score import ScoreKeywords
 
 FEW: dict[str, Any] = {"protocol": "paper", "optimizer": "de", "budget": 12, "population": 6}
 
@@ -38,6 +42,25 @@ def test_a_lent_model_in_another_precision_stays_whole(tiny: str, tmp_path: Path
     run = ac.align(half, "USA", out=tmp_path / "run", **FEW)
     assert run.record.search.dtype == "bfloat16"
     assert half.score().scores == before, "measuring in float32 emptied the model of its owner"
+
+
+def test_a_model_that_is_named_for_one_call_is_measured_in_float32(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[str] = []
+
+    class Noted(ac.Model):
+        def __init__(self, choice: ModelChoice) -> None:
+            held.append(choice.dtype)
+            super().__init__(choice)
+
+    monkeypatch.setattr(api, "Model", Noted)
+    ac.score(tiny)
+    ac.audit(tiny, short=True)
+    assert held == ["float32", "float32"], "on a GPU 'auto' is bfloat16, and the command line measures in float32"
+
+
+def test_the_keywords_of_score_are_those_of_a_loaded_model() -> None:
+    own = inspect.signature(ac.Model.score).parameters
+    assert set(ScoreKeywords.__annotations__) == set(own) - {"self"}
 
 
 def test_a_search_to_iterate_visits_what_the_run_visits(tiny: str, model: ac.Model, tmp_path: Path) -> None:

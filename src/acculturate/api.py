@@ -1,4 +1,7 @@
-"""The Python side: a loaded model that is reused, targets, instruments, every kind of run, and a search to iterate."""
+"""The Python side: a loaded model that is reused, targets, instruments, kinds of run, and a search to iterate.
+
+A mistake in what is asked raises ``UserError``.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from acculturate.runs import multitask as multitask_run
 from acculturate.runs import pareto as pareto_run
 from acculturate.runs.load import FrontRun, MultitaskRun, Run, open_run
 from acculturate.runs.resolve import prepare
-from acculturate.runs.score import Asking, Scores, score_respondent
+from acculturate.runs.score import Asking, ScoreKeywords, Scores, score_respondent
 from acculturate.runs.spec import make_spec
 from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.search.history import Generation
@@ -83,6 +86,11 @@ class Model:
             Ask fewer formats, as a run does first.
         personas
             Also ask as people from several countries.
+
+        Returns
+        -------
+        Audit
+            ``verdict``, its reasons in ``sentences``, and every figure behind them.
         """
         answers_of(answers)
         asked = _instrument(instrument)
@@ -119,8 +127,10 @@ class Model:
             As in ``audit``.
         system
             A system message.
-        constant, mas25
-            Added to every dimension, in points; the legacy weight 25 in the second MAS term.
+        constant
+            Added to every dimension, in points.
+        mas25
+            Give the second term of Masculinity (MAS) the legacy weight 25.
 
         Returns
         -------
@@ -152,8 +162,22 @@ def load(
     ----------
     name
         A Hugging Face id, a local directory, a GGUF file, or ``embedded``.
-    revision, dtype, device, quantize, trust_remote_code
-        As in ``acculturate align`` (docs/cli.md).
+    revision
+        Revision of a Hugging Face model.
+    dtype
+        Precision: ``auto`` (bfloat16 on CUDA, float32 elsewhere), ``float32``, ``bfloat16`` or ``float16``. ``score``
+        and ``audit`` of the loaded model measure in it.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    quantize
+        ``none``, ``8bit`` or ``4bit`` (needs acculturate[quantized]).
+    trust_remote_code
+        Run code that comes with the model.
+
+    Returns
+    -------
+    Model
+        The model in memory.
 
     Raises
     ------
@@ -163,30 +187,53 @@ def load(
     return Model(ModelChoice(name, revision, dtype, device, quantize, trust_remote_code))
 
 
-def score(model: str | Model = "embedded", **how: Any) -> Scores:
-    """Score a model's answers to a questionnaire: ``Model.score`` for a loaded one or one by name.
+def score(model: str | Model = "embedded", **how: Unpack[ScoreKeywords]) -> Scores:
+    """Score a model's answers to a questionnaire: ``Model.score`` for a loaded model or one by name.
 
     Parameters
     ----------
     model
-        A loaded model, or the name of one, which is loaded for this call.
+        A loaded model, or the name of one, which is loaded in float32 for this call.
     how
-        As in ``Model.score``.
+        The keywords of ``Model.score``: ``instrument``, ``prompt``, ``formats``, ``balanced``, ``answers``, ``system``,
+        ``constant`` and ``mas25``.
+
+    Returns
+    -------
+    Scores
+        ``scores`` (points), ``item_means`` (option values), ``answer_mass`` (0..1) and ``by_view``.
     """
-    return (model if isinstance(model, Model) else load(model)).score(**how)
+    return _measured(model).score(**how)
 
 
-def audit(model: str | Model = "embedded", **how: Any) -> Audit:
-    """Find out whether a model reads the options at all: ``Model.audit`` for a loaded one or one by name.
+def audit(
+    model: str | Model = "embedded",
+    instrument: str | Instrument = "vsm2013",
+    *,
+    answers: str = "probabilities",
+    short: bool = False,
+    personas: bool = True,
+) -> Audit:
+    """Find out whether a model reads the options at all: ``Model.audit`` for a loaded model or one by name.
 
     Parameters
     ----------
     model
-        A loaded model, or the name of one, which is loaded for this call.
-    how
+        A loaded model, or the name of one, which is loaded in float32 for this call.
+    instrument, answers, short, personas
         As in ``Model.audit``.
+
+    Returns
+    -------
+    Audit
+        ``verdict``, its reasons in ``sentences``, and every figure behind them.
     """
-    return (model if isinstance(model, Model) else load(model)).audit(**how)
+    return _measured(model).audit(instrument, answers=answers, short=short, personas=personas)
+
+
+def _measured(model: str | Model) -> Model:
+    """Load a model that is named for one call in float32, in which the command line measures too."""
+    return model if isinstance(model, Model) else load(model, dtype="float32")
 
 
 def instrument(name: str = "vsm2013", *, wording: str | Path | None = None) -> Instrument:
@@ -198,6 +245,11 @@ def instrument(name: str = "vsm2013", *, wording: str | Path | None = None) -> I
         The id of a built-in instrument, or a TOML or YAML file.
     wording
         A file with the questionnaire's text in words of your own.
+
+    Returns
+    -------
+    Instrument
+        ``items``, ``scales``, ``dimensions`` and ``wordings``; ``dimension_ids`` and ``item_ids``.
     """
     return load_instrument(name, wording=None if wording is None else Path(wording))
 
@@ -213,12 +265,28 @@ def target(country: str, targets: str | Path = "hofstede-2015", *, instrument: s
         The id of a target set, or a CSV file.
     instrument
         Whose dimensions the scores are on; of use for a CSV file.
+
+    Returns
+    -------
+    Target
+        ``scores`` by dimension (points, None where there is none), ``country``, ``code`` and ``provenance``.
     """
     return find_target(country, targets, _instrument(instrument).dimension_ids)
 
 
 def targets(name: str | Path = "hofstede-2015") -> pd.DataFrame:
-    """Return a target set as a table: a row for each country by its code, ``country`` and a column a dimension."""
+    """List the published scores of a target set as a table.
+
+    Parameters
+    ----------
+    name
+        The id of a target set, or a CSV file.
+
+    Returns
+    -------
+    DataFrame
+        A row for each country by its ``code``; columns ``country`` and, in points, one for each dimension.
+    """
     rows = {one.code: {"country": one.country, **one.scores} for one in load_target_set(name).targets}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("code")
 
@@ -238,7 +306,7 @@ def align(
     model
         A loaded model, or the name of one.
     country
-        Whose scores to reach: code, name, or a built-in ``target``.
+        Whose scores to reach: code, name, or a ``target`` of a built-in set.
     out
         The run directory: the same call goes on with an interrupted run and returns a finished one. By default a
         temporary directory.
@@ -246,6 +314,11 @@ def align(
         Who follows the run, and may stop the search.
     settings
         Settings of the run by name (docs/cli.md).
+
+    Returns
+    -------
+    Run
+        The finished run: ``verdict``, ``prompt``, tables and figures.
 
     Raises
     ------
@@ -278,6 +351,11 @@ def multitask(
         Whose scores to reach; two or more.
     shared_tokens
         Virtual tokens that all of them share.
+
+    Returns
+    -------
+    MultitaskRun
+        The finished run: its table, and with ``country(code)`` the ``Run`` of one country.
     """
     values = _values(model, None, settings) | {"country": list(countries), "shared_tokens": shared_tokens}
     spec = multitask_run.multitask_spec(values, "the call of multitask")
@@ -304,6 +382,11 @@ def pareto(
         As in ``align``.
     against
         ``untuned`` (stay near its answers) or a CSV of questions to get right.
+
+    Returns
+    -------
+    FrontRun
+        The finished run: its table, and with ``prompt(point)`` the prompt of one point.
     """
     spec = make_spec(_values(model, country, settings), "the call of pareto")
     folder = run_folder(out)
@@ -321,6 +404,12 @@ def compare(runs: Iterable[Run | str | Path], targets: str | Path | None = None)
         Runs of ``align``, or their directories.
     targets
         Also rank each among all countries of this set.
+
+    Returns
+    -------
+    Comparison
+        ``to_frame()`` has every distance in points; ``find(row, role)`` one matrix, with its ranks and what chance
+        gives; ``notes`` what could not be compared.
     """
     opened = [one if isinstance(one, Run) else open_run(one) for one in runs]
     for one in opened:

@@ -12,26 +12,26 @@ LONGEST = 400
 
 
 class UserError(Exception):
-    """What was wrong, where, what was expected and what to do, in one clear sentence of one line."""
+    """Tell a user what was wrong, where, what was expected and what to do, in one sentence of one line."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(shortened(legible(re.sub(r"\s*[\r\n]\s*", " ", sentence)), LONGEST))
 
 
 class SettingError(UserError):
-    """A setting that cannot be, alone or beside the others."""
+    """Refuse a setting that cannot be, alone or beside the others."""
 
 
 class FileError(UserError):
-    """A file that cannot be read or does not hold what it should: targets, answers, wordings, prompts."""
+    """Refuse a file that cannot be read or does not hold what it should: targets, answers, wordings, prompts."""
 
 
 class ModelError(UserError):
-    """A model that cannot be loaded, cannot be asked, or would give wrong numbers."""
+    """Refuse a model that cannot be loaded, cannot be asked, or would give wrong numbers."""
 
 
 class RunDirectoryError(UserError):
-    """A run directory that is in use, damaged, full, or belongs to other settings."""
+    """Refuse a run directory that is in use, damaged, full, or belongs to other settings."""
 
 
 def setting(name: str, value: object = None) -> str:
@@ -57,3 +57,8 @@ def counted(names: Sequence[str], what: str) -> str:
 def some(names: Sequence[str]) -> str:
     """List the first three names, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def listed(names: Sequence[str]) -> str:
+    """List all names as a sentence does: ``a, b and c``."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

@@ -28,7 +28,7 @@ class Keywords(TypedDict, total=False):
     constant: float
     """Constant added to every dimension, in points."""
     mas25: bool
-    """Legacy weight 25 in the second MAS term."""
+    """Legacy weight 25 in the second term of Masculinity (MAS)."""
     protocol: Literal["balanced", "paper"]
     """'balanced': several formats, both option orders. 'paper': one format, one order."""
     train_formats: Sequence[str] | None

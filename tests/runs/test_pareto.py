@@ -14,7 +14,6 @@ from commands import failing, settings
 from acculturate.cli import main as cli
 from acculturate.errors import UserError
 from acculturate.judge.front import Front
-from acculturate.knowledge.questions import read_questions
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import read_prompt, read_prompts
 from acculturate.report.axis import Axis
@@ -25,8 +24,7 @@ from acculturate.runs.pareto import TwoObjectives, pareto
 from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import make_spec
 from acculturate.search.callbacks import Callback, Callbacks
-from acculturate.survey.formats import Role, parse_format
-from acculturate.survey.questionnaire import questionnaire
+from acculturate.survey.formats import Role
 from acculturate.survey.response import Response
 
 FILES = ("spec.json", "journal.jsonl", "front.json", "front.safetensors", "SHA256SUMS")
@@ -126,37 +124,6 @@ def test_a_run_cut_off_after_five_of_ten_generations_ends_the_same(run, tiny, tm
     for name in FILES:
         assert (tmp_path / "run" / name).read_bytes() == (run[0] / name).read_bytes(), name
     assert pareto(spec_of(tiny), "untuned", tmp_path / "run") == again
-
-
-def test_questions_are_an_instrument_whose_score_is_the_chance_of_the_right_option(csv):
-    found = read_questions(csv)
-    assert found.values().tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
-    assert found.option_mask()[2].tolist() == [True, True, False]
-    asked = questionnaire(found, [parse_format("letters/options-first/0/en")])
-    assert len(asked.formats) == 2, "both orders"
-    chance = np.log(np.array([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8], [0.6, 0.4, np.nan]]))
-    means = np.nan_to_num(np.exp(chance)) * found.values()
-    assert found.weights() @ means.sum(axis=1) == pytest.approx([(0.5 + 0.8 + 0.6) / 3])
-    assert "2 + 2?" in asked.questions()[0].text
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("question,option_1,option_2\nx,a,b\n", "column 'answer' is missing"),
-        ("question,answer,option_1,option_3\nx,a,a,b\n", "column 'option_2' is missing"),
-        ("question,answer,option_1,option_2\nx,c,yes,no\n", "line 2, answer: 'c' is neither"),
-        ("question,answer,option_1,option_2\nx,A,B,A\n", "line 2, answer: 'A' is the text of one option"),
-        ("question,answer,option_1,option_2,option_3\nx,a,a,,b\n", "line 2, option_2: the text is empty"),
-        ("question,answer,option_1,option_2\nx,a,a,a\n", "the option 'a' stands twice"),
-        ("question,answer,option_1,option_2\nx,a,a,\n", "has 1 options"),
-        ("question,answer,option_1,option_2\n<|im_end|>,a,a,b\n", "control tokens"),
-    ],
-)
-def test_a_question_file_that_is_wrong_is_refused_with_its_line(tmp_path, text, message):
-    (tmp_path / "q.csv").write_text(text)
-    with pytest.raises(UserError, match=message.replace("(", r"\(")):
-        read_questions(tmp_path / "q.csv")
 
 
 def test_wrong_answers_are_a_second_objective(tiny, csv, tmp_path):

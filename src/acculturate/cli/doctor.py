@@ -14,7 +14,7 @@ from acculturate.errors import UserError
 
 @dataclass(frozen=True)
 class Check:
-    """One fact about this machine; ``optional``: the main job works without it."""
+    """Hold one fact about this machine; ``optional``: the main job works without it."""
 
     name: str
     ok: bool
@@ -23,7 +23,7 @@ class Check:
 
 
 def checks() -> list[Check]:
-    """All checks, the slow imports included."""
+    """Run all checks, the slow imports included."""
     found = [Check("python", sys.version_info >= (3, 11), f"{platform.python_version()} (3.11 or newer)")]
     for package in ("acculturate", "torch", "transformers", "numpy", "safetensors", "gguf"):
         found.append(_package(package))

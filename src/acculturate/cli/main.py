@@ -43,7 +43,7 @@ _Usage: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one sentence and exit code 2; an interruption is 130."""
+    """Run the command line: a user's mistake is one sentence and exit code 2; an interruption is 130."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         prepare_streams()

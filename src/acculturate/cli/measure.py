@@ -51,7 +51,7 @@ def score(
     trust_remote_code: Annotated[bool, option_of("trust_remote_code")] = False,
     output: Json = "text",
 ) -> None:
-    """Dimension scores of a model, with or without a soft prompt, or of item means from elsewhere.
+    """Score a model's answers by dimension, with or without a soft prompt, or item means from elsewhere.
 
     Examples: acculturate score --model embedded --prompt runs/sau
               acculturate score --item-means people.csv --constant 0
@@ -209,10 +209,10 @@ def oracle(
     rate: Annotated[float, typer.Option(help="First step per coordinate, in embedding standard deviations.")] = 0.3,
     output: Json = "text",
 ) -> None:
-    """How far from the optimum did a search stop? Gradient descent on its loss, for comparison only.
+    """Measure how far from the optimum a search stopped, by gradient descent on its loss.
 
-    It starts where the search started and is judged on the same held-out formats; its prompt is not kept. Example:
-    acculturate oracle runs/usa
+    The descent is for comparison only. It starts where the search started and is judged on the same held-out formats;
+    its prompt is not kept. Example: acculturate oracle runs/usa
     """
     as_json = is_json(output)
     from acculturate.runs.oracle import Descent, compare_with_oracle
@@ -310,7 +310,7 @@ def fit(
 
 
 def _scale(text: str) -> tuple[int, int]:
-    """Lowest and highest answer out of ``1-7`` or ``-2-2``."""
+    """Read the lowest and the highest answer from ``1-7`` or ``-2-2``."""
     ends = re.fullmatch(r"\s*(-?\d{1,9})\s*-\s*(-?\d{1,9})\s*", text, re.ASCII)
     if ends is None or int(ends[1]) >= int(ends[2]):
         raise SettingError(f"--scale '{text[:40]}' is not of the form LOWEST-HIGHEST, like 1-7.")

@@ -26,7 +26,10 @@ def steer(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A score to reach; repeat for more.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Directory for the steered prompt.")] = None,
-    budget: Annotated[int, typer.Option(help="Candidate evaluations beyond the first proposals.")] = 100,
+    budget: Annotated[
+        int,
+        typer.Option(metavar="whole number from 0", help="Candidate evaluations beyond the first proposals."),
+    ] = 100,
     free: Annotated[
         bool, typer.Option("--free", help="Let dimensions that are not named go anywhere instead of keeping them.")
     ] = False,

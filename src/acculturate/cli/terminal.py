@@ -23,7 +23,7 @@ from acculturate.legible import STEERING, legible, shortened
 
 
 class Console(rich.console.Console):
-    """A rich console that spells out control characters in what it is given; its own colours and bars stay."""
+    """Print to a terminal, control characters spelt out; the colours and bars of rich stay."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
@@ -117,7 +117,7 @@ def warn_in_sentences() -> None:
 
 
 def _warned_by_us(frame: FrameType | None) -> bool:
-    """Whether a module of ours called ``warn``; the place that a warning names is whatever its level leads to."""
+    """Tell whether a module of ours called ``warn``; the place that a warning names is whatever its level leads to."""
     names: list[str] = []
     while frame is not None:
         names.append(str(frame.f_globals.get("__name__")))

@@ -21,7 +21,7 @@ _MOST = 2**20  # a run has a few files; whatever else stands there is not read i
 
 
 def sha256_of(*files: Path) -> str:
-    """Hexadecimal SHA-256 of a file, or of several read one after the other."""
+    """Compute the SHA-256 of a file, or of several read one after the other, in hexadecimal digits."""
     total = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
@@ -31,7 +31,7 @@ def sha256_of(*files: Path) -> str:
 
 
 def digest(path: Path) -> str:
-    """``sha256_of`` one file; ``UserError`` where it cannot be read."""
+    """Compute the SHA-256 of one file; ``UserError`` where it cannot be read."""
     try:
         return sha256_of(path)
     except OSError as error:

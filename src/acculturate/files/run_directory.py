@@ -38,7 +38,7 @@ _STATE = "state"
 
 
 def dump_json(value: object) -> bytes:
-    """Readable JSON; NaN and infinity become null, since standard JSON has neither."""
+    """Write a value as readable JSON; NaN and infinity become null, since standard JSON has neither."""
     return (json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
@@ -58,7 +58,7 @@ def plain(value: Any) -> Any:
 
 
 class _Written:
-    """What a journal holds as far as its writer knows: its length in bytes and a running checksum."""
+    """Hold what a journal's writer knows of it: its length in bytes and a running checksum."""
 
     def __init__(self, content: bytes) -> None:
         self.length, self._sha = len(content), hashlib.sha256(content)
@@ -74,7 +74,7 @@ class _Written:
 
 @dataclass(frozen=True, eq=False)
 class _Checkpoint:
-    """A checkpoint that was read. ``length`` and ``digest``: of the journal that it counts on."""
+    """Hold a checkpoint that was read. ``length`` and ``digest``: of the journal that it counts on."""
 
     path: Path
     arrays: dict[str, np.ndarray]
@@ -94,7 +94,7 @@ class _Checkpoint:
         return cls(path, arrays, scalars, length, digest)
 
     def fits(self, journal: bytes) -> bool:
-        """Whether the journal begins with what was in it when the checkpoint was made."""
+        """Tell whether the journal begins with what was in it when the checkpoint was made."""
         before = journal[: self.length]
         if len(before) < self.length:
             return False
@@ -115,7 +115,7 @@ def run_folder(out: str | Path | None) -> Path:
 
 
 class RunDirectory:
-    """The files of one run. Open it with ``claimed``; only one process may hold it at a time."""
+    """Hold the directory of one run. Open it with ``claimed``; only one process may hold it at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -312,7 +312,7 @@ class RunDirectory:
             old.unlink()
 
     def newest(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """Arrays and scalars of the newest whole checkpoint; None where there is none. Changes nothing."""
+        """Read arrays and scalars of the newest whole checkpoint; None where there is none. Changes nothing."""
         found = self._newest()
         return None if found is None else (found.arrays, found.scalars)
 
@@ -335,7 +335,7 @@ class RunDirectory:
         return found.arrays, found.scalars
 
     def can_go_on(self) -> bool:
-        """Whether ``restore`` finds a state to go on from; changes nothing."""
+        """Tell whether ``restore`` finds a state to go on from; changes nothing."""
         try:
             self._last()
         except UserError:
@@ -427,7 +427,7 @@ def _short(value: object) -> str:
 
 
 def _difference(place: str, before: object, now: object) -> tuple[str, object, object]:
-    """Where two records differ first, by dotted names, and what stands there in each."""
+    """Find where two records differ first, by dotted names, and what stands there in each."""
     if isinstance(before, dict) and isinstance(now, dict):
         pairs = ((key, before.get(key, "nothing"), now.get(key, "nothing")) for key in sorted({*before, *now}))
         key, *values = next(pair for pair in pairs if pair[1] != pair[2])

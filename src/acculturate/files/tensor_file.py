@@ -21,7 +21,7 @@ CHECKSUM = "checksum"
 
 
 class DamagedFileError(ValueError):
-    """The file cannot be read as one of ours, or its content is not what was written."""
+    """Refuse a file that cannot be read as one of ours, or whose content is not what was written."""
 
 
 def write_tensors(path: Path, entry: str, tensors: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def write_tensors(path: Path, entry: str, tensors: Mapping[str, np.ndarray], abo
 
 
 def read_tensors(path: Path, entry: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and record of a file; ``DamagedFileError`` where they are not what was written.
+    """Read the arrays of a file and the record about them; ``DamagedFileError`` where they are not what was written.
 
     A file without a checksum, from before there was one, is taken as it is.
     """

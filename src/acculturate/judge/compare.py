@@ -139,7 +139,8 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         tables = [
-            f"<p><b>{html.escape(one.row)}, {one.role} formats: {one.right:.0%} nearest to their own country</b></p>"
+            f"<p><b>{html.escape(one.row)}, {one.role.words} formats: "
+            f"{one.right:.0%} nearest to their own country</b></p>"
             + pd.DataFrame({placing.code: placing.distances for placing in one.placings}).T.to_html(float_format="%.0f")
             for one in self.confusions
         ]
@@ -197,7 +198,7 @@ class _Runs:
     table: Float[np.ndarray, "countries dims"]
 
     def shared(self, scores: Float[np.ndarray, "runs dims"]) -> Bool[np.ndarray, "dims"]:
-        """Dimensions on which every target and every run has a score; distances over others do not compare."""
+        """Find the dimensions on which every target and every run has a score; distances over others do not compare."""
         return np.asarray(self.published & ~np.isnan(scores).any(axis=0))
 
     @property
@@ -348,14 +349,13 @@ def _relabelled(gaps: Float[np.ndarray, "runs countries"], own: Sequence[int], *
 
 
 def _markdown(confusion: Confusion, countries: Mapping[str, str]) -> str:
-    place = "held-out formats" if confusion.role is Role.HELDOUT else "training formats"
     codes = list(countries)
     ranked_all = any(placing.rank_all is not None for placing in confusion.placings)
     head = ["run", *(countries[code] for code in codes), "rank of its own"]
     if ranked_all:
         head.append("rank among all")
     lines = [
-        f"### Distance to each country: {confusion.row}, {place}",
+        f"### Distance to each country: {confusion.row}, {confusion.role.words} formats",
         "",
         f"Mean absolute error per dimension in points, over {', '.join(confusion.dimensions)}; "
         "the run's own country in bold.",

@@ -26,7 +26,7 @@ class DifferentiableLoss:
     """Compute the loss of ``survey.loss.Loss`` in torch, so that it has a gradient.
 
     The arithmetic stands three times, because each use needs another form: in NumPy (``survey/scoring.py``), here, and
-    linearised for DFGN (``search/optimizers/dfgn.py``). One property-based test holds them equal.
+    linearised for DFGN (``search/optimizers/dfgn_model.py``). One property-based test holds them equal.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from acculturate.errors import listed
 from acculturate.files.record import or_nan
 from acculturate.judge.bootstrap import mean_interval
 from acculturate.judge.records import (
@@ -62,7 +63,7 @@ class Column:
             return self.role.heading
         if not self.new:
             return "New combination"
-        return "New " + (self.new[0] if len(self.new) == 1 else f"{', '.join(self.new[:-1])} and {self.new[-1]}")
+        return f"New {listed(self.new)}"
 
 
 def columns(forms: Sequence[Format], roles: Sequence[Role]) -> tuple[Column, ...]:
@@ -195,7 +196,7 @@ def item_sentences(records: Mapping[Role, ItemRecord | None]) -> list[str]:
     if one.share is not None and three.share is not None:
         sentences.append(
             f"Without the move of item {one.items[0]} the improvement on {where} formats would be smaller by "
-            f"{one.share:.0%}, without {_listed(three.items)} by {three.share:.0%}."
+            f"{one.share:.0%}, without {listed(three.items)} by {three.share:.0%}."
         )
     held, trained = record.heldout_items, record.trained_items
     if held is not None:
@@ -205,7 +206,3 @@ def item_sentences(records: Mapping[Role, ItemRecord | None]) -> list[str]:
             f"trained items by {or_nan(trained.mean):+.1f}."
         )
     return sentences
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

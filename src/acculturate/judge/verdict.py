@@ -14,8 +14,6 @@ from acculturate.model.answer_kind import AnswerKind
 from acculturate.search.history import SearchRecord
 from acculturate.survey.formats import Role
 
-WORDS = {Role.TRAIN: "trained", Role.VALIDATION: "validation", Role.HELDOUT: "held-out"}
-
 # A change smaller than this share of the untuned loss is within what wording alone does to these models.
 MATERIAL = 0.1
 # What may be left of the untuned distance on unseen formats for the move to count as carried over.
@@ -166,14 +164,14 @@ def _hardly_answers(tuned: Row, untuned: Row, answers: AnswerKind) -> str | None
             return None
         return (
             f"With the prompt a reply begins with an option's words {times:,.0f} times less often than without, on "
-            f"its {WORDS[worst]} formats, and the scores describe only such replies."
+            f"its {worst.words} formats, and the scores describe only such replies."
         )
     worst = min(masses, key=lambda role: masses[role])
     if masses[worst] >= MASS_LOW:
         return None
     of = "of the replies" if answers is AnswerKind.SAMPLED else "of the next token's probability"
     return (
-        f"With the prompt the model would hardly ever answer with an option: on its {WORDS[worst]} formats they hold "
+        f"With the prompt the model would hardly ever answer with an option: on its {worst.words} formats they hold "
         f"{100 * masses[worst]:.1f} % {of} (untuned {100 * before.get(worst, math.nan):.1f} %), and the "
         "scores describe only that."
     )

@@ -11,10 +11,9 @@ from acculturate.report.axis import Axis, axis
 from acculturate.report.charts import Mark
 from acculturate.report.numbers import words
 from acculturate.report.run_page import pairs, style, template, write_page
-from acculturate.survey.formats import Role
+from acculturate.survey.formats import ROLES, Role
 
 FILE_NAME = "front.html"
-TITLES = {Role.TRAIN: "Trained formats", Role.VALIDATION: "Validation formats", Role.HELDOUT: "Held-out formats"}
 
 Shown = Point | Reference
 Both = PointFigures | ReferenceFigures
@@ -28,7 +27,7 @@ def write_front_page(directory: Path, front: Front) -> Path:
 def render_front(front: Front) -> str:
     """Draw the page as HTML text."""
     css, digest = style()
-    panels = {role: title for role, title in TITLES.items() if front.points[0].on(role) is not None}
+    panels = {role: role.formats_heading for role in ROLES if front.points[0].on(role) is not None}
     drawn = [role for role in panels if role is not Role.VALIDATION]
     right, up = _axes(front, drawn)
     target, second = front.target, front.second
@@ -90,4 +89,4 @@ def _chart(front: Front, role: Role, right: Axis, up: Axis) -> object:
     marks += [Mark("beaten" if one.beaten_by_untuned else "after", *place, str(one.point)) for one, place in order]
     line = [place for _, place in points] if role is Role.TRAIN else []
     said = "; ".join(f"{one.said}: {words(one.x)} points, {words(one.y, 3)}" for one in marks)
-    return charts.scatter(marks, right, up, f"{TITLES[role]}. {said}.", line=line)
+    return charts.scatter(marks, right, up, f"{role.formats_heading}. {said}.", line=line)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from acculturate.errors import SettingError
+from acculturate.survey.formats import Role
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,7 +71,7 @@ def scores(frame: pd.DataFrame) -> Figure:
             mean = _means(asked.loc[asked["row"] == row], names, "score")
             axes.plot(range(len(names)), mean, marker, color=colour, label=label)
         axes.set_xticks(range(len(names)), [name.upper() for name in names])
-        axes.set_title(f"{role} formats")
+        axes.set_title(Role(role).formats_heading)
     panels[0].set_ylabel("score in points")
     panels[0].legend(frameon=False)
     return figure

@@ -38,7 +38,7 @@ VERDICTS = {
     VerdictKind.FITTED: "Fitted to its format",
     VerdictKind.NOT_BETTER: "Not better",
 }
-PANELS = {Role.TRAIN: "Trained formats", Role.HELDOUT: "Held-out formats"}
+PANELS = (Role.TRAIN, Role.HELDOUT)
 HEAT_LEVELS = 8
 
 
@@ -114,7 +114,7 @@ def _mass_means(result: Result) -> str:
 
 def _panels(result: Result) -> dict[Role, str]:
     """Name the format groups that have figures, by role."""
-    return {role: title for role, title in PANELS.items() if any(row.on(role) is not None for row in result.rows)}
+    return {role: role.formats_heading for role in PANELS if any(row.on(role) is not None for row in result.rows)}
 
 
 def _score(row: Row, role: Role, dimension: str) -> float | None:
@@ -247,7 +247,7 @@ def _answers(result: Result) -> list[dict[str, object]]:
         for role in roles:
             start, end = _item_mean(result.untuned, role, place), _item_mean(result.tuned, role, place)
             change = f"{words(start, 2)} before, {words(end, 2)} after"
-            label = f"{item.topic}, {role.heading.lower()} formats: {change}"
+            label = f"{item.topic}, {role.words} formats: {change}"
             drawing = charts.answer_shift(label, before=start, after=end, values=values)
             cells.append({"role": role, "before": start, "after": end, "chart": drawing})
         lines.append({"item": item, "options": _options(item), "cells": cells})
@@ -269,7 +269,10 @@ def _rests(result: Result) -> dict[str, object] | None:
         }
         for item, topic in topics.items()
     ]
-    return {"roles": [_role_of_items(PANELS[role], record, topics) for role, record in records.items()], "lines": lines}
+    return {
+        "roles": [_role_of_items(role.formats_heading, record, topics) for role, record in records.items()],
+        "lines": lines,
+    }
 
 
 def _role_of_items(title: str, record: ItemRecord, topics: Mapping[str, str]) -> dict[str, object]:

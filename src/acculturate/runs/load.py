@@ -185,6 +185,16 @@ class Run(FinishedRun[Result]):
             Let dimensions that are not named go anywhere instead of keeping them.
         callbacks
             Who follows the search.
+
+        Returns
+        -------
+        SteeredRun
+            The steered prompt, and the table of what was wanted and reached.
+
+        Raises
+        ------
+        UserError
+            For a run that was not searched with dfgn, and for scores that no answers give.
         """
         folder = run_folder(out)
         watchers, wanted = Callbacks.of(callbacks), {name: float(points) for name, points in scores.items()}

@@ -62,7 +62,7 @@ SHARED_TOKENS = TOKENS = 2
 
 @dataclass(frozen=True)
 class MultitaskSpec:
-    """What ``align`` would be told, for several countries.
+    """Hold the settings of a run for several countries: what ``align`` would be told of each.
 
     ``settings``: of the whole run; its ``country`` is the first, its ``tokens`` are those of one country's own part
     and its ``budget`` counts evaluations of one country's questionnaire. ``shared_tokens``: 0 or more.
@@ -134,7 +134,7 @@ def _check_population(spec: MultitaskSpec) -> None:
 
 
 def prepare_all(spec: MultitaskSpec) -> dict[str, Prepared]:
-    """Every country's prepared settings by its code; raises ``UserError`` before anything is loaded or written."""
+    """Look up what every country's settings name, by its code; ``UserError`` before anything is loaded or written."""
     tasks: dict[str, Prepared] = {}
     for name, run in zip(spec.countries, spec.runs, strict=True):
         one = prepare(run)
@@ -163,14 +163,14 @@ def split(
 def joint_start(
     populations: Sequence[Float[np.ndarray, "pop tokens hidden"]], shared: int
 ) -> Float[np.ndarray, "pop joint hidden"]:
-    """One population out of one per country; member i has its shared tokens from country i, in turn."""
+    """Join the countries' populations to one; member i has its shared tokens from country i, in turn."""
     members = range(len(populations[0]))
     everyone = np.stack([populations[i % len(populations)][i, :shared] for i in members])
     return np.concatenate([everyone, *(one[:, shared:] for one in populations)], axis=1)
 
 
 class JointObjective:
-    """Evaluates joint candidates (the Evaluator seam): the formats of one country follow those of the one before.
+    """Evaluate joint candidates (an ``Evaluator``): the formats of one country follow those of the one before.
 
     The loss is the mean of the countries' losses, and its terms are those losses by country.
     """
@@ -198,7 +198,7 @@ class JointObjective:
 
 
 class Ready:
-    """The countries' problems with their model: the joint search loop and where it starts."""
+    """Hold the countries' problems with their model: the joint search loop and where it starts."""
 
     def __init__(self, spec: MultitaskSpec, tasks: Mapping[str, Prepared], respondent: Respondent) -> None:
         self._shared, self._tasks, self._respondent = spec.shared_tokens, tasks, respondent
@@ -260,7 +260,7 @@ def multitask(
     Every country gets a directory by its code with its prompt and a result like that of ``align``. A finished run is
     returned as it is. Raises ``UserError`` for every mistake in the spec or the directory.
     """
-    return carry_out(MultitaskRun(spec), out, callbacks, lent)
+    return carry_out(AlignMany(spec), out, callbacks, lent)
 
 
 def write_reports(out: Path, record: Multitask) -> None:
@@ -278,7 +278,7 @@ class Found:
     rows: int
 
 
-class MultitaskRun:
+class AlignMany:
     """Describe a run for several countries: a prompt for each."""
 
     name, record, shape = RunKind.MULTITASK, RECORD, Multitask

@@ -33,7 +33,7 @@ from acculturate.survey.formats import Role
 
 @dataclass(frozen=True)
 class Descent:
-    """How the oracle goes down: Adam (Kingma & Ba 2015) whose rate falls linearly to a fifth.
+    """Hold the settings of the gradient descent: Adam (Kingma & Ba 2015) whose rate falls linearly to a fifth.
 
     ``steps``: gradients computed, one forward and one backward pass each. ``rate``: first step of every coordinate,
     in embedding standard deviations. ``every``: steps between two looks at the held-out formats.
@@ -54,7 +54,7 @@ class Descent:
 
 @dataclass(frozen=True)
 class Point:
-    """The oracle after ``step`` steps: survey losses in points, float32; None where no format was held out."""
+    """Hold the losses after ``step`` steps of descent, in points, float32; None where no format was held out."""
 
     step: int
     train: float
@@ -63,7 +63,7 @@ class Point:
 
 @dataclass(frozen=True)
 class OracleRecord:
-    """The descent beside the run's own figures, all survey losses in points, measured in float32."""
+    """Hold the descent beside the run's own figures: survey losses in points, measured in float32."""
 
     run: str
     optimizer: str

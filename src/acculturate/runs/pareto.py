@@ -118,7 +118,7 @@ SUPPLIED = {"objectives": GDE3.objectives}
 
 
 class TwoObjectives:
-    """Evaluate soft prompts in the formats of one role (the Evaluator seam); lower is better in both terms.
+    """Evaluate soft prompts in the formats of one role (an ``Evaluator``); lower is better in both terms.
 
     An evaluation's loss is the survey's alone; its terms are ``survey``, in points, and ``second``, both objectives.
     """

@@ -28,7 +28,7 @@ def named_files(spec: RunSpec) -> dict[str, str]:
 
 
 def made_with(spec: RunSpec, respondent: Respondent, method: str | None = None) -> dict[str, Any]:
-    """Everything besides the settings that decides the numbers: a run may only go on with the same."""
+    """Collect what decides the numbers besides the settings: a run may only go on with the same."""
     return {
         "acculturate": VERSION,
         "torch": torch.__version__,

@@ -36,7 +36,7 @@ from acculturate.survey.targets import Target, find_target
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Settings with everything they name looked up: nothing has been loaded or written yet."""
+    """Hold settings with everything they name looked up: nothing has been loaded or written yet."""
 
     spec: RunSpec
     problem: Problem
@@ -159,7 +159,10 @@ def _check_heldout_items(instrument: Instrument, target: Float[np.ndarray, "dims
 
 
 def space_of(respondent: Respondent, spec: RunSpec, population: Float[np.ndarray, "n tokens hidden"]) -> Space:
-    """Offsets around the text where there is one, else around zero or, in a projection, the population's mean."""
+    """Build the search space that settings name.
+
+    Its origin is the text where there is one, else zero or, in a projection, the population's mean.
+    """
     if spec.begins in (StartKind.TEXT, StartKind.BLANK) or spec.warm_start:
         origin = population[0]
     else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -105,6 +107,19 @@ class Asking:
         laid_out = questionnaire(instrument, answers_of(self.answers).formats(self.formats), balanced=self.balanced)
         instrument.constants(self.constant)
         return laid_out
+
+
+class ScoreKeywords(TypedDict, total=False):
+    """Name the keywords of ``api.score`` besides its model; ``api.Model.score`` says what each means."""
+
+    instrument: str | Instrument
+    prompt: SoftPrompt | str | Path | None
+    formats: Sequence[str]
+    balanced: bool
+    answers: str
+    system: str | None
+    constant: float
+    mas25: bool
 
 
 def score_model(instrument: Instrument, choice: ModelChoice, asking: Asking, *, prompt: Path | None = None) -> Scores:

@@ -56,7 +56,7 @@ _OF_PROTOCOL = Varies("the protocol's")
 
 
 class RunSpec(BaseModel):
-    """Everything that decides what a run finds. Two runs with equal specs and code write equal files.
+    """Hold the settings of a run: all that decides what it finds. Equal settings and code write equal files.
 
     The text under a field is its help on the command line, in docs/cli.md and in Python.
     """
@@ -87,7 +87,7 @@ class RunSpec(BaseModel):
     constant: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 50.0
     """Constant added to every dimension, in points."""
     mas25: bool = False
-    """Legacy weight 25 in the second MAS term."""
+    """Legacy weight 25 in the second term of Masculinity (MAS)."""
 
     protocol: Literal["balanced", "paper"] = "balanced"
     """'balanced': several formats, both option orders. 'paper': one format, one order."""
@@ -345,7 +345,7 @@ def _unwrapped(kind: Any) -> Iterator[Any]:
 
 
 def _range(limits: Mapping[str, Any]) -> str:
-    """``from 1 to 512``, ``above 0 and up to 1,000``."""
+    """Say a range in words: ``from 1 to 512``, ``above 0 and up to 1,000``."""
     most = f"{int(limits['le']):,}"
     return f" above {limits['gt']:,} and up to {most}" if "gt" in limits else f" from {limits['ge']:,} to {most}"
 

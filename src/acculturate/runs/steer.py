@@ -67,8 +67,8 @@ FLOOR = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class FinishedRun:
-    """Hold what steering takes from a run directory.
+class SteerableRun:
+    """Hold what steering takes from the directory of a finished run.
 
     ``made_with``: spec.json. ``scores``: of the prompt on trained formats, in points.
     """
@@ -96,7 +96,7 @@ class Directions:
     heldout: Float[np.ndarray, "dims dims"] | None
 
 
-def read_run(path: Path) -> FinishedRun:
+def read_run(path: Path) -> SteerableRun:
     """Read a finished DFGN run and leave it as it is; ``UserError`` when the directory holds none."""
     if not (path / "spec.json").is_file():
         raise SettingError(f"There is no run at '{path}'; give the directory of a finished acculturate align.")
@@ -137,10 +137,10 @@ def read_run(path: Path) -> FinishedRun:
             f"The prompt of the run at '{path}' left questions without an answer; steering needs all scores."
         )
     warning = None if result.audit is None else result.audit.warning
-    return FinishedRun(spec, made, sha256_of(path / RESULT), read_prompt(path), state, scores, warning)
+    return SteerableRun(spec, made, sha256_of(path / RESULT), read_prompt(path), state, scores, warning)
 
 
-def steering_problem(run: FinishedRun, wanted: Mapping[str, float], free: bool) -> Problem:
+def steering_problem(run: SteerableRun, wanted: Mapping[str, float], free: bool) -> Problem:
     """Set the run's problem with other scores to reach: those named, and the run's own on the rest.
 
     ``free``: the rest may go anywhere. ``wanted``: dimension id (in any case) to points. Raises ``UserError`` for a
@@ -162,7 +162,7 @@ def steering_problem(run: FinishedRun, wanted: Mapping[str, float], free: bool) 
     return problem
 
 
-def _named(run: FinishedRun, wanted: Mapping[str, float]) -> dict[str, float]:
+def _named(run: SteerableRun, wanted: Mapping[str, float]) -> dict[str, float]:
     """Return the wanted scores by the instrument's own dimension ids."""
     ids = {ident.casefold(): ident for ident in run.scores}
     for name in wanted:
@@ -205,7 +205,7 @@ def steering_moves(
 class Steering:
     """Hold a run's model with its language model in memory: all that is measured while steering, in float32."""
 
-    def __init__(self, run: FinishedRun, problem: Problem, respondent: Respondent) -> None:
+    def __init__(self, run: SteerableRun, problem: Problem, respondent: Respondent) -> None:
         self.run, self.problem = run, problem
         self.judge = Judge(problem.everything, problem.survey(problem.everything), problem.roles)
         self.ask = RoleInterviews(problem, respondent)
@@ -390,7 +390,10 @@ class Steer:
 
 
 class _Laid:
-    """Steering, ready to begin. It is in float32 from the start, so it may keep its model for the measurement."""
+    """Hold a steering that is ready to begin.
+
+    It is in float32 from the start, so it may keep its model for the measurement.
+    """
 
     def __init__(self, steering: Steering, budget: int) -> None:
         self._steering, self._budget = steering, budget
@@ -404,7 +407,7 @@ class _Laid:
         return Found(self._steering, directions, prompt, progress)
 
 
-def _check_same(run: FinishedRun, respondent: Respondent, path: Path) -> None:
+def _check_same(run: SteerableRun, respondent: Respondent, path: Path) -> None:
     """Refuse another model or questionnaire than the run's: its directions would mean nothing there."""
     files, now = run.made_with.files, named_files(run.spec)
     for key in ("instrument", "wording"):

@@ -78,7 +78,7 @@ COUNTRY = (
 
 
 def culture_texts(target: Target) -> list[str]:
-    """Texts about the country and about *both* poles of the dimensions that the target has.
+    """List texts about the country and about *both* poles of the dimensions that the target has.
 
     Both, because differences between members are what Differential Evolution moves along: a pair of poles makes
     a direction along the dimension.

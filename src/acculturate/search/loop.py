@@ -32,7 +32,7 @@ class Evaluator(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """How far a search is. ``best``: lowest training loss. ``winner``: the prompt that a run delivers.
+    """Hold how far a search is. ``best``: lowest training loss. ``winner``: the prompt that a run delivers.
 
     Where there is a validation loss, ``winner_judged`` is ``fitted_and_validated``; else the winner is the best.
     """
@@ -48,16 +48,16 @@ class Progress:
 
     @classmethod
     def before(cls, start: Float[np.ndarray, "pop dim"], seed: int) -> Progress:
-        """Nothing was evaluated yet."""
+        """Return the progress of a search that has evaluated nothing yet."""
         return cls(seed, 0, 0, start[0], np.inf, start[0], np.inf, 0)
 
 
 @dataclass(frozen=True)
 class Search:
-    """One search: what to minimise, where, how and for how many candidate evaluations.
+    """Search for a soft prompt: ask the optimizer, decode, evaluate and tell, until the budget is spent.
 
-    ``validate`` gives the loss that has a half in choosing the winner among the successive best candidates (None: the
-    training loss alone decides); it sees formats that are neither trained on nor reported as held out.
+    ``validate`` gives the loss that counts for half when the winner is chosen among the successive best candidates
+    (None: the training loss alone decides); it sees formats that are neither trained on nor reported as held out.
     """
 
     evaluate: Evaluator
@@ -169,13 +169,13 @@ class Search:
 
 
 def _median(losses: Sequence[float]) -> float:
-    """Median of the losses that are numbers; NaN where none is."""
+    """Compute the median of the losses that are numbers; NaN where none is."""
     known = [loss for loss in losses if np.isfinite(loss)]
     return float(np.median(known)) if known else np.nan
 
 
 def fitted_and_validated(seen: Evaluation, validation: float) -> float:
-    """By what a winner is chosen: the mean of its losses on trained and on validation formats, without the anchor.
+    """Average a candidate's losses on trained and on validation formats, without the anchor, to choose the winner.
 
     One validation format is one sample of how questions can be put. It may move away from the target while all others
     come nearer, and alone it would then deliver a prompt of the first generation, which is nowhere nearer.

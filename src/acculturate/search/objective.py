@@ -20,7 +20,7 @@ from acculturate.survey.response import Response
 
 @dataclass(frozen=True, eq=False)
 class Unasked:
-    """The untuned model's answers to all items, and the places of those that an interview asks nevertheless.
+    """Hold the untuned model's answers to all items, and the places of those that an interview asks nevertheless.
 
     They stand in for the items left out (questionnaire.without), so that every dimension has its whole score and only
     what is asked can move it.
@@ -39,7 +39,7 @@ class Unasked:
 
 
 class Objective:
-    """Evaluate soft prompts of one size in one slot against one target (the Evaluator seam)."""
+    """Evaluate soft prompts of one size in one slot against one target (an ``Evaluator``)."""
 
     def __init__(self, interview: Interviews, survey: Loss, unasked: Unasked | None = None) -> None:
         self.interview, self.survey, self._unasked = interview, survey, unasked
@@ -92,7 +92,7 @@ def search_objective(
 def validation_loss(
     problem: Problem, respondent: Respondent, interviews: RoleInterviews | None = None
 ) -> Callable[[np.ndarray], float] | None:
-    """Build the loss that has a half in choosing the winner; None where there are no validation formats."""
+    """Build the loss that counts for half when the winner is chosen; None where there are no validation formats."""
     if problem.validation is None:
         return None
     evaluate = search_objective(problem, respondent, Role.VALIDATION, interviews)

@@ -27,7 +27,7 @@ class Problem:
     instrument, target
         What is asked, and the dimension scores to reach, in points.
     train, validation, heldout
-        The questionnaires to search with, to have a half in choosing the winner, and to judge by.
+        The questionnaires to search with, to count for half when the winner is chosen, and to judge by.
     everything
         The formats of all three, for the final measurement.
     slot, tokens
@@ -37,7 +37,7 @@ class Problem:
     batch
         Candidates per forward pass.
     constant, mas25
-        The constant added to every dimension, in points; the legacy weight 25 in the second MAS term.
+        The constant added to every dimension, in points; the legacy weight 25 in the second term of Masculinity.
     heldout_items
         Items that the search does not ask: the untuned model's answers stand in for them.
     anchor, mass_penalty

@@ -45,47 +45,46 @@ def space_around(
 
 @dataclass(frozen=True, eq=False)
 class Full:
-    """Search every coordinate of every virtual token: ``prompt = anchor + unit * x``."""
+    """Search every coordinate of every virtual token: ``prompt = origin + unit * x``."""
 
-    anchor: Float[np.ndarray, "tokens hidden"]
+    origin: Float[np.ndarray, "tokens hidden"]
     unit: float
 
     @property
     def dim(self) -> int:
         """Count the coordinates of a candidate."""
-        return self.anchor.size
+        return self.origin.size
 
     def decode(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
         """Return the soft prompts of some points."""
-        return self.anchor + self.unit * x.reshape(len(x), *self.anchor.shape)
+        return self.origin + self.unit * x.reshape(len(x), *self.origin.shape)
 
     def encode(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> Float[np.ndarray, "n dim"]:
         """Return the points that decode to these prompts."""
-        return ((prompts - self.anchor) / self.unit).reshape(len(prompts), -1)
+        return ((prompts - self.origin) / self.unit).reshape(len(prompts), -1)
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Search a fixed random plane: ``prompt = anchor + unit * alpha * A x``, A Gaussian with variance 1/dim.
+    """Search a fixed random plane: ``prompt = origin + unit * A x``, A Gaussian with variance 1/dim.
 
     Black-Box Tuning (Sun et al. 2022, arXiv:2201.03221, and its v2 scaling): the offset of each coordinate then
-    has the standard deviation ``alpha * unit`` when x is standard normal.
+    has the standard deviation ``unit`` when x is standard normal.
     """
 
-    anchor: Float[np.ndarray, "tokens hidden"]
+    origin: Float[np.ndarray, "tokens hidden"]
     unit: float
     size: int
     seed: int = 0
-    alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.size <= self.anchor.size:
+        if not 1 <= self.size <= self.origin.size:
             raise SettingError(
-                f"A projection to {self.size} dimensions does not fit a soft prompt of {self.anchor.size} "
+                f"A projection to {self.size} dimensions does not fit a soft prompt of {self.origin.size} "
                 "coordinates; choose 1 up to that number."
             )
-        matrix = np.random.default_rng([self.seed, self.size, 1]).standard_normal((self.size, self.anchor.size))
-        object.__setattr__(self, "_matrix", matrix * (self.alpha / np.sqrt(self.size)))
+        matrix = np.random.default_rng([self.seed, self.size, 1]).standard_normal((self.size, self.origin.size))
+        object.__setattr__(self, "_matrix", matrix * (1 / np.sqrt(self.size)))
 
     @property
     def dim(self) -> int:
@@ -94,9 +93,9 @@ class Projection:
 
     def decode(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
         """Return the soft prompts of some points."""
-        return self.anchor + self.unit * (x @ self._matrix).reshape(len(x), *self.anchor.shape)  # type: ignore[attr-defined]
+        return self.origin + self.unit * (x @ self._matrix).reshape(len(x), *self.origin.shape)  # type: ignore[attr-defined]
 
     def encode(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> Float[np.ndarray, "n dim"]:
         """Return the points that decode to the prompts nearest to these (least squares)."""
-        offsets = ((prompts - self.anchor) / self.unit).reshape(len(prompts), -1)
+        offsets = ((prompts - self.origin) / self.unit).reshape(len(prompts), -1)
         return np.linalg.lstsq(self._matrix.T, offsets.T, rcond=None)[0].T  # type: ignore[attr-defined]

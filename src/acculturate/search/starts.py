@@ -57,7 +57,7 @@ class Start:
 def vocabulary_rows(
     respondent: Respondent, tokens: int, count: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "n tokens hidden"]:
-    """Random ordinary tokens."""
+    """Draw the embeddings of random ordinary tokens."""
     ids = rng.choice(respondent.vocabulary, size=count * tokens)
     return respondent.rows(ids).reshape(count, tokens, -1)
 
@@ -65,7 +65,7 @@ def vocabulary_rows(
 def gaussian_noise(
     respondent: Respondent, tokens: int, count: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "n tokens hidden"]:
-    """Independent normal coordinates with the embeddings' standard deviation."""
+    """Draw independent normal coordinates with the embeddings' standard deviation."""
     return (respondent.unit * rng.standard_normal((count, tokens, respondent.hidden))).astype(np.float32)
 
 
@@ -89,7 +89,7 @@ def around_text(
 def text_windows(
     respondent: Respondent, texts: list[str], tokens: int, count: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "n tokens hidden"]:
-    """Random windows of ``tokens`` tokens from many texts, each text as often as the others (give or take one)."""
+    """Draw random windows of ``tokens`` tokens from texts, each text as often as the others (give or take one)."""
     order = [texts[i] for i in rng.permutation(len(texts))]
     members = []
     for i in range(count):

@@ -39,6 +39,16 @@ class Role(StrEnum):
         """Return the role as a heading."""
         return {Role.TRAIN: "Trained", Role.VALIDATION: "Validation", Role.HELDOUT: "Held out"}[self]
 
+    @property
+    def words(self) -> str:
+        """Return the role as it stands before ``formats`` in a sentence."""
+        return "held-out" if self is Role.HELDOUT else self.heading.lower()
+
+    @property
+    def formats_heading(self) -> str:
+        """Return the heading over what its formats show."""
+        return f"{self.words.capitalize()} formats"
+
 
 ROLES = tuple(Role)
 

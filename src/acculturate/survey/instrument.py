@@ -177,8 +177,9 @@ class Instrument:
         return np.arange(counts.max()) < counts[:, None]
 
     def weights(self, *, mas25: bool = False) -> Float[np.ndarray, "dims items"]:
-        """Tabulate points per unit of item mean. ``mas25``: the legacy weights (VSM 2013: 25 for the second MAS term).
+        """Tabulate points per unit of item mean.
 
+        ``mas25``: the legacy weights, which in the VSM 2013 are 25 in the second term of Masculinity.
         Raises ``UserError`` when ``mas25`` is asked of an instrument that defines no legacy weights.
         """
         if mas25 and all(dimension.mas25_weights is None for dimension in self.dimensions):

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import setting
+from acculturate.errors import listed, setting
 
 NO_CODES = "none"
 """What ``missing`` says where no number, or no other one, stands for no answer."""
@@ -161,7 +161,7 @@ def _kinds(item: Item, others: Sequence[Item], half: int, options: int) -> dict[
 def refusal(codes: Codes, items: Sequence[Item], options: int) -> str:
     """Say which values are certain codes, and what to do; no scale has more than so many ``options``."""
     found = "; ".join(
-        f"{_and(values)} in {_listed(names)} ({_share(codes, values)})" for values, names in _together(codes.certain)
+        f"{_and(values)} in {_items(names)} ({_share(codes, values)})" for values, names in _together(codes.certain)
     )
     low, high = min(item.values[0] for item in items), max(item.values[-1] for item in items)
     scale = f"{setting('scale', (low, high))} or " if high - low < options else ""
@@ -190,7 +190,7 @@ def notes_apart(codes: Codes) -> list[str]:
         for values, names in _together(kind):
             named = setting("missing", list(values))
             notes.append(
-                f"{_and(values)} in {_listed(names)} {_verb(values, 'lies', 'lie')} apart from the rest of the scale "
+                f"{_and(values)} in {_items(names)} {_verb(values, 'lies', 'lie')} apart from the rest of the scale "
                 f"({_share(codes, values)}) and {_verb(values, 'is', 'are')} taken for "
                 f"{_verb(values, 'an answer', 'answers')}{then.replace('{codes}', named)}."
             )
@@ -209,7 +209,7 @@ def suspicions(items: Sequence[Item], named: Iterable[int] = ()) -> list[str]:
     sentences = []
     for (said, doubtful), names in notes.items():
         cases = "any of them stands for no answer, give it" if len(doubtful) > 1 else "it stands for no answer, give it"
-        sentences.append(f"{said} in {_listed(names)}; if {cases}, like {setting('missing', list(doubtful))}.")
+        sentences.append(f"{said} in {_items(names)}; if {cases}, like {setting('missing', list(doubtful))}.")
     return sentences + _gaps(items)
 
 
@@ -221,7 +221,7 @@ def _gaps(items: Sequence[Item]) -> list[str]:
             if after - before > 2 and not even_steps(item.scale):
                 holes.setdefault((before, after), []).append(item.id)
     return [
-        f"Nobody chose anything between {before} and {after} in {_listed(names)}; if {after} or more stands for no "
+        f"Nobody chose anything between {before} and {after} in {_items(names)}; if {after} or more stands for no "
         f"answer, name it with {setting('missing')}."
         for (before, after), names in holes.items()
     ]
@@ -272,8 +272,8 @@ def _verb(values: Sequence[int], one: str, many: str) -> str:
 
 
 def _and(values: Sequence[int]) -> str:
-    return " and ".join(filter(None, (", ".join(map(str, values[:-1])), str(values[-1]))))
+    return listed([str(value) for value in values])
 
 
-def _listed(items: Sequence[str], most: int = 6) -> str:
+def _items(items: Sequence[str], most: int = 6) -> str:
     return ", ".join(items[:most]) + (f" and {len(items) - most} more items" if len(items) > most else "")

@@ -77,7 +77,7 @@ def among_options(
 
 @contextmanager
 def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: Tensor) -> Iterator:
-    """Within this context the output head sees the answer positions alone; yields a function that reads them.
+    """Let the output head see the answer positions alone in this context; yields a function that reads them.
 
     The option logits are computed in float32 whatever the model's precision, because a bfloat16 logit near 20
     is rounded to steps of 1/16. What the model does to logits after its head (soft-capping, scaling) applies.
