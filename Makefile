@@ -4,6 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+WORKERS ?= 2
 BIN := .venv/bin
 STAMP := .venv/installed
 
@@ -31,7 +32,8 @@ test: $(STAMP) ## Run the tests of every change
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } > /dev/null || true; \
 	fi
 	@command -v chromium > /dev/null || echo "make: chromium is not on PATH: the browser tests will be SKIPPED" >&2
-	$(BIN)/python -m pytest
+	@# Files stay whole: their tests share runs that take long to make.
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP) ## Check style, formatting, types and the direction of imports
 	$(BIN)/ruff check .

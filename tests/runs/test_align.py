@@ -60,7 +60,7 @@ class TestRecord:
     def test_rows_stand_in_order_with_every_role(self, run):
         _, result = run
         assert [row["id"] for row in result["rows"]] == [
-            *("flat", "naive", "persona", "in-context", "best-random", "tuned")
+            *("flat", "naive", "persona", "best-random", "tuned")
         ]
         for row in result["rows"]:
             assert row["heldout"] is not None, "a format that was not trained on always stands beside"
@@ -91,12 +91,12 @@ class TestRecord:
         assert result["search"]["rows"] == 1
         assert result["rows"][-1]["train"]["loss"] == pytest.approx(best[-1], abs=1e-3)
 
-    def test_random_prompts_are_the_best_of_as_many_as_the_budget(self, run):
+    def test_random_prompts_are_the_best_of_a_share_of_the_budget(self, run):
         _, result = run
         found, row = result["random_prompts"], result["rows"][-2]
-        assert (found["n"], found["budget"], found["estimator"], found["interval"]) == (20, 20, "exact", None)
+        assert (found["n"], found["budget"], found["estimator"]) == (5, 20, "log-normal lower tail")
         assert row["train"]["loss"] == pytest.approx(found["best"], abs=1e-3)
-        assert found["expected_minimum"] == found["best"] < found["median"]
+        assert found["interval"][0] <= found["expected_minimum"] <= found["best"] < found["median"]
         assert found["tuned"] == pytest.approx(result["rows"][-1]["train"]["loss"], abs=1e-3)
         assert any("20 random prompts" in sentence for sentence in result["verdict"]["sentences"])
 
@@ -131,7 +131,7 @@ class TestRecord:
 
         result = align(make_spec(settings(tiny, budget=13)), tmp_path / "run", Callbacks.of([Stages()]))
         assert result.search.evaluations == 13
-        people = [f"measuring: personas, {n} of 10" for n in range(1, 11)]
+        people = ["measuring: personas, 1 of 1"]
         assert [stage for stage in stages if "persona" in stage] == people, "long measurements say where they are"
         assert stages[-1] == "measuring: the tuned prompt"
         assert len(pd.read_parquet(tmp_path / "run" / "evaluations.parquet")) == 13
@@ -193,7 +193,7 @@ class TestTransfer:
         assert result["items"]["heldout"] == ["m04", "m12"]
         for role in ("train", "heldout"):
             record = result["items"]["by_role"][role]
-            losses = {row["id"]: row[role]["loss"] for row in result["rows"][:6]}
+            losses = {row["id"]: row[role]["loss"] for row in result["rows"] if row["kind"] != "sampled"}
             assert record["untuned"] == pytest.approx(losses["naive"])
             assert record["improvement"] == pytest.approx(losses["naive"] - losses["tuned"])
             assert record["heldout_items"]["n"] == 2 and record["trained_items"]["n"] == 22
@@ -215,7 +215,7 @@ class TestTransfer:
         text = " ".join(re.sub(r"<[^>]*>", "", page).split())
         assert "How far it carries" in text and "New language" in text and "What the improvement rests on" in text
         heat = page[page.index('id="formats"') : page.index('id="audit"')]
-        for row in result["rows"][:6]:
+        for row in (row for row in result["rows"] if row["kind"] != "sampled"):
             for view in row["by_view"]:
                 assert f">{view['loss']:.1f}</td>" in heat
 
@@ -450,7 +450,7 @@ class TestMistakes:
 
     def test_an_unknown_way_of_answering(self, fails, tiny):
         for verb in ("score", "audit"):
-            assert "probabilities, sampled, cloze" in fails(verb, "--model", tiny, "--answers", "spoken")
+            assert "probabilities, calibrated, cloze" in fails(verb, "--model", tiny, "--answers", "spoken")
 
     def test_no_country(self, fails, tmp_path):
         assert "--country" in fails("align", "--out", tmp_path / "o")
@@ -649,10 +649,11 @@ def test_a_baseline_that_does_not_fit_the_model_is_left_out_and_said(tiny, tmp_p
         "train_formats": ["letters/options-first/0/en/ascending"],
         "heldout_formats": ["digits/question-first/0/en"],
     }
-    result = align(make_spec(settings(model, **names)), tmp_path / "run")
+    result = align(make_spec(settings(model, **names, budget=100)), tmp_path / "run")
     assert list(result.by_id) == ["flat", "naive", "persona", "best-random", "tuned"]
-    (left,) = result.left_out or ()
+    left, text = result.left_out or ()
     assert (left.id, left.label) == ("in-context", "In-context answers")
+    assert text.id == "best-text"
     assert f"reads {2 * longest} at most" in left.why
     said = f"In-context answers: left out, because {left.why}."
     assert said in result.verdict.sentences

@@ -88,7 +88,7 @@ def by_id(record: dict) -> dict[str, dict]:
 class TestRecord:
     def test_the_prompt_is_nearer_to_the_wanted_scores_than_the_runs(self, steered):
         rows = by_id(steered[1])
-        assert rows["steered"]["train"]["loss"] < 0.7 * rows["run"]["train"]["loss"]
+        assert rows["steered"]["train"]["loss"] < 0.8 * rows["run"]["train"]["loss"]
         assert rows["run"]["train"]["loss"] == pytest.approx(25, abs=0.01)
 
     def test_the_table_says_what_was_wanted_and_missed(self, steered, run, wanted):
