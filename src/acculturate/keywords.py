@@ -43,6 +43,8 @@ class Keywords(TypedDict, total=False):
     """Items that the search does not ask, like m04 and m12, to see whether the prompt moves them."""
     answers: Literal["probabilities", "calibrated", "cloze", "cloze-prior", "cloze-sum", "sampled"]
     """What counts as an answer: option labels, less their own pull, option texts or generated text (docs/method.md)."""
+    baselines: Sequence[str] | None
+    """Rivals to measure beside the untuned model: persona, in-context, text and random; empty for none."""
     sampled: bool
     """At the end also ask by generated text, as the paper does."""
     slot: Literal["before_bos", "system", "user_end", "response_start"]

@@ -59,9 +59,7 @@ class TestRecord:
 
     def test_rows_stand_in_order_with_every_role(self, run):
         _, result = run
-        assert [row["id"] for row in result["rows"]] == [
-            *("flat", "naive", "persona", "best-random", "tuned")
-        ]
+        assert [row["id"] for row in result["rows"]] == [*("flat", "naive", "persona", "best-random", "tuned")]
         for row in result["rows"]:
             assert row["heldout"] is not None, "a format that was not trained on always stands beside"
             assert [view["role"] for view in row["by_view"]] == ["train", "heldout", "heldout"]

@@ -113,3 +113,14 @@ def test_old_settings_mean_labels():
 def test_a_method_that_models_probabilities_is_refused_where_there_are_none():
     with pytest.raises(UserError, match="dfgn models probabilities"):
         make_spec({"country": "SAU", "answers": "sampled", "optimizer": "dfgn"})
+
+
+def test_the_table_can_be_asked_for_in_part(tiny, tmp_path):
+    none = align(make_spec(_settings(tiny, "probabilities", baselines=[])), tmp_path / "none")
+    assert list(none.by_id) == ["flat", "naive", "tuned"]
+    assert not none.left_out
+    assert render(none)
+    text = align(make_spec(_settings(tiny, "probabilities", baselines=["text"])), tmp_path / "text")
+    assert list(text.by_id) == ["flat", "naive", "best-text", "tuned"]
+    with pytest.raises(UserError, match="there is no baseline 'texts'; expected persona, in-context, text or random"):
+        make_spec({"country": "SAU", "baselines": ["texts"]})

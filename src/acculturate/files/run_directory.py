@@ -105,8 +105,8 @@ class _Checkpoint:
         return all(isinstance(line, dict) and line.get("generation") == n for n, line in enumerate(lines, start=1))
 
 
-# Settings that directories of earlier versions do not name yet, with what they were then; None: whatever is given.
-_LATER = {"kind": None, "answers": "probabilities"}
+# Settings that directories of earlier versions do not name yet, with what they were then; ...: whatever is given.
+_LATER = {"kind": ..., "answers": "probabilities", "baselines": None}
 
 
 def run_folder(out: str | Path | None) -> Path:
@@ -209,7 +209,7 @@ class RunDirectory:
         check_sum(self.path / SPEC)
         earlier = read_json(self.path / SPEC)
         for key in sorted(spec, key=lambda key: (key not in _LATER, key)):  # another kind of run differs in much else
-            if key not in earlier and key in _LATER and _LATER[key] in (None, plain(spec[key])):
+            if key not in earlier and key in _LATER and _LATER[key] in (..., plain(spec[key])):
                 continue
             if earlier.get(key) != plain(spec[key]):
                 place, before, now = _difference(key, earlier.get(key), plain(spec[key]))

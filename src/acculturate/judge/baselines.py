@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +93,7 @@ class Baseline:
 class Rivals:
     """Ask the rivals of a prompt on all formats of a problem, as many as an effort names.
 
+    ``wanted``: names of those to ask, persona, in-context or text; None for all.
     ``baselines`` stand in the order of the table, ``left_out`` with the reasons. ``watch`` is told who is asked next:
     on a CPU the personas can take longer than a short search.
     """
@@ -102,6 +103,7 @@ class Rivals:
         problem: Problem,
         respondent: Respondent,
         effort: Effort = FULL,
+        wanted: Sequence[str] | None = None,
         watch: Callable[[str], None] = lambda _stage: None,
     ) -> None:
         self._problem, self._respondent, self._effort, self._watch = problem, respondent, effort, watch
@@ -110,11 +112,13 @@ class Rivals:
         flat = flat_response(problem.everything)
         self.baselines = [Baseline(RowId.FLAT, "Flat answers", flat, "The middle of every scale, without any model.")]
         self.baselines.append(Baseline(RowId.UNTUNED, "Untuned model", self._ask("the untuned model", Context())))
-        for ident, label, ask in (
-            (RowId.PERSONA, "Persona", self._persona),
-            (RowId.IN_CONTEXT, "In-context answers", self._in_context),
-            (RowId.BEST_TEXT, "Best text", self._best_text),
+        for name, ident, label, ask in (
+            ("persona", RowId.PERSONA, "Persona", self._persona),
+            ("in-context", RowId.IN_CONTEXT, "In-context answers", self._in_context),
+            ("text", RowId.BEST_TEXT, "Best text", self._best_text),
         ):
+            if wanted is not None and name not in wanted:
+                continue
             try:
                 response, note = ask()
                 self.baselines.append(Baseline(ident, label, response, note))

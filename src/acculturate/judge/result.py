@@ -16,7 +16,7 @@ from acculturate.judge.audit_records import CeilingRecord
 from acculturate.judge.baselines import Rivals
 from acculturate.judge.ceiling import CHOOSING
 from acculturate.judge.effects import effect_of, effect_sentences
-from acculturate.judge.effort import Effort, Tokens, effort_for
+from acculturate.judge.effort import LEAST, LOOK, Effort, Tokens, effort_for
 from acculturate.judge.random_floor import Chance, chance, sample_size
 from acculturate.judge.records import (
     DimensionRecord,
@@ -69,6 +69,8 @@ class Delivered:
         Whether to ask by generated text too.
     settings, search, audit
         For the record: the run's settings, the course of the search, the audit of the model.
+    baselines
+        Names of the rivals to measure beside the untuned model; None for as many as the budget affords.
     """
 
     problem: Problem
@@ -79,6 +81,7 @@ class Delivered:
     settings: Mapping[str, Any]
     search: SearchRecord
     audit: Audit
+    baselines: tuple[str, ...] | None = None
 
 
 def result_of(delivered: Delivered, respondent: Respondent, callbacks: Callbacks = SILENT) -> Result:
@@ -142,17 +145,20 @@ def _measured(delivered: Delivered, respondent: Respondent, callbacks: Callbacks
     tell = callbacks.under("measuring: ").stage
     judge = Judge(questions, problem.survey(questions), problem.roles)
     ask = RoleInterviews(problem, respondent)
-    rivals = Rivals(problem, respondent, _effort(delivered, respondent, ask), tell)
+    wanted = delivered.baselines
+    rivals = Rivals(problem, respondent, _effort(delivered, respondent, ask), wanted, tell)
     rows, left_out = [], rivals.left_out
     for one in rivals.baselines:
         kind = RowKind.FLAT if one.ident == RowId.FLAT else RowKind.BASELINE
         rows.append(judge.row(one.ident, one.label, kind, one.response, one.note))
-    tell("random prompts")
-    random = _random_prompts(delivered, respondent, ask)
+    random, asked = None, wanted is None or "random" in wanted
+    if asked:
+        tell("random prompts")
+        random = _random_prompts(delivered, respondent, ask)
     ident, label = RowId.BEST_RANDOM, "Best random prompt"
-    if random is None:
+    if random is None and asked:
         left_out.append(LeftOut(id=ident, label=label, why="the model gave no numbers after any of them"))
-    else:
+    elif random is not None:
         rows.append(judge.row(ident, label, RowKind.BASELINE, ask(random.best[None])[0], random.note))
     tell("the tuned prompt")
     response = ask(delivered.prompt.vectors[None])[0]
@@ -163,6 +169,8 @@ def _measured(delivered: Delivered, respondent: Respondent, callbacks: Callbacks
 def _effort(delivered: Delivered, respondent: Respondent, put: RoleInterviews) -> Effort:
     """Choose how many rivals this run affords."""
     problem = delivered.problem
+    if delivered.baselines is not None and delivered.budget < LOOK:
+        return LEAST  # what is asked for by name is no part of a first look
 
     def cost(asked: Questionnaire) -> int:
         return ways.interview(problem.answers, respondent, asked).tokens

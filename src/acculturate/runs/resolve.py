@@ -181,4 +181,6 @@ def delivered(prepared: Prepared, prompt: SoftPrompt, search: SearchRecord, audi
     spec = prepared.spec
     # Rivals get what the search spent, where it was stopped early.
     budget = spec.budget if search.stopped_before is None else search.evaluations
-    return Delivered(prepared.problem, prompt, prepared.start, budget, spec.sampled, to_json(spec), search, audit)
+    return Delivered(
+        prepared.problem, prompt, prepared.start, budget, spec.sampled, to_json(spec), search, audit, spec.baselines
+    )

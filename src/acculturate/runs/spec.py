@@ -25,6 +25,7 @@ from acculturate.survey.protocols import protocol_formats
 # every score while an answer has become all but impossible (docs/validity.md).
 MASS_PENALTY = 20.0
 
+BASELINES = ("persona", "in-context", "text", "random")
 STARTS = tuple(kind.value for kind in StartKind)
 
 POPULATION = 20
@@ -103,6 +104,8 @@ class RunSpec(BaseModel):
     """Items that the search does not ask, like m04 and m12, to see whether the prompt moves them."""
     answers: Literal["probabilities", "calibrated", "cloze", "cloze-prior", "cloze-sum", "sampled"] = "probabilities"
     """What counts as an answer: option labels, less their own pull, option texts or generated text (docs/method.md)."""
+    baselines: Annotated[Names | None, Varies("as many as the budget affords")] = None
+    """Rivals to measure beside the untuned model: persona, in-context, text and random; empty for none."""
     sampled: bool = False
     """At the end also ask by generated text, as the paper does."""
 
@@ -165,6 +168,11 @@ class RunSpec(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> RunSpec:
+        for name in self.baselines or ():
+            if name not in BASELINES:
+                raise ValueError(
+                    f"there is no baseline '{name}'; expected {', '.join(BASELINES[:-1])} or {BASELINES[-1]}"
+                )
         if self.start is not None and self.start not in STARTS:
             raise ValueError(f"start is '{self.start}'; expected {', '.join(STARTS[:-1])} or {STARTS[-1]}")
         if self.start == "text" and not (self.text or "").strip():
