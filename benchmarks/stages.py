@@ -32,10 +32,9 @@ class Clock(Callback):
     def stage(self, name: str) -> None:
         now = time.perf_counter()
         self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + now - self._since
-        self._stage, self._since = (
-            name.split(",", maxsplit=1)[0].rsplit(": ", maxsplit=1)[-1] if "audit:" not in name else self._stage,
-            now,
-        )
+        if not name.startswith("audit:"):
+            self._stage = name.split(",")[0].removeprefix("measuring: ")
+        self._since = now
 
 
 def main() -> None:
