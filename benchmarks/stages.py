@@ -33,7 +33,7 @@ class Clock(Callback):
         now = time.perf_counter()
         self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + now - self._since
         if not name.startswith("audit:"):
-            self._stage = name.split(",")[0].removeprefix("measuring: ")
+            self._stage = name.split(",", maxsplit=1)[0].removeprefix("measuring: ")
         self._since = now
 
 
