@@ -36,7 +36,7 @@ def _loss(asked):
 def test_the_text_that_moves_the_answers_is_chosen_and_measured_elsewhere() -> None:
     halfway = (OWN + NEAR) / 2
     ask = expert(OWN, personas={"United States": np.clip(halfway, 1, 5)})
-    record = ceiling(ask, _asked(Role.TRAIN), _asked(Role.HELDOUT), USA, _loss)
+    record = ceiling(ask, _asked(Role.TRAIN), _asked(Role.HELDOUT), USA)
     assert record.text is not None and "persona" in record.text
     assert record.words is not None and "United States" in record.words
     assert set(record.chosen_on).isdisjoint(record.measured_on)
@@ -47,7 +47,7 @@ def test_the_text_that_moves_the_answers_is_chosen_and_measured_elsewhere() -> N
 
 
 def test_a_deaf_model_is_said_to_be_moved_by_nothing() -> None:
-    record = ceiling(expert(OWN), _asked(Role.TRAIN), _asked(Role.HELDOUT), USA, _loss)
+    record = ceiling(expert(OWN), _asked(Role.TRAIN), _asked(Role.HELDOUT), USA)
     assert record.best == record.untuned
     assert "brings this model no nearer" in ceiling_sentence(record)
 
@@ -58,7 +58,7 @@ def test_a_model_without_system_message_says_why() -> None:
             raise ModelError("The chat template takes no system message.")
         return expert(OWN)(asked, context)
 
-    record = ceiling(ask, _asked(Role.TRAIN), _asked(Role.HELDOUT), USA, _loss)
+    record = ceiling(ask, _asked(Role.TRAIN), _asked(Role.HELDOUT), USA)
     assert record.best is None
     assert ceiling_sentence(record) == (
         "United States: texts were not tried: The chat template takes no system message."

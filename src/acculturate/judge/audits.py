@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 from acculturate.errors import SettingError
 from acculturate.judge.audit import Audit, audit, default_targets
@@ -14,12 +13,10 @@ from acculturate.judge.cloze_audit import cloze_audit
 from acculturate.model.answer_kind import AnswerKind, answers_of
 from acculturate.model.answers.ways import asking
 from acculturate.model.respondent import Respondent
-from acculturate.search.problem import survey_of
 from acculturate.survey.formats import Format, Role
 from acculturate.survey.instrument import Instrument
-from acculturate.survey.loss import Loss
 from acculturate.survey.protocols import protocol_formats
-from acculturate.survey.questionnaire import Questionnaire, questionnaire
+from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.targets import Target
 
 
@@ -56,12 +53,8 @@ def ceilings(
     found = []
     for target in targets:
         watch(f"texts for {target.country}")
-        found.append(ceiling(ask, train, heldout, target, partial(_loss_to, target), most=most))
+        found.append(ceiling(ask, train, heldout, target, most=most))
     return tuple(found)
-
-
-def _loss_to(target: Target, asked: Questionnaire) -> Loss:
-    return survey_of(asked, target)
 
 
 def formats_there(instrument: Instrument, kind: AnswerKind, role: Role) -> list[Format]:

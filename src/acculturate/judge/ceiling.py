@@ -16,6 +16,7 @@ from acculturate.judge.audit_records import CeilingRecord, TextLoss
 from acculturate.judge.texts import Text, texts_towards
 from acculturate.model.answers.ways import Ask
 from acculturate.model.respondent import Context
+from acculturate.search.problem import survey_of
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire, part_of
 from acculturate.survey.response import Response
@@ -23,8 +24,6 @@ from acculturate.survey.targets import Target
 
 CHOOSING = 2
 """Trained views on which a text is chosen, at most."""
-DEAF = 0.9
-"""Share of the untuned distance on unseen formats above which texts move a model next to nowhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +31,6 @@ class Chosen:
     """Hold the text that came nearest on the formats that it was chosen on, with all losses there, in points."""
 
     text: Text
-    untuned: float
     losses: tuple[TextLoss, ...]
     views: tuple[str, ...]
 
@@ -86,7 +84,7 @@ def choose_text(
         losses.append(_loss(loss, ask(few, Context(system=text.system))))
     best = int(np.argmin(losses))
     tried = tuple(TextLoss(name=text.name, loss=one) for text, one in zip(texts, losses, strict=True))
-    return Chosen(texts[best], _loss(loss, before), tried, few.view_names)
+    return Chosen(texts[best], tried, few.view_names)
 
 
 def _loss(survey: Loss, response: Response) -> float:
@@ -98,17 +96,16 @@ def ceiling(
     train: Questionnaire,
     heldout: Questionnaire,
     target: Target,
-    survey_of: Callable[[Questionnaire], Loss],
     *,
     most: int | None = None,
 ) -> CeilingRecord:
     """Measure how near the best text brings a model to a country's scores on formats that it was not chosen on."""
     name = target.country
     try:
-        chosen = choose_text(ask, train, survey_of(train), name, most=most)
+        chosen = choose_text(ask, train, survey_of(train, target), name, most=most)
     except UserError as error:
         return CeilingRecord(country=name, why=str(error))
-    survey = survey_of(heldout)
+    survey = survey_of(heldout, target)
     before, after = (_loss(survey, ask(heldout, Context(system=s))) for s in (None, chosen.text.system))
     measured = {"measured_on": heldout.view_names, "untuned": before, "best": after}
     return chosen.record(name).model_copy(update=measured)

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from acculturate.judge import bootstrap
 from acculturate.survey.formats import Format
 from acculturate.survey.instrument import Instrument
-from acculturate.survey.reliability import FACTORS, balanced_means, mean_of_known, pearson
+from acculturate.survey.reliability import balanced_means, differing_factors, mean_of_known, pearson
 
 FEWEST = 3
 """Items that a scale needs for a correlation of its own."""
@@ -49,7 +49,9 @@ def wording_agreement(
     forms, balanced = balanced_means(means, formats)
     within = within_scales(instrument, balanced)
     places = range(len(forms))
-    pairs = [(a, b) for a, b in itertools.combinations(places, 2) if _reworded(forms[a], forms[b])]
+    pairs = [
+        (a, b) for a, b in itertools.combinations(places, 2) if differing_factors(forms[a], forms[b]) == ["variant"]
+    ]
     by_pair = {(a, b): pearson(within[a], within[b]) for a, b in pairs}
     scales = np.array([item.scale for item in instrument.items])
     by_scale = {}
@@ -67,10 +69,6 @@ def wording_agreement(
 
 def _of(by_pair: dict[tuple[int, int], float], place: int) -> Iterable[float]:
     return (r for pair, r in by_pair.items() if place in pair)
-
-
-def _reworded(one: Format, other: Format) -> bool:
-    return [factor for factor in FACTORS if getattr(one, factor) != getattr(other, factor)] == ["variant"]
 
 
 def within_scales(

@@ -127,12 +127,17 @@ def balanced_means(
     return tuple(formats[chosen[0]] for chosen in rows.values()), table
 
 
+def differing_factors(one: Format, other: Format) -> list[str]:
+    """Name the factors, of FACTORS, in which two formats differ."""
+    return [factor for factor in FACTORS if getattr(one, factor) != getattr(other, factor)]
+
+
 def factor_agreements(means: Float[np.ndarray, "formats items"], formats: Sequence[Format]) -> dict[str, Agreement]:
     """Correlate order-balanced means of presentations that differ in one of FACTORS and in nothing else."""
     forms, table = balanced_means(means, formats)
     pairs: dict[str, list[tuple[str, str, float]]] = {factor: [] for factor in FACTORS}
     for a, b in itertools.combinations(range(len(forms)), 2):
-        differing = [f for f in FACTORS if getattr(forms[a], f) != getattr(forms[b], f)]
+        differing = differing_factors(forms[a], forms[b])
         if len(differing) == 1:
             r = pearson(table[a], table[b])
             pairs[differing[0]].append((forms[a].presentation, forms[b].presentation, r))
