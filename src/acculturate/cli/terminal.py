@@ -8,9 +8,10 @@ import itertools
 import os
 import re
 import sys
+import time
 import warnings
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -20,6 +21,9 @@ from rich.segment import Segment
 
 from acculturate.cli.flags import in_flags
 from acculturate.legible import STEERING, legible, shortened
+
+LINE_EVERY_S = 10.0
+"""Seconds between two lines on progress where there is no terminal."""
 
 
 class Console(rich.console.Console):
@@ -125,3 +129,29 @@ def _warned_by_us(frame: FrameType | None) -> bool:
     after = itertools.dropwhile(lambda name: name != "warnings", names)
     caller = next(itertools.dropwhile(lambda name: name == "warnings", after), "")
     return caller.startswith("acculturate.")
+
+
+@contextmanager
+def following() -> Iterator[Callable[[str, int, int], None]]:
+    """Show how many of something are done, on standard error: a bar on a terminal, a line now and then elsewhere.
+
+    What is given is told what is done, how many of it, and of how many.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        last = -LINE_EVERY_S
+
+        def tell(doing: str, done: int, total: int) -> None:
+            nonlocal last
+            if done == total or time.monotonic() - last >= LINE_EVERY_S:
+                last = time.monotonic()
+                console.print(f"{doing}: {done} of {total}")
+
+        yield tell
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        shown = bar.add_task("")
+        yield lambda doing, done, total: bar.update(shown, description=legible(doing), completed=done, total=total)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from hashlib import sha256
+
+from acculturate.errors import SettingError
+from acculturate.survey.countries import country_codes
 
 
 class TaskKind(StrEnum):
@@ -88,3 +92,26 @@ class Task:
     citation: str = ""
     source: str = ""
     checksum: str = ""
+
+
+def part_of_task(task: Task, *, limit: int | None = None, countries: Sequence[str] = ()) -> Task:
+    """Keep some of a task's questions: those about some countries, and ``limit`` of them at most.
+
+    Which ones are kept depends on their names alone and is spread over the task: files are often sorted by label or
+    country. Variants of one question, and groups of judgements, stay together. Raises ``UserError`` where none is left.
+    """
+    kept = [q for q in task.questions if not countries or any(same_country(q.country, one) for one in countries)]
+    if not kept:
+        raise SettingError(
+            f"The task '{task.name}' has no question about {', '.join(countries)}; leave the countries out, or name "
+            "some that it has."
+        )
+    names = sorted(dict.fromkeys(q.cluster for q in kept), key=lambda name: sha256(name.encode()).digest())
+    some = set(names[:limit])
+    return replace(task, questions=tuple(q for q in kept if q.cluster in some))
+
+
+def same_country(one: str, other: str) -> bool:
+    """Tell whether two names or codes mean the same country, however they are spelt."""
+    codes = [set(country_codes(name.replace("_", " "), matrix_codes=False)) for name in (one, other)]
+    return bool(codes[0] & codes[1]) or one.strip().casefold() == other.strip().casefold() != ""

@@ -69,8 +69,6 @@ class Interview:
             self._sequences = [SlottedTokens((), s.prefix + s.suffix) for s in self._sequences]
         respondent.check_window(self._sequences, n_tokens)
         self._engine: PackedEngine | PlainEngine | None = None
-        if n_tokens:  # what cannot be computed is said before a search, not in it
-            self._engine = self._build()
 
     @cached_property
     def plan(self) -> Plan:
@@ -88,6 +86,10 @@ class Interview:
         if self._engine is None:
             self._engine = self._build()
         return self._engine
+
+    def prepare(self) -> None:
+        """Compute what does not depend on a candidate; ``UserError`` where it cannot be computed."""
+        self._engine = self.engine
 
     @property
     def lengths(self) -> list[int]:
@@ -159,10 +161,8 @@ class Interview:
 
     def _answers(self, prompts: Float[np.ndarray, "rows tokens hidden"]) -> Answers | None:
         """Compute the answers after some soft prompts; None where that has to be tried again in another way."""
-        if self._engine is None:
-            self._engine = self._build()
         try:
-            return self._engine(prompts)
+            return self.engine(prompts)
         except PackingError as error:  # it was compared in float32; low precision may have code of its own
             self._unpackable(str(error))
             self._engine = self._build()
@@ -191,12 +191,14 @@ class Interview:
             torch.cuda.empty_cache()
         self._engine = self._build()
 
-    def ask(self) -> Response:
-        """Give the response without a soft prompt (``n_tokens`` 0); ``UserError`` where an answer is no number.
+    def ask(self, prompt: Float[np.ndarray, "tokens hidden"] | None = None) -> Response:
+        """Give the response after one soft prompt, or without (``n_tokens`` 0); ``UserError`` where one is no number.
 
         The model is asked once and for all: its answers are kept, and found again by whatever decides them.
         """
-        answers = kept_answers(self.respondent, self._sequences, self.reading.options, self._ask)
+        soft = np.zeros((0, self.respondent.hidden), dtype=np.float32) if prompt is None else prompt
+        filled = np.repeat(soft[None], self.rows, axis=0).astype(np.float32)
+        answers = kept_answers(self.respondent, self._sequences, self.reading.options, soft, lambda: self._ask(filled))
         response = self.reading.responses(answers)[0]
         lost = np.isnan(response.mass) | np.isnan(response.logprobs).any(axis=-1)
         if lost.any():
@@ -204,8 +206,8 @@ class Interview:
             raise ModelError(not_finite(dtype, f"answers to {lost.sum()} of {lost.size} questions are NaN"))
         return response
 
-    def _ask(self) -> Answers:
+    def _ask(self, prompts: Float[np.ndarray, "rows tokens hidden"]) -> Answers:
         answers = None
         while answers is None:
-            answers = self._answers(np.zeros((1, 0, self.respondent.hidden), dtype=np.float32))
+            answers = self._answers(prompts[: self.rows])
         return answers

@@ -2,7 +2,8 @@
 
 Runs for several countries, seeds and protocols ask the untuned model, personas and other texts the same questions. What
 is kept is found again by everything that decides it: the tokens of the questions and options, the weights themselves,
-their precision, and the library and machine that compute with them. Nothing is kept of answers after a soft prompt.
+their precision, and the library and machine that compute with them. A search keeps nothing of what it evaluates; an
+evaluation of one soft prompt (``acculturate evaluate``) keeps its answers too, by the numbers of that prompt.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from acculturate.errors import UserError
 from acculturate.files.tensor_file import DamagedFileError, read_tensors, write_tensors
@@ -35,13 +36,15 @@ def kept_answers(
     respondent: Respondent,
     sequences: Sequence[SlottedTokens],
     options: Int[np.ndarray, "sequences options variants"],
+    prompt: Float[np.ndarray, "tokens hidden"],
     ask: Callable[[], Answers],
 ) -> Answers:
     """Return the answers that were kept for these questions and this model; ``ask`` for them where there are none.
 
-    A folder that cannot be read or written costs time and nothing else.
+    ``prompt`` has no tokens where the model is asked without a soft prompt. A folder that cannot be read or written
+    costs time and nothing else.
     """
-    path = _place(respondent, sequences, options)
+    path = _place(respondent, sequences, options, prompt)
     if path is None:
         return ask()
     try:
@@ -60,7 +63,10 @@ def kept_answers(
 
 
 def _place(
-    respondent: Respondent, sequences: Sequence[SlottedTokens], options: Int[np.ndarray, "sequences options variants"]
+    respondent: Respondent,
+    sequences: Sequence[SlottedTokens],
+    options: Int[np.ndarray, "sequences options variants"],
+    prompt: Float[np.ndarray, "tokens hidden"],
 ) -> Path | None:
     try:
         folder = cache_folder() / FOLDER
@@ -70,6 +76,8 @@ def _place(
     for one in sequences:
         seen.update(json.dumps([one.prefix, one.suffix]).encode())
     seen.update(f"{options.shape}".encode() + np.ascontiguousarray(options).tobytes())
+    if len(prompt):
+        seen.update(f"{prompt.shape}".encode() + np.ascontiguousarray(prompt, dtype=np.float32).tobytes())
     key = seen.hexdigest()
     return folder / key[:2] / f"{key[2:]}.safetensors"
 

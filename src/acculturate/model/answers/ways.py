@@ -44,8 +44,12 @@ class Interviews(Protocol):
         """Return the response after every soft prompt."""
         ...
 
-    def ask(self) -> Response:
-        """Return the response without a soft prompt."""
+    def prepare(self) -> None:
+        """Compute what does not depend on a candidate; ``UserError`` where it cannot be computed."""
+        ...
+
+    def ask(self, prompt: Float[np.ndarray, "tokens hidden"] | None = None) -> Response:
+        """Return the response after one soft prompt, or without."""
         ...
 
 

@@ -1,0 +1,131 @@
+"""The verb ``evaluate``: what a model knows and recommends, without and with a soft prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from acculturate.cli.flags import option_of
+from acculturate.cli.printing import Json, is_json, print_json
+from acculturate.cli.settings import check_range, warn_if_slow
+from acculturate.cli.terminal import Console, following
+from acculturate.errors import SettingError
+
+if TYPE_CHECKING:
+    from acculturate.judge.evaluation_records import Evaluation, GroupFigures, Measure
+
+SHOWN = 8
+"""Rows of countries or topics that a table on a terminal has at most; the file has all of them."""
+
+
+def evaluate(
+    run: Annotated[Path | None, typer.Argument(help="Directory of a finished run: its model and its prompt.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model instead of a run.")] = None,
+    prompt: Annotated[
+        Path | None, typer.Option(help="Soft prompt for --model: a run, a .safetensors file or a PEFT adapter.")
+    ] = None,
+    tasks: Annotated[
+        str,
+        typer.Option(help="Tasks, comma-separated: a name (acculturate list tasks), NAME=FILE, or a file of your own."),
+    ] = "mini,general,scenarios",
+    limit: Annotated[int | None, typer.Option(help="Questions of each task to ask, at most.")] = None,
+    countries: Annotated[
+        str | None, typer.Option(help="Ask only what is about these countries, comma-separated.")
+    ] = None,
+    answers: Annotated[
+        str | None, option_of("answers", "What an answer is; by default as in the run, else probabilities.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for figures and answers; by default in the run, else nowhere.")
+    ] = None,
+    dtype: Annotated[str, option_of("dtype", "Precision of --model.", own_default=True)] = "float32",
+    device: Annotated[str, option_of("device", own_default=True)] = "auto",
+    output: Json = "text",
+) -> None:
+    """Measure what a model knows, without and with a soft prompt: accuracy with intervals and paired tests.
+
+    Examples: acculturate evaluate runs/sau --tasks mini,general
+              acculturate evaluate --model embedded --tasks culturalbench-hard=CulturalBench-Hard.csv --limit 200
+    """
+    as_json = is_json(output)
+    check_range("--limit", limit, 1, 10**9)
+    if (run is None) == (model is None):
+        raise SettingError("Give either the directory of a finished run, or a model with --model.")
+    if run is not None and prompt is not None:
+        raise SettingError("--prompt goes with --model; a run has a prompt of its own.")
+    from acculturate.knowledge.catalog import load_task
+    from acculturate.knowledge.task import part_of_task
+    from acculturate.model.choice import ModelChoice
+    from acculturate.runs import evaluate as work
+
+    if answers is not None:
+        work.way_of(answers)
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    if not names:
+        raise SettingError("--tasks names no task; see: acculturate list tasks.")
+    about = [name.strip() for name in (countries or "").split(",") if name.strip()]
+    chosen = [part_of_task(load_task(name), limit=limit, countries=about) for name in names]
+    with following() as watch:
+        if run is not None:
+            found, rows = work.evaluate_run(run, chosen, answers=answers, watch=watch)
+        else:
+            warn_if_slow(dtype, device)
+            choice = ModelChoice(model or "", dtype=dtype, device=device)
+            found, rows = work.evaluate_model(choice, chosen, prompt=prompt, answers=answers, watch=watch)
+    folder = out or (None if run is None else run / work.FOLDER)
+    if folder is not None:
+        work.write_evaluation(folder, found, rows)
+    if as_json:
+        print_json(found)
+        return
+    _show(found)
+    if folder is not None:
+        Console().print(f"Every answer: {folder / work.ANSWERS}", soft_wrap=True)
+
+
+def _show(found: Evaluation) -> None:
+    console = Console()
+    for task in found.tasks:
+        counted = f"{task.questions} questions"
+        console.print(f"{task.title} ({counted}; answers: {task.answers})\n")
+        for measure in task.measures:
+            console.print(_table(measure, tuned=found.prompt is not None))
+            console.print()
+        for sentence in task.notes:
+            console.print(sentence)
+        terms = ", ".join(part for part in (task.citation, task.licence) if part)
+        if terms:
+            console.print(f"{terms}\n")
+    for note in found.notes:
+        console.print(note)
+
+
+def _table(measure: Measure, *, tuned: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    chance = "" if measure.chance is None else f" (chance {measure.written(measure.chance)})"
+    table.add_column(Text(f"{measure.name}{chance}"))
+    for name in ("questions", "untuned", "95 %", *(("tuned", "95 %", "up", "down", "p", "visible") if tuned else ())):
+        table.add_column(name, justify="right")
+    for group in measure.groups[: SHOWN + 1]:
+        table.add_row(*map(Text, _cells(measure, group, tuned=tuned)))
+    if len(measure.groups) > SHOWN + 1:
+        table.add_row(Text(f"and {len(measure.groups) - SHOWN - 1} more"))
+    return table
+
+
+def _cells(measure: Measure, group: GroupFigures, *, tuned: bool) -> Iterator[str]:
+    yield group.group or "all"
+    yield str(group.questions)
+    yield measure.written(group.untuned)
+    yield measure.between(group.untuned_interval)
+    if tuned:
+        yield measure.written(group.tuned)
+        yield measure.between(group.tuned_interval)
+        yield from (str(group.higher), str(group.lower))
+        yield "–" if group.p is None else f"{group.p:.3f}"
+        yield measure.written(group.visible)

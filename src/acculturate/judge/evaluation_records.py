@@ -1,0 +1,134 @@
+"""Records of an evaluation on tasks: every figure with its interval, before and after a prompt."""
+
+from __future__ import annotations
+
+from acculturate.files.record import Count, Figure, Interval, Record
+from acculturate.judge.records import ModelIdentity
+
+
+class GroupFigures(Record):
+    """Hold one figure of some questions of a task.
+
+    Parameters
+    ----------
+    group
+        A country or a topic; empty for all questions.
+    questions
+        How many there are; variants of one question count as one.
+    untuned, tuned
+        The figure without and with the prompt, with 95 % intervals; ``tuned`` is None without a prompt.
+    higher, lower
+        Questions on which the figure rose, and fell, with the prompt.
+    p
+        Two-sided, paired: the exact McNemar test where a question is right or wrong, else random signs.
+    visible
+        Least difference that the test would find in four of five cases, given what changed.
+    """
+
+    group: str = ""
+    questions: Count
+    untuned: Figure
+    untuned_interval: Interval = None
+    tuned: Figure = None
+    tuned_interval: Interval = None
+    higher: Count = 0
+    lower: Count = 0
+    p: Figure = None
+    visible: Figure = None
+
+    @property
+    def change(self) -> float | None:
+        """The figure with the prompt less that without."""
+        return None if self.tuned is None or self.untuned is None else self.tuned - self.untuned
+
+
+class Measure(Record):
+    """Hold one measure of a task: all questions first, then by group.
+
+    Parameters
+    ----------
+    id, name
+        What it is called on disk and in tables.
+    unit
+        ``share`` (0 to 1, shown in percent) or ``distance``.
+    better
+        ``higher``, ``lower``, or empty where neither is.
+    chance
+        What an answerer that knows nothing reaches; None where that has no meaning.
+    """
+
+    id: str
+    name: str
+    unit: str = "share"
+    better: str = "higher"
+    chance: Figure = None
+    groups: tuple[GroupFigures, ...]
+
+    def written(self, figure: float | None) -> str:
+        """Write a figure of this measure: a share in percent, a distance with three decimals."""
+        if figure is None:
+            return "–"
+        return f"{100 * figure:.1f}" if self.unit == "share" else f"{figure:.3f}"
+
+    def between(self, interval: Interval) -> str:
+        """Write an interval of this measure."""
+        return "–" if interval is None else " to ".join(map(self.written, interval))
+
+    @property
+    def whole(self) -> GroupFigures:
+        """The figures of all questions."""
+        return self.groups[0]
+
+
+class TaskRecord(Record):
+    """Hold what one task shows; the first of ``measures`` is the one to quote.
+
+    Parameters
+    ----------
+    name, title, kind
+        The task, and what is measured on it (``knowledge.task.TaskKind``).
+    answers
+        How answers were read, one of ``answer_kind.ANSWERS``.
+    questions
+        Questions that were asked.
+    mass, mass_tuned
+        Answer mass, 0 to 1: how readily the model answers at all, without and with the prompt.
+    licence, citation, source, checksum
+        Of the data.
+    notes
+        What a reader has to know.
+    """
+
+    name: str
+    title: str
+    kind: str
+    answers: str
+    questions: Count
+    licence: str = ""
+    citation: str = ""
+    source: str = ""
+    checksum: str = ""
+    notes: tuple[str, ...] = ()
+    mass: Figure = None
+    mass_tuned: Figure = None
+    measures: tuple[Measure, ...]
+
+
+class PromptShown(Record):
+    """Hold which soft prompt was evaluated."""
+
+    source: str
+    tokens: Count
+    slot: str
+    checksum: str
+
+
+class Evaluation(Record):
+    """Hold evaluation.json: a model on tasks, without and with a soft prompt."""
+
+    version: str
+    model: ModelIdentity
+    precision: str
+    prompt: PromptShown | None = None
+    tasks: tuple[TaskRecord, ...]
+    notes: tuple[str, ...] = ()

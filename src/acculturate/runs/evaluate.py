@@ -1,0 +1,260 @@
+"""Evaluation beyond the survey: a model on tasks with right answers, without and with a soft prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from acculturate.errors import RunDirectoryError, SettingError, setting
+from acculturate.files.whole_file import write_whole
+from acculturate.judge.evaluation_records import Evaluation, PromptShown, TaskRecord
+from acculturate.judge.knowledge import measures
+from acculturate.judge.records import ModelIdentity, Result
+from acculturate.knowledge.asking import sheet
+from acculturate.knowledge.task import Question, Task, TaskKind
+from acculturate.model.answer_kind import AnswerKind, answers_of
+from acculturate.model.answers import ways
+from acculturate.model.choice import ModelChoice
+from acculturate.model.engine.forward import precision_name
+from acculturate.model.respondent import Respondent
+from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
+from acculturate.runs.finished import RESULT, read_record, write_last
+from acculturate.runs.spec import make_spec
+from acculturate.version import VERSION
+
+FOLDER = "evaluation"
+"""Where an evaluation stands in the directory of its run."""
+
+EVALUATION, ANSWERS = "evaluation.json", "answers.parquet"
+TOGETHER = 32
+"""Questions that are laid out and kept together: an interrupted evaluation goes on at the last of them."""
+
+Watch = Callable[[str, int, int], None]
+"""Hear what is asked, how many questions of it are answered, and of how many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Hold a respondent's answers to the questions of a task: shares of the options, and answer mass."""
+
+    shares: Float[np.ndarray, "questions options"]
+    mass: Float[np.ndarray, " questions"]
+
+
+def evaluate(
+    respondent: Respondent,
+    tasks: Sequence[Task],
+    *,
+    prompt: SoftPrompt | None = None,
+    prompt_from: str = "",
+    answers: str = AnswerKind.PROBABILITIES,
+    watch: Watch = lambda *_: None,
+) -> tuple[Evaluation, pd.DataFrame]:
+    """Ask a model the questions of tasks, without and with a soft prompt.
+
+    Parameters
+    ----------
+    respondent
+        The model.
+    tasks
+        What is asked, one task at least.
+    prompt, prompt_from
+        The soft prompt, and how to name it; None for the untuned model alone.
+    answers
+        How answers are read; generated text is not.
+    watch
+        Is told how far it is.
+
+    Returns
+    -------
+    tuple[Evaluation, pd.DataFrame]
+        All figures; and a row for each question and respondent, with what was answered.
+
+    Raises
+    ------
+    UserError
+        Where a question does not fit the model, or the prompt was made for a wider or narrower one.
+    """
+    way = way_of(answers)
+    notes = () if prompt is None else (check_fits(prompt, respondent.identity, respondent.hidden),)
+    records, frames = [], []
+    for task in tasks:
+        used = _read_as(way, task.kind)
+        untuned = answer(respondent, task, used, watch=watch)
+        tuned = None if prompt is None else answer(respondent, task, used, prompt, watch=watch)
+        records.append(_record(task, used, untuned, tuned))
+        frames.append(_rows(task, untuned, "untuned"))
+        frames += [] if tuned is None else [_rows(task, tuned, "tuned")]
+    found = Evaluation(
+        version=VERSION,
+        model=ModelIdentity(respondent.identity),
+        precision=precision_name(respondent.model),
+        prompt=None if prompt is None else _shown(prompt, prompt_from),
+        tasks=tuple(records),
+        notes=tuple(note for note in notes if note),
+    )
+    return found, pd.concat(frames, ignore_index=True)
+
+
+def evaluate_run(
+    run: Path, tasks: Sequence[Task], *, answers: str | None = None, watch: Watch = lambda *_: None
+) -> tuple[Evaluation, pd.DataFrame]:
+    """Evaluate the prompt of a finished run on tasks, beside its model without it.
+
+    Parameters
+    ----------
+    run
+        Directory of a finished run with one prompt.
+    tasks, watch
+        As in ``evaluate``.
+    answers
+        How answers are read; by default as the run's survey was answered.
+
+    Raises
+    ------
+    UserError
+        Where there is no such run, or its model has changed since.
+    """
+    if not (run / RESULT).is_file():
+        raise SettingError(f"There is no finished run in '{run}'; give the directory of one (acculturate align).")
+    result = read_record(run / RESULT, Result)
+    prompt = read_prompt(run)
+    spec = make_spec(result.spec, f"'{run / RESULT}'")
+    chosen = answers or (spec.answers if spec.answers != AnswerKind.SAMPLED else AnswerKind.PROBABILITIES)
+    way_of(chosen)
+    respondent = Respondent(spec.choice if spec.quantize != "none" else replace(spec.choice, dtype="float32"))
+    if respondent.identity != result.model.root:
+        raise RunDirectoryError(
+            f"The model of the run in '{run}' has changed since; restore it, or make a new run with the one there is."
+        )
+    return evaluate(respondent, tasks, prompt=prompt, prompt_from=run.resolve().name, answers=chosen, watch=watch)
+
+
+def evaluate_model(
+    choice: ModelChoice,
+    tasks: Sequence[Task],
+    *,
+    prompt: Path | None = None,
+    answers: str | None = None,
+    watch: Watch = lambda *_: None,
+) -> tuple[Evaluation, pd.DataFrame]:
+    """Load a model and evaluate it on tasks, without and with the soft prompt of a file; as ``evaluate``."""
+    way = way_of(answers or AnswerKind.PROBABILITIES)
+    soft, name = (None, "") if prompt is None else (read_prompt(prompt), prompt.name)
+    return evaluate(Respondent(choice), tasks, prompt=soft, prompt_from=name, answers=way, watch=watch)
+
+
+def way_of(answers: str) -> AnswerKind:
+    """Find how answers are read; ``UserError`` for generated text, of which a task makes no use."""
+    way = answers_of(answers)
+    if way is AnswerKind.SAMPLED:
+        others = ", ".join(kind for kind in AnswerKind if kind is not AnswerKind.SAMPLED)
+        raise SettingError(
+            f"{setting('answers', 'sampled')} generates text, and a task weighs its options; choose one of {others}."
+        )
+    return way
+
+
+def _read_as(way: AnswerKind, kind: TaskKind) -> AnswerKind:
+    """Choose how the answers to a task are read: judgements always by the words True and False, each one token."""
+    return AnswerKind.CLOZE_SUM if kind is TaskKind.JUDGEMENTS and not way.of_texts else way
+
+
+def answer(
+    respondent: Respondent,
+    task: Task,
+    way: AnswerKind,
+    prompt: SoftPrompt | None = None,
+    *,
+    watch: Watch = lambda *_: None,
+) -> Answered:
+    """Ask all questions of a task, after a soft prompt or without, some at a time; answers are kept."""
+    whole = Answered(
+        np.full((len(task.questions), max(len(question.options) for question in task.questions)), np.nan),
+        np.full(len(task.questions), np.nan),
+    )
+    size = {} if prompt is None else {"slot": prompt.slot, "n_tokens": len(prompt.vectors)}
+    doing, done = f"{task.name}, {'untuned' if prompt is None else 'with the prompt'}", 0
+    for places in _parts(task.questions):
+        watch(doing, done, len(task.questions))
+        laid_out = sheet(task.kind, [task.questions[place] for place in places], in_words=way.of_texts)
+        put = ways.interview(way, respondent, laid_out.questionnaire, **size)
+        response = put.ask(None if prompt is None else prompt.vectors)
+        shares = laid_out.shares(response)
+        whole.shares[places, : shares.shape[1]] = shares
+        whole.mass[places] = laid_out.mass(response)
+        done += len(places)
+    watch(doing, done, len(task.questions))
+    return whole
+
+
+def _parts(questions: Sequence[Question]) -> list[list[int]]:
+    """Cut questions into parts that are asked together, by place: variants of one question side by side.
+
+    The longest come first: what they show of the packed engine (``model.soundness``) then holds for all others.
+    """
+    by_cluster: dict[str, list[int]] = {}
+    for place, question in enumerate(questions):
+        by_cluster.setdefault(question.cluster, []).append(place)
+    length = {name: max(len(questions[place].text) for place in places) for name, places in by_cluster.items()}
+    order = [place for name in sorted(by_cluster, key=lambda name: -length[name]) for place in by_cluster[name]]
+    return [order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER)]
+
+
+def _record(task: Task, way: AnswerKind, untuned: Answered, tuned: Answered | None) -> TaskRecord:
+    return TaskRecord(
+        name=task.name,
+        title=task.title,
+        kind=task.kind,
+        answers=way,
+        questions=len(task.questions),
+        licence=task.licence,
+        citation=task.citation,
+        source=task.source,
+        checksum=task.checksum,
+        mass=float(untuned.mass.mean()),
+        mass_tuned=None if tuned is None else float(tuned.mass.mean()),
+        measures=measures(task, untuned.shares, None if tuned is None else tuned.shares),
+    )
+
+
+def _rows(task: Task, answered: Answered, who: str) -> pd.DataFrame:
+    """Tabulate what was answered to every question."""
+    options = [len(question.options) for question in task.questions]
+    chosen = np.nanargmax(answered.shares, axis=1)
+    right = [question.right for question in task.questions]
+    return pd.DataFrame(
+        {
+            "task": task.name,
+            "respondent": who,
+            "question": [question.id for question in task.questions],
+            "country": [question.country for question in task.questions],
+            "topic": [question.topic for question in task.questions],
+            "cluster": [question.cluster for question in task.questions],
+            "chosen": chosen,
+            "right": pd.array(right, dtype="Int64"),
+            "probabilities": [row[:n].tolist() for row, n in zip(answered.shares, options, strict=True)],
+            "mass": answered.mass,
+        }
+    )
+
+
+def _shown(prompt: SoftPrompt, source: str) -> PromptShown:
+    checksum = hashlib.sha256(np.ascontiguousarray(prompt.vectors, dtype=np.float32).tobytes()).hexdigest()
+    return PromptShown(source=source, tokens=len(prompt.vectors), slot=prompt.slot, checksum=checksum)
+
+
+def write_evaluation(folder: Path, found: Evaluation, answers: pd.DataFrame) -> None:
+    """Write the figures, the answers and their checksums into a folder, which is made where there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = io.BytesIO()
+    answers.to_parquet(table, index=False)
+    write_whole(folder / ANSWERS, table.getvalue())
+    write_last(folder, EVALUATION, found, beside=(ANSWERS,))
