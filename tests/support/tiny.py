@@ -61,6 +61,26 @@ def save_tiny_model(folder: Path, *, chat: bool = True, seed: int = 0, **setting
     return str(folder)
 
 
+def save_answering_model(folder: Path) -> str:
+    """The model of ``save_tiny_model``, but whatever it is asked it replies with one letter and ends there."""
+    save_tiny_model(folder)
+    model, tokenizer = LlamaForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    labels = [tokenizer.convert_tokens_to_ids(label) for label in "ABCDE"]
+    # One coordinate of the residual stream says "now a letter", another "now the end"; no layer writes to them.
+    speak, end = 0, 1
+    with torch.no_grad():
+        words, head = model.get_input_embeddings().weight, model.lm_head.weight
+        words[:, [speak, end]] = torch.tensor([20.0, 0.0])
+        words[labels, speak], words[labels, end] = 0.0, 20.0
+        head[:, [speak, end]] = 0.0
+        head[labels, speak], head[tokenizer.eos_token_id, end] = 6.0, 10.0
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight[[speak, end]] = 0.0
+            layer.mlp.down_proj.weight[[speak, end]] = 0.0
+    model.save_pretrained(folder)
+    return str(folder)
+
+
 _GGUF_NAMES = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",

@@ -84,10 +84,13 @@ class Delivered:
     baselines: tuple[str, ...] | None = None
 
 
-def result_of(delivered: Delivered, respondent: Respondent, callbacks: Callbacks = SILENT) -> Result:
-    """Measure the prompt and its rivals on every format and put the record together."""
-    problem, audit = delivered.problem, delivered.audit
-    measured = _measured(delivered, respondent, callbacks)
+def result_of(delivered: Delivered, ask: RoleInterviews, callbacks: Callbacks = SILENT) -> Result:
+    """Measure the prompt and its rivals on every format and put the record together.
+
+    ``ask``: the model, in the precision in which it is measured.
+    """
+    problem, audit, respondent = delivered.problem, delivered.audit, ask.respondent
+    measured = _measured(delivered, ask, callbacks)
     rows, left_out, rivals = measured.rows, measured.left_out, measured.random
     by_id = {row.id: row for row in rows}
     _check_numbers(by_id[RowId.UNTUNED], by_id[RowId.TUNED])
@@ -139,12 +142,11 @@ class _Measured:
     ceiling: CeilingRecord | None
 
 
-def _measured(delivered: Delivered, respondent: Respondent, callbacks: Callbacks) -> _Measured:
+def _measured(delivered: Delivered, ask: RoleInterviews, callbacks: Callbacks) -> _Measured:
     """Measure every baseline, the best random prompt and, last, the tuned one."""
-    problem, questions = delivered.problem, delivered.problem.everything
+    problem, questions, respondent = delivered.problem, delivered.problem.everything, ask.respondent
     tell = callbacks.under("measuring: ").stage
     judge = Judge(questions, problem.survey(questions), problem.roles)
-    ask = RoleInterviews(problem, respondent)
     wanted = delivered.baselines
     rivals = Rivals(problem, respondent, _effort(delivered, respondent, ask), wanted, tell)
     rows, left_out = [], rivals.left_out
@@ -224,7 +226,7 @@ def _check_numbers(*rows: Row) -> None:
     for row in rows:
         if any(view.loss is None for view in row.by_view):
             raise SettingError(
-                f"{row.label}: some of the final answers are no numbers (the model overflows), so this run has no "
+                f"{row.label}: some of the final answers are missing or no numbers, so this run has no "
                 f"result; try another {setting('start')} or a smaller {setting('spread')}, in a new directory."
             )
 

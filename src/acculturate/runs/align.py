@@ -17,7 +17,7 @@ from acculturate.model.engine.forward import precision_name
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.runs.finished import RESULT
-from acculturate.runs.provenance import made_with, named_files
+from acculturate.runs.provenance import is_measured_as_searched, made_with, named_files
 from acculturate.runs.records import RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.skeleton import carry_out
@@ -27,6 +27,7 @@ from acculturate.search.history import EVALUATIONS, generations, search_record, 
 from acculturate.search.loop import Progress, Search
 from acculturate.search.methods import method_name
 from acculturate.search.objective import search_objective, validation_loss
+from acculturate.search.problem import RoleInterviews
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import Role
 from acculturate.survey.instrument import Instrument
@@ -43,11 +44,16 @@ def align(spec: RunSpec, out: Path, callbacks: Callbacks = SILENT, lent: Respond
 
 @dataclass(frozen=True)
 class Found:
-    """Hold the prompt that a search delivers, with the search's precision and candidates per forward pass."""
+    """Hold the prompt that a search delivers, with the search's precision and candidates per forward pass.
+
+    ``interviews``: what the search has computed of the questions before the slot; None where measuring is done in
+    another precision, for which there may be no room beside it.
+    """
 
     prompt: SoftPrompt
     dtype: str
     rows: int
+    interviews: RoleInterviews | None
 
 
 class Align:
@@ -77,7 +83,7 @@ class Align:
         return made_with(self._spec, respondent)
 
     def lay_out(self, respondent: Respondent) -> Ready:
-        self._prepared.check_window(respondent)
+        self._prepared.check_model(respondent)
         return Ready(self._prepared, respondent)
 
     def measure(
@@ -92,7 +98,8 @@ class Align:
             rows=found.rows,
             stopped_before=stopped,
         )
-        result = result_of(delivered(self._prepared, found.prompt, search, audit), respondent, callbacks)
+        asked = found.interviews or RoleInterviews(self._prepared.problem, respondent)
+        result = result_of(delivered(self._prepared, found.prompt, search, audit), asked, callbacks)
         write_evaluations(directory)
         write_prompt(directory.path / FILE, found.prompt)
         return result
@@ -104,13 +111,16 @@ class Ready:
     def __init__(self, prepared: Prepared, respondent: Respondent) -> None:
         spec, problem = prepared.spec, prepared.problem
         self._seed, self._slot, self._respondent = spec.seed, spec.slot, respondent
-        evaluate = search_objective(problem, respondent, Role.TRAIN)
+        self._asked = RoleInterviews(problem, respondent)
+        evaluate = search_objective(problem, respondent, Role.TRAIN, self._asked)
         optimizer = prepared.optimizer(evaluate.survey)
         population = starting_prompts(respondent, prepared.start, problem.target)
         self.space = space_of(respondent, spec, population)
         self.start = self.space.encode(population)
         self._interview = evaluate.interview
-        self.loop = Search(evaluate, self.space, optimizer, spec.budget, validation_loss(problem, respondent))
+        self.loop = Search(
+            evaluate, self.space, optimizer, spec.budget, validation_loss(problem, respondent, self._asked)
+        )
         # A method that refuses this space (full CMA-ES) says so now.
         optimizer.init(self.start, spec.seed)
 
@@ -118,7 +128,8 @@ class Ready:
         callbacks.stage("searching")
         progress = self.loop.run(self.start, self._seed, directory, callbacks)
         dtype = precision_name(self._respondent.model)
-        return Found(self.prompt(progress), dtype, self._interview.rows)
+        again = self._asked if is_measured_as_searched(self._respondent) else None
+        return Found(self.prompt(progress), dtype, self._interview.rows, again)
 
     def prompt(self, progress: Progress) -> SoftPrompt:
         """Return the winner as a soft prompt."""

@@ -49,6 +49,7 @@ from acculturate.search.loop import Progress, Search
 from acculturate.search.methods import make_optimizer, method_name
 from acculturate.search.objective import search_survey
 from acculturate.search.optimizers.dfgn_parts import Parts
+from acculturate.search.problem import RoleInterviews
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import Role
 from acculturate.survey.instrument import Instrument
@@ -314,7 +315,7 @@ class AlignMany:
         return made_with(self._first, respondent)
 
     def lay_out(self, respondent: Respondent) -> Ready:
-        self._any.check_window(respondent)
+        self._any.check_model(respondent)
         return Ready(self._spec, self._tasks, respondent)
 
     def measure(
@@ -322,11 +323,12 @@ class AlignMany:
     ) -> Multitask:
         assert audit is not None
         results: dict[str, Result] = {}
+        asked = RoleInterviews(self._any.problem, respondent)  # all countries are asked the same
         for code, one in self._tasks.items():
             search = self._country_search(directory, code, found)
             result = result_of(
                 delivered(one, found.prompts[code], search, audit),
-                respondent,
+                asked,
                 callbacks.under(f"{code}, "),
             )
             results[code] = result.model_copy(update={"kind": str(RunKind.COUNTRY)})

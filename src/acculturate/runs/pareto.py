@@ -224,7 +224,7 @@ class Pareto:
         return made_with(self._spec, respondent, NAME)
 
     def lay_out(self, respondent: Respondent) -> Ready:
-        self._prepared.check_window(respondent)
+        self._prepared.check_model(respondent)
         return Ready(self._prepared, respondent, self._second, self._optimizer, self._budget)
 
     def measure(

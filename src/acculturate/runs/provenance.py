@@ -39,12 +39,17 @@ def made_with(spec: RunSpec, respondent: Respondent, method: str | None = None) 
     }
 
 
+def is_measured_as_searched(respondent: Respondent) -> bool:
+    """Tell whether a model is measured in the precision that it has: in float32, or quantised."""
+    return respondent.model.dtype == torch.float32 or respondent.choice.quantize != "none"
+
+
 def in_float32(respondent: Respondent, *, keep: bool = False) -> Respondent:
     """Return the same model in float32, in which everything reported is measured; a quantised one stays as it is.
 
     ``keep``: leave the other precision in memory, because somebody else uses it.
     """
-    if respondent.model.dtype == torch.float32 or respondent.choice.quantize != "none":
+    if is_measured_as_searched(respondent):
         return respondent
     if not keep:
         # Whoever still holds the old one holds no memory with it: both together may not fit.

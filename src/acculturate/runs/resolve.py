@@ -68,9 +68,10 @@ class Prepared:
         made.init(np.random.default_rng(0).standard_normal((spec.population, 2)), spec.seed)
         return made
 
-    def check_window(self, respondent: Respondent) -> None:
-        """Refuse, before a search, questions that the model cannot read whole when all of them are measured."""
+    def check_model(self, respondent: Respondent) -> None:
+        """Refuse, before a search, questions that the model cannot read whole, or replies that cannot be read."""
         self.problem.check_window(respondent, Sampling().max_new_tokens if self.spec.sampled else 0)
+        self.problem.check_replies(respondent)
 
 
 def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool = True) -> Prepared:

@@ -81,8 +81,10 @@ class Search:
         if not np.isfinite(progress.winner_judged):
             raise SettingError(
                 f"None of the {progress.evaluations} candidates gave numbers for all answers that count, so there "
-                f"is no prompt to deliver: the model's own numbers overflow; try {setting('dtype', 'float32')} or "
-                f"'bfloat16', another {setting('start')} or a smaller {setting('spread')}, in a new directory."
+                f"is no prompt to deliver. Where the model's own numbers overflow, try {setting('dtype', 'float32')} "
+                f"or 'bfloat16'; where text is generated, replies that cannot be read are no answers, and a model that "
+                f"replies with a label alone is needed. Another {setting('start')} or a smaller {setting('spread')} "
+                "may help too, in a new directory."
             )
         return progress
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.errors import SettingError, setting
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers import ways
 from acculturate.model.respondent import Context, Respondent
@@ -95,27 +96,41 @@ class Problem:
         if reply:
             respondent.check_window(sequences, self.tokens + reply, "its soft prompt and a reply")
 
+    def check_replies(self, respondent: Respondent) -> None:
+        """Refuse, before a search by generated text, a model whose replies leave questions without an answer."""
+        if self.answers != AnswerKind.SAMPLED:
+            return
+        lost = np.isnan(self.untuned(respondent, self.everything).logprobs).any(axis=-1)
+        if lost.any():
+            raise SettingError(
+                f"No reply of the untuned model to {lost.sum()} of {lost.size} questions could be read, so that no "
+                f"prompt could be compared with it; ask with {setting('answers', 'probabilities')}, or choose a model "
+                "that replies with a label alone."
+            )
+
 
 class RoleInterviews:
     """Put the questionnaires of all roles to a model, with soft prompts of a problem's size in its slot.
 
-    What stands before the slot is computed once per role, whoever asks: the search's own formats, or all of them.
+    What stands before the slot is computed once per role, when somebody first asks there: the search, or its judges.
     """
 
     def __init__(self, problem: Problem, respondent: Respondent) -> None:
-        self._by_role = {
-            role: problem.interview(respondent, asked)
-            for role in ROLES
-            if (asked := problem.questionnaire(role)) is not None
-        }
+        self._problem, self.respondent = problem, respondent
+        self._by_role: dict[Role, ways.Interviews] = {}
 
     def on(self, role: str) -> ways.Interviews | None:
         """Return the interview on the formats of one role; None where a run has none."""
-        return self._by_role.get(Role(role))
+        asked = self._problem.questionnaire(role)
+        if asked is None:
+            return None
+        if Role(role) not in self._by_role:
+            self._by_role[Role(role)] = self._problem.interview(self.respondent, asked)
+        return self._by_role[Role(role)]
 
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> list[Response]:
         """Return the response of every soft prompt to ``Problem.everything``."""
-        answers = [put(prompts) for put in self._by_role.values()]
+        answers = [put(prompts) for role in ROLES if (put := self.on(role)) is not None]
         return [
             Response(np.concatenate([one.logprobs for one in parts]), np.concatenate([one.mass for one in parts]))
             for parts in zip(*answers, strict=True)
