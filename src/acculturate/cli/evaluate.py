@@ -17,7 +17,10 @@ from acculturate.cli.terminal import Console, following
 from acculturate.errors import SettingError
 
 if TYPE_CHECKING:
-    from acculturate.judge.evaluation_records import Evaluation, GroupFigures, Measure
+    from acculturate.judge.evaluation_records import Evaluation, Fluency, GroupFigures, Measure
+
+FLUENCY = "fluency"
+"""Names what is no task: how the model writes."""
 
 SHOWN = 8
 """Rows of countries or topics that a table on a terminal has at most; the file has all of them."""
@@ -32,7 +35,7 @@ def evaluate(
     tasks: Annotated[
         str,
         typer.Option(help="Tasks, comma-separated: a name (acculturate list tasks), NAME=FILE, or a file of your own."),
-    ] = "mini,general,scenarios",
+    ] = "mini,general,scenarios,fluency",
     limit: Annotated[int | None, typer.Option(help="Questions of each task to ask, at most.")] = None,
     countries: Annotated[
         str | None, typer.Option(help="Ask only what is about these countries, comma-separated.")
@@ -59,6 +62,7 @@ def evaluate(
     if run is not None and prompt is not None:
         raise SettingError("--prompt goes with --model; a run has a prompt of its own.")
     from acculturate.knowledge.catalog import load_task
+    from acculturate.knowledge.specimens import specimens
     from acculturate.knowledge.task import part_of_task
     from acculturate.model.choice import ModelChoice
     from acculturate.runs import evaluate as work
@@ -69,14 +73,17 @@ def evaluate(
     if not names:
         raise SettingError("--tasks names no task; see: acculturate list tasks.")
     about = [name.strip() for name in (countries or "").split(",") if name.strip()]
-    chosen = [part_of_task(load_task(name), limit=limit, countries=about) for name in names]
+    writing = specimens() if FLUENCY in names else ()
+    chosen = [part_of_task(load_task(name), limit=limit, countries=about) for name in names if name != FLUENCY]
     with following() as watch:
         if run is not None:
-            found, rows = work.evaluate_run(run, chosen, answers=answers, watch=watch)
+            found, rows = work.evaluate_run(run, chosen, answers=answers, writing=writing, watch=watch)
         else:
             warn_if_slow(dtype, device)
             choice = ModelChoice(model or "", dtype=dtype, device=device)
-            found, rows = work.evaluate_model(choice, chosen, prompt=prompt, answers=answers, watch=watch)
+            found, rows = work.evaluate_model(
+                choice, chosen, prompt=prompt, answers=answers, writing=writing, watch=watch
+            )
     folder = out or (None if run is None else run / work.FOLDER)
     if folder is not None:
         work.write_evaluation(folder, found, rows)
@@ -101,8 +108,28 @@ def _show(found: Evaluation) -> None:
         terms = ", ".join(part for part in (task.citation, task.licence) if part)
         if terms:
             console.print(f"{terms}\n")
+    if found.fluency is not None:
+        console.print(_fluency_table(found.fluency))
+        console.print()
     for note in found.notes:
         console.print(note)
+
+
+def _fluency_table(found: Fluency) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(Text(f"Fluency ({found.requests} requests)"))
+    columns = [one for one in (found.untuned, found.tuned) if one is not None]
+    for name in ("untuned", "tuned")[: len(columns)]:
+        table.add_column(name, justify="right")
+    table.add_row("perplexity of good replies", *(f"{one.perplexity:.2f}" for one in columns))
+    for name, shares in (
+        ("empty replies", [one.empty for one in columns]),
+        ("replies that repeat themselves", [one.repeating for one in columns]),
+        ("refusals", [one.refusing for one in columns]),
+        ("replies in other letters", [one.foreign for one in columns]),
+    ):
+        table.add_row(name, *(f"{100 * share:.0f} %" for share in shares))
+    return table
 
 
 def _table(measure: Measure, *, tuned: bool) -> Table:

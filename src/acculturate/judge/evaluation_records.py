@@ -114,6 +114,43 @@ class TaskRecord(Record):
     measures: tuple[Measure, ...]
 
 
+class FluencyFigures(Record):
+    """Hold how a model writes.
+
+    Parameters
+    ----------
+    perplexity
+        Of good replies that were written beforehand, per token.
+    empty, repeating, refusing, foreign
+        Shares, 0 to 1, of its own short replies that are empty, repeat themselves, refuse, or are largely written in
+        other letters than the requests.
+    """
+
+    perplexity: float
+    empty: float
+    repeating: float
+    refusing: float
+    foreign: float
+
+
+class Reply(Record):
+    """Hold a request with a model's replies to it, without and with a soft prompt."""
+
+    request: str
+    untuned: str
+    tuned: str
+
+
+class Fluency(Record):
+    """Hold how a model writes without and with a soft prompt; ``same``: share of replies alike in every word."""
+
+    requests: Count
+    untuned: FluencyFigures
+    tuned: FluencyFigures | None = None
+    same: Figure = None
+    shown: tuple[Reply, ...] = ()
+
+
 class PromptShown(Record):
     """Hold which soft prompt was evaluated."""
 
@@ -131,4 +168,5 @@ class Evaluation(Record):
     precision: str
     prompt: PromptShown | None = None
     tasks: tuple[TaskRecord, ...]
+    fluency: Fluency | None = None
     notes: tuple[str, ...] = ()

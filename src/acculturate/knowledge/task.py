@@ -95,12 +95,13 @@ class Task:
 
 
 def part_of_task(task: Task, *, limit: int | None = None, countries: Sequence[str] = ()) -> Task:
-    """Keep some of a task's questions: those about some countries, and ``limit`` of them at most.
+    """Keep some of a task's questions: those about some countries (where any are), and ``limit`` of them at most.
 
     Which ones are kept depends on their names alone and is spread over the task: files are often sorted by label or
     country. Variants of one question, and groups of judgements, stay together. Raises ``UserError`` where none is left.
     """
-    kept = [q for q in task.questions if not countries or any(same_country(q.country, one) for one in countries)]
+    sought = countries if any(q.country for q in task.questions) else ()
+    kept = [q for q in task.questions if not sought or any(same_country(q.country, one) for one in sought)]
     if not kept:
         raise SettingError(
             f"The task '{task.name}' has no question about {', '.join(countries)}; leave the countries out, or name "

@@ -15,9 +15,11 @@ from jaxtyping import Float
 from acculturate.errors import RunDirectoryError, SettingError, setting
 from acculturate.files.whole_file import write_whole
 from acculturate.judge.evaluation_records import Evaluation, PromptShown, TaskRecord
+from acculturate.judge.fluency import fluency
 from acculturate.judge.knowledge import measures
 from acculturate.judge.records import ModelIdentity, Result
 from acculturate.knowledge.asking import sheet
+from acculturate.knowledge.specimens import Specimen
 from acculturate.knowledge.task import Question, Task, TaskKind
 from acculturate.model.answer_kind import AnswerKind, answers_of
 from acculturate.model.answers import ways
@@ -55,6 +57,7 @@ def evaluate(
     prompt: SoftPrompt | None = None,
     prompt_from: str = "",
     answers: str = AnswerKind.PROBABILITIES,
+    writing: Sequence[Specimen] = (),
     watch: Watch = lambda *_: None,
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Ask a model the questions of tasks, without and with a soft prompt.
@@ -64,11 +67,13 @@ def evaluate(
     respondent
         The model.
     tasks
-        What is asked, one task at least.
+        What is asked.
     prompt, prompt_from
         The soft prompt, and how to name it; None for the untuned model alone.
     answers
         How answers are read; generated text is not.
+    writing
+        Requests with good replies, to see how fluently the model writes; none to leave that out.
     watch
         Is told how far it is.
 
@@ -98,13 +103,19 @@ def evaluate(
         precision=precision_name(respondent.model),
         prompt=None if prompt is None else _shown(prompt, prompt_from),
         tasks=tuple(records),
+        fluency=fluency(respondent, writing, prompt, watch=watch) if writing else None,
         notes=tuple(note for note in notes if note),
     )
-    return found, pd.concat(frames, ignore_index=True)
+    return found, pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def evaluate_run(
-    run: Path, tasks: Sequence[Task], *, answers: str | None = None, watch: Watch = lambda *_: None
+    run: Path,
+    tasks: Sequence[Task],
+    *,
+    answers: str | None = None,
+    writing: Sequence[Specimen] = (),
+    watch: Watch = lambda *_: None,
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Evaluate the prompt of a finished run on tasks, beside its model without it.
 
@@ -112,7 +123,7 @@ def evaluate_run(
     ----------
     run
         Directory of a finished run with one prompt.
-    tasks, watch
+    tasks, writing, watch
         As in ``evaluate``.
     answers
         How answers are read; by default as the run's survey was answered.
@@ -134,7 +145,8 @@ def evaluate_run(
         raise RunDirectoryError(
             f"The model of the run in '{run}' has changed since; restore it, or make a new run with the one there is."
         )
-    return evaluate(respondent, tasks, prompt=prompt, prompt_from=run.resolve().name, answers=chosen, watch=watch)
+    name = run.resolve().name
+    return evaluate(respondent, tasks, prompt=prompt, prompt_from=name, answers=chosen, writing=writing, watch=watch)
 
 
 def evaluate_model(
@@ -143,12 +155,14 @@ def evaluate_model(
     *,
     prompt: Path | None = None,
     answers: str | None = None,
+    writing: Sequence[Specimen] = (),
     watch: Watch = lambda *_: None,
 ) -> tuple[Evaluation, pd.DataFrame]:
     """Load a model and evaluate it on tasks, without and with the soft prompt of a file; as ``evaluate``."""
     way = way_of(answers or AnswerKind.PROBABILITIES)
     soft, name = (None, "") if prompt is None else (read_prompt(prompt), prompt.name)
-    return evaluate(Respondent(choice), tasks, prompt=soft, prompt_from=name, answers=way, watch=watch)
+    respondent = Respondent(choice)
+    return evaluate(respondent, tasks, prompt=soft, prompt_from=name, answers=way, writing=writing, watch=watch)
 
 
 def way_of(answers: str) -> AnswerKind:

@@ -280,7 +280,7 @@ def _replies(
     virtual = virtual_tokens(model, soft)
     with torch.inference_mode():
         rows = [embed_around(model, sequence, virtual) for sequence in sequences]
-    ends = _ends(respondent)
+    ends = end_tokens(respondent)
     settings = GenerationConfig(
         max_new_tokens=how.max_new_tokens,
         do_sample=False,
@@ -288,16 +288,18 @@ def _replies(
         pad_token_id=ends[0] if ends else 0,
     )
     tokens = generate(model, rows, settings, [_Drawing(draws, how)])
-    return [_text(respondent.tokenizer, row, ends) for row in tokens.tolist()]
+    return [reply_text(respondent.tokenizer, row, ends) for row in tokens.tolist()]
 
 
-def _ends(respondent: Respondent) -> list[int]:
+def end_tokens(respondent: Respondent) -> list[int]:
+    """List the tokens with which a reply ends."""
     configured = getattr(respondent.model.generation_config, "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [] if configured is None else [configured]
     own = respondent.tokenizer.eos_token_id
     return list(dict.fromkeys([*listed, *([own] if isinstance(own, int) else [])]))
 
 
-def _text(tokenizer, ids: list[int], ends: Sequence[int]) -> str:
+def reply_text(tokenizer, ids: list[int], ends: Sequence[int]) -> str:
+    """Decode a generated reply up to its end."""
     stop = next((i for i, token in enumerate(ids) if token in ends), len(ids))
     return tokenizer.decode(ids[:stop], skip_special_tokens=True)

@@ -1,0 +1,22 @@
+"""Requests with good replies, written for acculturate, on which it is seen how fluently a model writes."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from importlib import resources
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """Hold an everyday request about nothing cultural, and a text that answers it well."""
+
+    request: str
+    text: str
+
+
+def specimens() -> tuple[Specimen, ...]:
+    """Read the requests and replies that come with the package."""
+    text = resources.files("acculturate.knowledge").joinpath("data", "fluency.csv").read_text("utf-8")
+    return tuple(Specimen(row["request"], row["text"]) for row in csv.DictReader(io.StringIO(text)))
