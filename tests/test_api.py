@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import acculturate as ac
-from acculturate import api
+from acculturate.api import model as api_model
 from acculturate.model.choice import ModelChoice
 from acculturate.runs.score import ScoreKeywords
 
@@ -52,7 +52,7 @@ def test_a_model_that_is_named_for_one_call_is_measured_in_float32(tiny: str, mo
             held.append(choice.dtype)
             super().__init__(choice)
 
-    monkeypatch.setattr(api, "Model", Noted)
+    monkeypatch.setattr(api_model, "Model", Noted)
     ac.score(tiny)
     ac.audit(tiny, short=True)
     assert held == ["float32", "float32"], "on a GPU 'auto' is bfloat16, and the command line measures in float32"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         align,
         audit,
         compare,
+        evaluate,
         instrument,
         load,
         multitask,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 
-# Exported names are imported at their first use, so that `import acculturate` stays light: from api.py, but these.
+# Exported names are imported at their first use, so that `import acculturate` stays light: from api, but these.
 _ELSEWHERE = {
     "Callback": "search.callbacks",
     "FileError": "errors",
@@ -74,6 +75,7 @@ __all__ = [
     "align",
     "audit",
     "compare",
+    "evaluate",
     "instrument",
     "load",
     "multitask",

@@ -111,23 +111,27 @@ def test_parts_come_back_to_their_questions(respondent, monkeypatch):
 
 def test_every_kind_is_figured_without_and_with_a_prompt(respondent, prompt):
     tasks = [
-        Task("choice", "Choice", TaskKind.CHOICE, questions(6, country="China")),
+        Task("choice", "Choice", TaskKind.CHOICE, questions(6, country="China") + questions(6, country="India")[3:]),
         Task("judged", "Judged", TaskKind.JUDGEMENTS, _judgements()),
         Task("opinions", "Opinions", TaskKind.OPINIONS, _opinions()),
         Task("courses", "Courses", TaskKind.COURSES, _courses()),
     ]
     told: list[tuple[str, int, int]] = []
-    found, rows = work.evaluate(respondent, tasks, prompt=prompt, watch=lambda *told_: told.append(told_))
+    evaluated = work.evaluate(respondent, tasks, prompt=prompt, watch=lambda *told_: told.append(told_))
+    found, rows = evaluated.record, evaluated.answers
+    frame = evaluated.to_frame()
+    assert len(frame) == sum(len(m.groups) for task in found.tasks for m in task.measures)
+    assert "China" in evaluated._repr_html_()
     assert [task.answers for task in found.tasks] == ["probabilities", "cloze-sum", "probabilities", "probabilities"]
     assert found.tasks[1].measures[0].whole.questions == 2
-    assert set(rows["respondent"]) == {"untuned", "tuned"} and len(rows) == 2 * (6 + 8 + 3 + 4)
-    assert ("choice, with the prompt", 6, 6) in told
+    assert set(rows["respondent"]) == {"untuned", "tuned"} and len(rows) == 2 * (9 + 8 + 3 + 4)
+    assert ("choice, with the prompt", 9, 9) in told
     assert json.dumps(found.to_json(), allow_nan=False)
     assert Evaluation.from_json(json.dumps(found.to_json())) == found
     choice = rows[(rows.task == "choice") & (rows.respondent == "tuned")]
     assert (choice.chosen == choice.right).mean() == found.tasks[0].measures[0].whole.tuned
-    open_one, _ = work.evaluate(respondent, tasks[:1], prompt=prompt, answers="cloze")
-    assert open_one.tasks[0].answers == "cloze"
+    open_one = work.evaluate(respondent, tasks[:1], prompt=prompt, answers="cloze")
+    assert open_one.record.tasks[0].answers == "cloze"
     with pytest.raises(UserError, match="generates text"):
         work.evaluate(respondent, tasks, answers="sampled")
 
@@ -157,16 +161,16 @@ def test_nothing_is_asked_twice_and_a_file_is_written_whole(respondent, prompt, 
     whole = PackedEngine.__call__
     monkeypatch.setattr(PackedEngine, "__call__", lambda self, prompts: computed.append(1) or whole(self, prompts))
     task = Task("t", "T", TaskKind.CHOICE, questions(5))
-    first, rows = work.evaluate(respondent, [task], prompt=prompt)
+    first = work.evaluate(respondent, [task], prompt=prompt)
     asked = len(computed)
-    second, _ = work.evaluate(respondent, [task], prompt=prompt)
-    assert asked and len(computed) == asked and second == first
+    second = work.evaluate(respondent, [task], prompt=prompt)
+    assert asked and len(computed) == asked and second.record == first.record
     other = SoftPrompt(prompt.vectors + 0.5, prompt.slot, prompt.identity)
     work.evaluate(respondent, [task], prompt=other)
     assert len(computed) > asked, "another prompt has other answers"
-    work.write_evaluation(tmp_path / "out", first, rows)
+    first.save(tmp_path / "out")
     check_sum(tmp_path / "out" / work.EVALUATION)
-    assert read_record(tmp_path / "out" / work.EVALUATION, Evaluation) == first
+    assert read_record(tmp_path / "out" / work.EVALUATION, Evaluation) == first.record
     assert len(pd.read_parquet(tmp_path / "out" / work.ANSWERS)) == 10
 
 
@@ -179,11 +183,11 @@ from acculturate.model.respondent import Respondent
 from acculturate.runs import evaluate as work
 work.TOGETHER = 1
 asked = tuple(Question(f"q{k}", f"Which comes to mind with {k}?", ("red", "blue"), 0) for k in range(40))
-found, rows = work.evaluate(
+found = work.evaluate(
     Respondent(ModelChoice(sys.argv[1], dtype="float32")), [Task("t", "T", TaskKind.CHOICE, asked)],
     watch=lambda _, done, total: print(done, flush=True),
 )
-work.write_evaluation(Path(sys.argv[2]), found, rows)
+found.save(Path(sys.argv[2]))
 """
 
 
@@ -220,7 +224,7 @@ def test_fluency_is_that_of_whole_passes(respondent, prompt):
     assert untuned != pytest.approx(loss)
     written = replies(respondent, [request, "Why?"], prompt, tokens=4)
     assert written == [replies(respondent, [one], prompt, tokens=4)[0] for one in (request, "Why?")]
-    found, _ = work.evaluate(respondent, [], prompt=prompt, writing=[Specimen(request, text)])
+    found = work.evaluate(respondent, [], prompt=prompt, writing=[Specimen(request, text)]).record
     assert found.fluency is not None and found.fluency.tuned is not None
     assert found.fluency.tuned.perplexity == pytest.approx(np.exp(loss / count), rel=1e-4)
     assert found.fluency.shown[0].request == request

@@ -19,9 +19,6 @@ from acculturate.errors import SettingError
 if TYPE_CHECKING:
     from acculturate.judge.evaluation_records import Evaluation, Fluency, GroupFigures, Measure
 
-FLUENCY = "fluency"
-"""Names what is no task: how the model writes."""
-
 SHOWN = 8
 """Rows of countries or topics that a table on a terminal has at most; the file has all of them."""
 
@@ -62,7 +59,7 @@ def evaluate(
     if run is not None and prompt is not None:
         raise SettingError("--prompt goes with --model; a run has a prompt of its own.")
     from acculturate.knowledge.catalog import load_task
-    from acculturate.knowledge.specimens import specimens
+    from acculturate.knowledge.specimens import FLUENCY, specimens
     from acculturate.knowledge.task import part_of_task
     from acculturate.model.choice import ModelChoice
     from acculturate.runs import evaluate as work
@@ -77,20 +74,18 @@ def evaluate(
     chosen = [part_of_task(load_task(name), limit=limit, countries=about) for name in names if name != FLUENCY]
     with following() as watch:
         if run is not None:
-            found, rows = work.evaluate_run(run, chosen, answers=answers, writing=writing, watch=watch)
+            found = work.evaluate_run(run, chosen, answers=answers, writing=writing, watch=watch)
         else:
             warn_if_slow(dtype, device)
             choice = ModelChoice(model or "", dtype=dtype, device=device)
-            found, rows = work.evaluate_model(
-                choice, chosen, prompt=prompt, answers=answers, writing=writing, watch=watch
-            )
+            found = work.evaluate_model(choice, chosen, prompt=prompt, answers=answers, writing=writing, watch=watch)
     folder = out or (None if run is None else run / work.FOLDER)
     if folder is not None:
-        work.write_evaluation(folder, found, rows)
+        found.save(folder)
     if as_json:
-        print_json(found)
+        print_json(found.record)
         return
-    _show(found)
+    _show(found.record)
     if folder is not None:
         Console().print(f"Every answer: {folder / work.ANSWERS}", soft_wrap=True)
 

@@ -7,6 +7,9 @@ import io
 from dataclasses import dataclass
 from importlib import resources
 
+FLUENCY = "fluency"
+"""Stands among the names of tasks for how a model writes."""
+
 
 @dataclass(frozen=True)
 class Specimen:

@@ -50,6 +50,41 @@ class Answered:
     mass: Float[np.ndarray, " questions"]
 
 
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """Hold an evaluation: its ``record``, and ``answers`` with a row for each question and respondent.
+
+    Columns of ``answers``: ``task``, ``respondent`` (untuned or tuned), ``question``, ``country``, ``topic``,
+    ``cluster``, ``chosen`` and ``right`` (places of options from 0), ``probabilities`` and ``mass`` (0..1).
+    """
+
+    record: Evaluation
+    answers: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all figures: a row for each task, measure and group, with intervals, ``p`` and ``visible``."""
+        rows = [
+            {"task": task.name, "measure": measure.id, **group.to_json()}
+            for task in self.record.tasks
+            for measure in task.measures
+            for group in measure.groups
+        ]
+        return pd.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        shown = self.to_frame()[["task", "measure", "group", "questions", "untuned", "tuned", "p"]]
+        return f"<p><b>Evaluation</b></p>{shown.to_html(float_format='%.3f', index=False, escape=True)}"
+
+    def save(self, folder: str | Path) -> None:
+        """Write the figures, the answers and their checksums into a folder, which is made where there is none."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        table = io.BytesIO()
+        self.answers.to_parquet(table, index=False)
+        write_whole(path / ANSWERS, table.getvalue())
+        write_last(path, EVALUATION, self.record, beside=(ANSWERS,))
+
+
 def evaluate(
     respondent: Respondent,
     tasks: Sequence[Task],
@@ -59,7 +94,7 @@ def evaluate(
     answers: str = AnswerKind.PROBABILITIES,
     writing: Sequence[Specimen] = (),
     watch: Watch = lambda *_: None,
-) -> tuple[Evaluation, pd.DataFrame]:
+) -> Evaluated:
     """Ask a model the questions of tasks, without and with a soft prompt.
 
     Parameters
@@ -79,8 +114,8 @@ def evaluate(
 
     Returns
     -------
-    tuple[Evaluation, pd.DataFrame]
-        All figures; and a row for each question and respondent, with what was answered.
+    Evaluated
+        All figures, and every answer.
 
     Raises
     ------
@@ -106,7 +141,7 @@ def evaluate(
         fluency=fluency(respondent, writing, prompt, watch=watch) if writing else None,
         notes=tuple(note for note in notes if note),
     )
-    return found, pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return Evaluated(found, pd.concat(frames, ignore_index=True) if frames else pd.DataFrame())
 
 
 def evaluate_run(
@@ -116,7 +151,7 @@ def evaluate_run(
     answers: str | None = None,
     writing: Sequence[Specimen] = (),
     watch: Watch = lambda *_: None,
-) -> tuple[Evaluation, pd.DataFrame]:
+) -> Evaluated:
     """Evaluate the prompt of a finished run on tasks, beside its model without it.
 
     Parameters
@@ -157,7 +192,7 @@ def evaluate_model(
     answers: str | None = None,
     writing: Sequence[Specimen] = (),
     watch: Watch = lambda *_: None,
-) -> tuple[Evaluation, pd.DataFrame]:
+) -> Evaluated:
     """Load a model and evaluate it on tasks, without and with the soft prompt of a file; as ``evaluate``."""
     way = way_of(answers or AnswerKind.PROBABILITIES)
     soft, name = (None, "") if prompt is None else (read_prompt(prompt), prompt.name)
@@ -263,12 +298,3 @@ def _rows(task: Task, answered: Answered, who: str) -> pd.DataFrame:
 def _shown(prompt: SoftPrompt, source: str) -> PromptShown:
     checksum = hashlib.sha256(np.ascontiguousarray(prompt.vectors, dtype=np.float32).tobytes()).hexdigest()
     return PromptShown(source=source, tokens=len(prompt.vectors), slot=prompt.slot, checksum=checksum)
-
-
-def write_evaluation(folder: Path, found: Evaluation, answers: pd.DataFrame) -> None:
-    """Write the figures, the answers and their checksums into a folder, which is made where there is none."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table = io.BytesIO()
-    answers.to_parquet(table, index=False)
-    write_whole(folder / ANSWERS, table.getvalue())
-    write_last(folder, EVALUATION, found, beside=(ANSWERS,))

@@ -1,45 +1,30 @@
-"""The Python side: a loaded model that is reused, targets, instruments, kinds of run, and a search to iterate.
-
-A mistake in what is asked raises ``UserError``.
-"""
+"""A loaded model in Python: scored, audited and evaluated; instruments and targets to ask it with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TypedDict, Unpack
 
-import numpy as np
 import pandas as pd
 
-from acculturate.errors import RunDirectoryError, SettingError
-from acculturate.files.run_directory import run_folder
 from acculturate.judge.audit import Audit
 from acculturate.judge.audits import audit_model, ceilings, with_ceilings
-from acculturate.judge.compare import Compared, Comparison
-from acculturate.judge.compare import compare as compare_results
-from acculturate.keywords import Keywords
+from acculturate.knowledge.catalog import load_task
+from acculturate.knowledge.specimens import FLUENCY, specimens
+from acculturate.knowledge.task import Task, part_of_task
 from acculturate.model.answer_kind import answers_of
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt
-from acculturate.report.front_page import write_front_page
-from acculturate.report.run_page import write_report
-from acculturate.runs import align as align_run
-from acculturate.runs import multitask as multitask_run
-from acculturate.runs import pareto as pareto_run
-from acculturate.runs.load import FrontRun, MultitaskRun, Run, open_run
-from acculturate.runs.resolve import prepare
+from acculturate.runs.evaluate import Evaluated
+from acculturate.runs.evaluate import evaluate as evaluate_respondent
 from acculturate.runs.score import Asking, ScoreKeywords, Scores, score_respondent
-from acculturate.runs.spec import make_spec
-from acculturate.search.callbacks import Callback, Callbacks
-from acculturate.search.history import Generation
-from acculturate.search.loop import Progress
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.targets import Target, find_target, load_target_set
 
+TASKS = ("mini", "general", "scenarios", FLUENCY)
 DEFAULT_FORMATS = Asking().formats
 
 
@@ -142,6 +127,53 @@ class Model:
         soft = prompt if prompt is None or isinstance(prompt, SoftPrompt) else read_prompt(Path(prompt).expanduser())
         return score_respondent(self.respondent, laid_out, how, soft)
 
+    def evaluate(
+        self,
+        tasks: str | Task | Sequence[str | Task] = TASKS,
+        *,
+        prompt: SoftPrompt | str | Path | None = None,
+        answers: str = "probabilities",
+        limit: int | None = None,
+        countries: Sequence[str] = (),
+    ) -> Evaluated:
+        """Measure what the model knows and how it writes, without and with a soft prompt.
+
+        Parameters
+        ----------
+        tasks
+            Tasks, or their names: built in, published (``NAME=FILE`` for a file of one's own copy), or a file of
+            questions; ``fluency`` for how it writes (docs/tasks.md).
+        prompt
+            A soft prompt, its file or its run; None for the untuned model alone.
+        answers
+            ``probabilities`` of the labels, averaged over all turns of the options, or another way but ``sampled``.
+        limit
+            Questions of each task to ask, at most.
+        countries
+            Ask only what is about these.
+
+        Returns
+        -------
+        Evaluated
+            ``to_frame()`` has every figure with its interval, paired with the untuned model; ``answers`` every answer.
+
+        Raises
+        ------
+        UserError
+            For a task that is unknown or cannot be read, and a prompt that does not fit.
+        """
+        named = [tasks] if isinstance(tasks, str | Task) else list(tasks)
+        chosen = [load_task(one) if isinstance(one, str) else one for one in named if one != FLUENCY]
+        soft = prompt if isinstance(prompt, SoftPrompt) or prompt is None else read_prompt(Path(prompt))
+        return evaluate_respondent(
+            self.respondent,
+            [part_of_task(one, limit=limit, countries=countries) for one in chosen],
+            prompt=soft,
+            prompt_from="" if prompt is None or isinstance(prompt, SoftPrompt) else str(prompt),
+            answers=answers,
+            writing=specimens() if FLUENCY in named else (),
+        )
+
     def __repr__(self) -> str:
         """Say which model it is and how it is held."""
         return f"Model({self.choice.name!r}, dtype={self.choice.dtype!r}, device={self.choice.device!r})"
@@ -231,6 +263,37 @@ def audit(
     return _measured(model).audit(instrument, answers=answers, short=short, personas=personas)
 
 
+class EvaluateKeywords(TypedDict, total=False):
+    """Name the keywords of ``Model.evaluate`` besides the tasks."""
+
+    prompt: SoftPrompt | str | Path | None
+    answers: str
+    limit: int | None
+    countries: Sequence[str]
+
+
+def evaluate(
+    model: str | Model = "embedded",
+    tasks: str | Task | Sequence[str | Task] = TASKS,
+    **how: Unpack[EvaluateKeywords],
+) -> Evaluated:
+    """Measure what a model knows and how it writes: ``Model.evaluate`` for a loaded model or one by name.
+
+    Parameters
+    ----------
+    model
+        A loaded model, or the name of one, which is loaded in float32 for this call.
+    tasks, how
+        As in ``Model.evaluate``.
+
+    Returns
+    -------
+    Evaluated
+        Every figure with its interval, and every answer.
+    """
+    return _measured(model).evaluate(tasks, **how)
+
+
 def _measured(model: str | Model) -> Model:
     """Load a model that is named for one call in float32, in which the command line measures too."""
     return model if isinstance(model, Model) else load(model, dtype="float32")
@@ -291,203 +354,5 @@ def targets(name: str | Path = "hofstede-2015") -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("code")
 
 
-def align(
-    model: str | Model = "embedded",
-    country: str | Target | None = None,
-    *,
-    out: str | Path | None = None,
-    callbacks: Iterable[Callback] = (),
-    **settings: Unpack[Keywords],
-) -> Run:
-    """Search for a soft prompt that brings a model's scores to a country's; what ``acculturate align`` does.
-
-    Parameters
-    ----------
-    model
-        A loaded model, or the name of one.
-    country
-        Whose scores to reach: code, name, or a ``target`` of a built-in set.
-    out
-        The run directory: the same call goes on with an interrupted run and returns a finished one. By default a
-        temporary directory.
-    callbacks
-        Who follows the run, and may stop the search.
-    settings
-        Settings of the run by name (docs/cli.md).
-
-    Returns
-    -------
-    Run
-        The finished run: ``verdict``, ``prompt``, tables and figures.
-
-    Raises
-    ------
-    UserError
-        For every mistake in the settings or the directory, in one sentence.
-    """
-    spec = make_spec(_values(model, country, settings), "the call of align")
-    folder = run_folder(out)
-    result = align_run.align(spec, folder, Callbacks.of(callbacks), _lent(model))
-    write_report(folder, result)
-    return Run(folder, result)
-
-
-def multitask(
-    model: str | Model,
-    countries: Sequence[str],
-    *,
-    shared_tokens: int = multitask_run.SHARED_TOKENS,
-    out: str | Path | None = None,
-    callbacks: Iterable[Callback] = (),
-    **settings: Unpack[Keywords],
-) -> MultitaskRun:
-    """Search for soft prompts of several countries that share their first tokens.
-
-    Parameters
-    ----------
-    model, out, callbacks, settings
-        As in ``align``.
-    countries
-        Whose scores to reach; two or more.
-    shared_tokens
-        Virtual tokens that all of them share.
-
-    Returns
-    -------
-    MultitaskRun
-        The finished run: its table, and with ``country(code)`` the ``Run`` of one country.
-    """
-    values = _values(model, None, settings) | {"country": list(countries), "shared_tokens": shared_tokens}
-    spec = multitask_run.multitask_spec(values, "the call of multitask")
-    folder = run_folder(out)
-    record = multitask_run.multitask(spec, folder, Callbacks.of(callbacks), _lent(model))
-    multitask_run.write_reports(folder, record)
-    return MultitaskRun(folder, record)
-
-
-def pareto(
-    model: str | Model = "embedded",
-    country: str | Target | None = None,
-    *,
-    against: str | Path = "untuned",
-    out: str | Path | None = None,
-    callbacks: Iterable[Callback] = (),
-    **settings: Unpack[Keywords],
-) -> FrontRun:
-    """Search for the front between closeness to a country's scores and a second objective.
-
-    Parameters
-    ----------
-    model, country, out, callbacks, settings
-        As in ``align``.
-    against
-        ``untuned`` (stay near its answers) or a CSV of questions to get right.
-
-    Returns
-    -------
-    FrontRun
-        The finished run: its table, and with ``prompt(point)`` the prompt of one point.
-    """
-    spec = make_spec(_values(model, country, settings), "the call of pareto")
-    folder = run_folder(out)
-    front = pareto_run.pareto(spec, str(against), folder, Callbacks.of(callbacks), _lent(model))
-    write_front_page(folder, front)
-    return FrontRun(folder, front)
-
-
-def compare(runs: Iterable[Run | str | Path], targets: str | Path | None = None) -> Comparison:
-    """Compare finished runs of different countries, to see whether each prompt is nearest to its own country.
-
-    Parameters
-    ----------
-    runs
-        Runs of ``align``, or their directories.
-    targets
-        Also rank each among all countries of this set.
-
-    Returns
-    -------
-    Comparison
-        ``to_frame()`` has every distance in points; ``find(row, role)`` one matrix, with its ranks and what chance
-        gives; ``notes`` what could not be compared.
-    """
-    opened = [one if isinstance(one, Run) else open_run(one) for one in runs]
-    for one in opened:
-        if not isinstance(one, Run):
-            raise RunDirectoryError(
-                f"The run in '{one.path}' is of the kind {one.kind}; compare takes runs for one country."
-            )
-    results = [Compared.model_validate(one.to_dict()) for one in opened]
-    table = None if targets is None else load_target_set(targets)
-    return compare_results(results, table, names=[str(one.path) for one in opened])
-
-
-class PromptSearch:
-    """Search for a soft prompt in memory, generation by generation: iterate over it, and leave when you like.
-
-    Nothing is written, audited or judged; ``align`` does that. The same settings give the same generations.
-
-    Parameters
-    ----------
-    model, country, settings
-        As in ``align``.
-    """
-
-    def __init__(
-        self, model: str | Model = "embedded", country: str | Target | None = None, **settings: Unpack[Keywords]
-    ) -> None:
-        spec = make_spec(_values(model, country, settings), "the call of PromptSearch")
-        prepared = prepare(spec)
-        self.problem = prepared.problem
-        self._ready = align_run.Ready(prepared, _lent(model) or Respondent(spec.choice))
-        self._state = self._ready.loop.optimizer.init(self._ready.start, spec.seed)
-        self.progress = Progress.before(self._ready.start, spec.seed)
-
-    def __iter__(self) -> Iterator[Generation]:
-        """Evaluate generation after generation until the budget is spent; a second loop goes on where one was left."""
-        for state, progress, generation in self._ready.loop.steps(self._state, self.progress):
-            self._state, self.progress = state, progress
-            yield generation
-
-    @property
-    def prompt(self) -> SoftPrompt:
-        """The best prompt so far.
-
-        Raises
-        ------
-        UserError
-            Before any candidate gave numbers.
-        """
-        if not np.isfinite(self.progress.winner_judged):
-            raise SettingError("No candidate gave numbers yet, so there is no prompt; go on with the search.")
-        return self._ready.prompt(self.progress)
-
-
 def _instrument(named: str | Instrument) -> Instrument:
     return named if isinstance(named, Instrument) else load_instrument(named)
-
-
-def _values(model: str | Model, country: str | Target | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the settings of a run together, of which a loaded model and a target bring some."""
-    values = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
-    if isinstance(model, Model):
-        choice = model.choice
-        own = {name: value for name, value in asdict(choice).items() if name != "name"}
-        for name, value in own.items():
-            if values.get(name, value) != value:
-                raise SettingError(
-                    f"The model was loaded with {name} = {value!r}, and this call names {values[name]!r}; "
-                    "load it as you want it."
-                )
-        values |= {"model": choice.name, **own}
-    else:
-        values["model"] = model
-    if isinstance(country, Target):
-        values = {"targets": country.target_set} | values | {"country": country.code}
-    elif country is not None:
-        values["country"] = country
-    return values
-
-
-def _lent(model: str | Model) -> Respondent | None:
-    return model.respondent if isinstance(model, Model) else None
