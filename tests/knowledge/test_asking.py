@@ -64,20 +64,22 @@ def test_more_options_than_labels_are_refused_by_name():
 
 
 @given(st.integers(1, 30), st.integers(1, 40))
-def test_a_part_is_the_same_whatever_the_order_and_keeps_clusters_whole(count, limit):
-    questions = tuple(Question(f"q{k}", "?", ("a", "b"), 0, cluster=f"c{k // 3}") for k in range(count))
-    task = Task("t", "T", TaskKind.CHOICE, questions)
+def test_a_part_is_the_same_whatever_the_order_and_keeps_groups_whole(count, limit):
+    questions = tuple(Question(f"q{k}", "?", ("True", "False"), 0, cluster=f"c{k // 3}") for k in range(count))
+    task = Task("t", "T", TaskKind.JUDGEMENTS, questions)
     part = part_of_task(task, limit=limit)
     clusters = {question.cluster for question in part.questions}
     assert len(clusters) == min(limit, (count + 2) // 3)
     assert part.questions == tuple(question for question in questions if question.cluster in clusters)
-    turned = part_of_task(Task("t", "T", TaskKind.CHOICE, questions[::-1]), limit=limit)
+    turned = part_of_task(Task("t", "T", TaskKind.JUDGEMENTS, questions[::-1]), limit=limit)
     assert {question.id for question in turned.questions} == {question.id for question in part.questions}
 
 
-def test_countries_meet_however_they_are_spelt():
+def test_countries_meet_however_they_are_spelt_and_tasks_about_none_stay():
     names = ("Saudi_Arabia", "China", "United States")
     task = Task("t", "T", TaskKind.CHOICE, tuple(Question(n, "?", ("a", "b"), 0, country=n) for n in names))
     assert [q.id for q in part_of_task(task, countries=["SAU", "usa"]).questions] == ["Saudi_Arabia", "United States"]
-    with pytest.raises(UserError, match="no question about FRA"):
+    with pytest.raises(UserError, match="no question about"):
         part_of_task(task, countries=["FRA"])
+    general = Task("g", "G", TaskKind.CHOICE, (SUM,))
+    assert part_of_task(general, countries=["FRA"]) == general

@@ -23,6 +23,7 @@ RUN_SETTINGS = tuple(name for name in RunSpec.model_fields if name != "optimizer
 OTHER_SETTINGS = (
     "against",
     "answers",
+    "limit",
     "missing",
     "out",
     "point",

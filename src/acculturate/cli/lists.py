@@ -49,6 +49,16 @@ def list_instruments(output: Json = "text") -> None:
     listing([{"instrument": name, "about": about} for name, about in builtin_instruments().items()], output)
 
 
+@lists.command("tasks")
+def list_tasks(output: Json = "text") -> None:
+    """List the tasks that evaluate takes; published ones come from the hub, or from your own copy with NAME=FILE."""
+    from acculturate.knowledge.catalog import tasks
+    from acculturate.knowledge.specimens import FLUENCY
+
+    about = tasks() | {FLUENCY: "how the model writes: perplexity, repetition, refusals"}
+    listing([{"task": name, "about": one} for name, one in about.items()], output)
+
+
 @lists.command("optimizers")
 def list_optimizers(output: Json = "text") -> None:
     """List the search methods."""

@@ -18,6 +18,7 @@ from acculturate.cli import lists as cli_lists
 from acculturate.cli import measure as cli_measure
 from acculturate.cli import pareto as cli_front
 from acculturate.cli import steer as cli_steer
+from acculturate.cli.evaluate import evaluate
 from acculturate.cli.flags import Settings, in_flags, takes_settings
 from acculturate.cli.multitask import multitask
 from acculturate.cli.printing import Json, is_json, print_json
@@ -168,6 +169,7 @@ for verb in (
     cli_measure.score,
     cli_measure.audit,
     cli_measure.compare,
+    evaluate,
     cli_measure.oracle,
     cli_measure.bench,
 ):

@@ -1,1 +1,1 @@
-"""Questions with a right answer. NumPy only."""
+"""Questions beyond the survey: right answers, judgements, opinions, courses of action. Nothing here needs torch."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from hashlib import sha256
+from functools import cached_property
 
-from acculturate.errors import SettingError
-from acculturate.survey.countries import country_codes
+from acculturate.errors import SettingError, setting
+from acculturate.files.datafile import nearest
+from acculturate.legible import shown
+from acculturate.survey.countries import same_country
 
 
 class TaskKind(StrEnum):
@@ -80,8 +84,8 @@ class Task:
         Under which terms the data are published, and what to cite; empty where the user's own.
     source
         The file or dataset that was read.
-    checksum
-        SHA-256 of all that decides a figure: texts, options, right answers, countries, clusters, shares.
+    notes
+        Sentences on what was left out or changed in reading, for a report.
     """
 
     name: str
@@ -91,28 +95,70 @@ class Task:
     licence: str = ""
     citation: str = ""
     source: str = ""
-    checksum: str = ""
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def checksum(self) -> str:
+        """Compute the SHA-256 of all that decides a figure, in hexadecimal digits.
+
+        It covers kind, texts, options, right answers, countries, topics, clusters and shares, in their order. Names,
+        notes and the place of the data decide nothing.
+        """
+        total = hashlib.sha256(self.kind.encode())
+        for each in self.questions:
+            shares = sorted((name, list(values)) for name, values in each.shares.items())
+            facts = [each.text, each.options, each.right, each.country, each.topic, each.cluster, shares]
+            total.update(json.dumps(facts).encode() + b"\n")
+        return total.hexdigest()
+
+    @cached_property
+    def countries(self) -> tuple[str, ...]:
+        """List the countries that the questions are about, or whose people's shares they have, in their order."""
+        found = (name for each in self.questions for name in (each.country, *each.shares) if name)
+        return tuple(dict.fromkeys(found))
+
+    def about(self, country: str) -> Task:
+        """Take the questions about a country, by any name or code of it; ``UserError`` where there are none.
+
+        Of opinions these are the questions that its people answered.
+        """
+        names = {name for name in self.countries if same_country(name, country)}
+        if not names:
+            near = nearest(country, self.countries)
+            raise SettingError(f"{self.title} has no question about {shown(country)}{near}.")
+        chosen = tuple(each for each in self.questions if each.country in names or names & each.shares.keys())
+        return replace(self, questions=chosen)
+
+    def limited(self, most: int) -> Task:
+        """Take up to ``most`` questions from all over the data, always the same ones.
+
+        Files stand in blocks of one answer or one country, so the first ones would be another task. The hashes of the
+        ids decide instead; fewer questions are part of more. Of variants one is taken before a second of any. A group
+        of judgements is one question.
+        """
+        if most < 1:
+            raise SettingError(f"{setting('limit', most)}: expected a whole number from 1.")
+        variants: dict[str, list[Question]] = {}
+        for each in sorted(self.questions, key=lambda question: hash_order(question.id)):
+            variants.setdefault(each.cluster, []).append(each)
+        if self.kind is TaskKind.JUDGEMENTS:  # a group is one question
+            groups = sorted(variants, key=hash_order)[:most]
+            chosen = {each.id for name in groups for each in variants[name]}
+        else:
+            turns = ((turn, hash_order(q.id)) for group in variants.values() for turn, q in enumerate(group))
+            chosen = {name for _, (_, name) in sorted(turns)[:most]}
+        return replace(self, questions=tuple(each for each in self.questions if each.id in chosen))
+
+
+def hash_order(name: str) -> tuple[str, str]:
+    """Give a name its place in an order that looks random and is the same everywhere: its SHA-256, then itself."""
+    return hashlib.sha256(name.encode()).hexdigest(), name
 
 
 def part_of_task(task: Task, *, limit: int | None = None, countries: Sequence[str] = ()) -> Task:
-    """Keep some of a task's questions: those about some countries (where any are), and ``limit`` of them at most.
-
-    Which ones are kept depends on their names alone and is spread over the task: files are often sorted by label or
-    country. Variants of one question, and groups of judgements, stay together. Raises ``UserError`` where none is left.
-    """
-    sought = countries if any(q.country for q in task.questions) else ()
-    kept = [q for q in task.questions if not sought or any(same_country(q.country, one) for one in sought)]
-    if not kept:
-        raise SettingError(
-            f"The task '{task.name}' has no question about {', '.join(countries)}; leave the countries out, or name "
-            "some that it has."
-        )
-    names = sorted(dict.fromkeys(q.cluster for q in kept), key=lambda name: sha256(name.encode()).digest())
-    some = set(names[:limit])
-    return replace(task, questions=tuple(q for q in kept if q.cluster in some))
-
-
-def same_country(one: str, other: str) -> bool:
-    """Tell whether two names or codes mean the same country, however they are spelt."""
-    codes = [set(country_codes(name.replace("_", " "), matrix_codes=False)) for name in (one, other)]
-    return bool(codes[0] & codes[1]) or one.strip().casefold() == other.strip().casefold() != ""
+    """Take a task's questions about some countries, where it is about any, and ``limit`` of them at most."""
+    if countries and task.countries:
+        parts = [task.about(country) for country in countries]
+        ids = {each.id for part in parts for each in part.questions}
+        task = replace(task, questions=tuple(each for each in task.questions if each.id in ids))
+    return task if limit is None else task.limited(limit)

@@ -72,7 +72,8 @@ class Evaluated:
         return pd.DataFrame(rows)
 
     def _repr_html_(self) -> str:
-        shown = self.to_frame()[["task", "measure", "group", "questions", "untuned", "tuned", "p"]]
+        columns = ["task", "measure", "group", "questions", "untuned", "tuned", "p"]
+        shown = self.to_frame().reindex(columns=columns)
         return f"<p><b>Evaluation</b></p>{shown.to_html(float_format='%.3f', index=False, escape=True)}"
 
     def save(self, folder: str | Path) -> None:
@@ -268,6 +269,7 @@ def _record(task: Task, way: AnswerKind, untuned: Answered, tuned: Answered | No
         citation=task.citation,
         source=task.source,
         checksum=task.checksum,
+        notes=task.notes,
         mass=float(untuned.mass.mean()),
         mass_tuned=None if tuned is None else float(tuned.mass.mean()),
         measures=measures(task, untuned.shares, None if tuned is None else tuned.shares),

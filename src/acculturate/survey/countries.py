@@ -98,6 +98,19 @@ def matrix_code(text: str) -> str | None:
     return _matrix_codes().get(_code_key(text))
 
 
+@cache
+def same_country(name: str, code_or_name: str) -> bool:
+    """Tell whether two names or codes mean one country: "SAU", "Saudi Arabia" and "Saudi_Arabia" do.
+
+    A name that can mean several countries ("Congo") is only the same as itself. So is one that the table does not
+    know, like a part of a country.
+    """
+    if name_key(name) == name_key(code_or_name):
+        return True
+    codes, others = (country_codes(each, matrix_codes=False) for each in (name, code_or_name))
+    return len(codes) == 1 and codes == others
+
+
 def nearest_countries(query: str, others: Iterable[str] = ()) -> list[str]:
     """List up to five countries whose names are spelled most like a query, the nearest first.
 

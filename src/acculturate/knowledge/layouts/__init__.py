@@ -1,0 +1,1 @@
+"""Published layouts of benchmarks, one a module: how a row becomes a question."""
