@@ -10,14 +10,13 @@ import pandas as pd
 
 from acculturate.judge.audit import Audit
 from acculturate.judge.audits import audit_model, ceilings, with_ceilings
-from acculturate.knowledge.catalog import load_task
-from acculturate.knowledge.specimens import FLUENCY, specimens
-from acculturate.knowledge.task import Task, part_of_task
+from acculturate.knowledge.specimens import FLUENCY
+from acculturate.knowledge.task import Task
 from acculturate.model.answer_kind import answers_of
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt
-from acculturate.runs.evaluate import Evaluated
+from acculturate.runs.evaluate import Evaluated, tasks_of
 from acculturate.runs.evaluate import evaluate as evaluate_respondent
 from acculturate.runs.score import Asking, ScoreKeywords, Scores, score_respondent
 from acculturate.survey.instrument import Instrument
@@ -163,15 +162,15 @@ class Model:
             For a task that is unknown or cannot be read, and a prompt that does not fit.
         """
         named = [tasks] if isinstance(tasks, str | Task) else list(tasks)
-        chosen = [load_task(one) if isinstance(one, str) else one for one in named if one != FLUENCY]
+        chosen, writing = tasks_of(named, limit=limit, countries=countries)
         soft = prompt if isinstance(prompt, SoftPrompt) or prompt is None else read_prompt(Path(prompt))
         return evaluate_respondent(
             self.respondent,
-            [part_of_task(one, limit=limit, countries=countries) for one in chosen],
+            chosen,
             prompt=soft,
             prompt_from="" if prompt is None or isinstance(prompt, SoftPrompt) else str(prompt),
             answers=answers,
-            writing=specimens() if FLUENCY in named else (),
+            writing=writing,
         )
 
     def __repr__(self) -> str:

@@ -18,6 +18,7 @@ from acculturate.report.run_page import write_report
 from acculturate.runs import align as align_run
 from acculturate.runs import multitask as multitask_run
 from acculturate.runs import pareto as pareto_run
+from acculturate.runs.evaluate import evaluation_of
 from acculturate.runs.load import FrontRun, MultitaskRun, Run, open_run
 from acculturate.runs.spec import make_spec
 from acculturate.search.callbacks import Callback, Callbacks
@@ -61,7 +62,7 @@ def align(
     spec = make_spec(run_values(model, country, settings), "the call of align")
     folder = run_folder(out)
     result = align_run.align(spec, folder, Callbacks.of(callbacks), lent(model))
-    write_report(folder, result)
+    write_report(folder, result, evaluation_of(folder))
     return Run(folder, result)
 
 
@@ -114,7 +115,7 @@ def pareto(
     model, country, out, callbacks, settings
         As in ``align``.
     against
-        ``untuned`` (stay near its answers) or a CSV of questions to get right.
+        ``untuned`` (stay near its answers), or questions to get right: a CSV, or a task like ``mini``.
 
     Returns
     -------

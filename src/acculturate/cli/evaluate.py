@@ -18,6 +18,8 @@ from acculturate.errors import SettingError
 
 if TYPE_CHECKING:
     from acculturate.judge.evaluation_records import Evaluation, Fluency, GroupFigures, Measure
+    from acculturate.knowledge.specimens import Specimen
+    from acculturate.knowledge.task import Task
 
 SHOWN = 8
 """Rows of countries or topics that a table on a terminal has at most; the file has all of them."""
@@ -58,20 +60,12 @@ def evaluate(
         raise SettingError("Give either the directory of a finished run, or a model with --model.")
     if run is not None and prompt is not None:
         raise SettingError("--prompt goes with --model; a run has a prompt of its own.")
-    from acculturate.knowledge.catalog import load_task
-    from acculturate.knowledge.specimens import FLUENCY, specimens
-    from acculturate.knowledge.task import part_of_task
     from acculturate.model.choice import ModelChoice
     from acculturate.runs import evaluate as work
 
     if answers is not None:
         work.way_of(answers)
-    names = [name.strip() for name in tasks.split(",") if name.strip()]
-    if not names:
-        raise SettingError("--tasks names no task; see: acculturate list tasks.")
-    about = [name.strip() for name in (countries or "").split(",") if name.strip()]
-    writing = specimens() if FLUENCY in names else ()
-    chosen = [part_of_task(load_task(name), limit=limit, countries=about) for name in names if name != FLUENCY]
+    chosen, writing = named_tasks(tasks, limit, countries)
     with following() as watch:
         if run is not None:
             found = work.evaluate_run(run, chosen, answers=answers, writing=writing, watch=watch)
@@ -82,32 +76,61 @@ def evaluate(
     folder = out or (None if run is None else run / work.FOLDER)
     if folder is not None:
         found.save(folder)
+    if run is not None and out is None:
+        show_in_report(run, found.record)
     if as_json:
         print_json(found.record)
         return
-    _show(found.record)
+    show_evaluation(found.record)
     if folder is not None:
         Console().print(f"Every answer: {folder / work.ANSWERS}", soft_wrap=True)
 
 
-def _show(found: Evaluation) -> None:
+def named_tasks(
+    tasks: str, limit: int | None = None, countries: str | None = None
+) -> tuple[list[Task], tuple[Specimen, ...]]:
+    """Load the tasks that a command names, and the requests of ``fluency`` where it is among them."""
+    from acculturate.runs.evaluate import tasks_of
+
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    if not names:
+        raise SettingError("--tasks names no task; see: acculturate list tasks.")
+    about = [name.strip() for name in (countries or "").split(",") if name.strip()]
+    return tasks_of(names, limit=limit, countries=about)
+
+
+def show_in_report(run: Path, found: Evaluation) -> None:
+    """Write the report of a run anew, with its evaluation."""
+    from acculturate.judge.records import Result
+    from acculturate.report.run_page import write_report
+    from acculturate.runs.finished import RESULT, read_record
+
+    write_report(run, read_record(run / RESULT, Result), found)
+
+
+def show_evaluation(found: Evaluation) -> None:
+    """Print all figures of an evaluation."""
     console = Console()
     for task in found.tasks:
         counted = f"{task.questions} questions"
-        console.print(f"{task.title} ({counted}; answers: {task.answers})\n")
+        mass = "" if task.mass is None else f"; answer mass {_both(task.mass, task.mass_tuned)}"
+        console.print(f"{task.title} ({counted}; answers: {task.answers}{mass})\n")
         for measure in task.measures:
             console.print(_table(measure, tuned=found.prompt is not None))
             console.print()
         for sentence in task.notes:
             console.print(sentence)
-        terms = ", ".join(part for part in (task.citation, task.licence) if part)
-        if terms:
-            console.print(f"{terms}\n")
+        if task.citation or task.licence:
+            console.print(f"{task.citation} {f'({task.licence})' if task.licence else ''}\n")
     if found.fluency is not None:
         console.print(_fluency_table(found.fluency))
         console.print()
-    for note in found.notes:
-        console.print(note)
+    for sentence in (*found.sentences, *found.notes):
+        console.print(sentence)
+
+
+def _both(untuned: float, tuned: float | None) -> str:
+    return f"{untuned:.3f}" if tuned is None else f"{untuned:.3f}, with the prompt {tuned:.3f}"
 
 
 def _fluency_table(found: Fluency) -> Table:
@@ -129,8 +152,9 @@ def _fluency_table(found: Fluency) -> Table:
 
 def _table(measure: Measure, *, tuned: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    chance = "" if measure.chance is None else f" (chance {measure.written(measure.chance)})"
-    table.add_column(Text(f"{measure.name}{chance}"))
+    remarks = ["%"] if measure.unit == "share" else []
+    remarks += [] if measure.chance is None else [f"chance {measure.written(measure.chance)}"]
+    table.add_column(Text(f"{measure.name} ({', '.join(remarks)})" if remarks else measure.name))
     for name in ("questions", "untuned", "95 %", *(("tuned", "95 %", "up", "down", "p", "visible") if tuned else ())):
         table.add_column(name, justify="right")
     for group in measure.groups[: SHOWN + 1]:

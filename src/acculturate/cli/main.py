@@ -18,12 +18,20 @@ from acculturate.cli import lists as cli_lists
 from acculturate.cli import measure as cli_measure
 from acculturate.cli import pareto as cli_front
 from acculturate.cli import steer as cli_steer
-from acculturate.cli.evaluate import evaluate
+from acculturate.cli.evaluate import evaluate, named_tasks, show_evaluation
 from acculturate.cli.flags import Settings, in_flags, takes_settings
 from acculturate.cli.multitask import multitask
 from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.settings import Out, directory, warn_if_slow
-from acculturate.cli.terminal import Console, complain, discard_output, prepare_streams, say, warn_in_sentences
+from acculturate.cli.terminal import (
+    Console,
+    complain,
+    discard_output,
+    following,
+    prepare_streams,
+    say,
+    warn_in_sentences,
+)
 from acculturate.errors import SettingError, UserError
 
 if TYPE_CHECKING:
@@ -97,6 +105,9 @@ def align(
     settings: Settings,
     out: Out = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the run would cost, and stop.")] = False,
+    tasks: Annotated[
+        str | None, typer.Option(help="Also evaluate the prompt on these tasks, as evaluate does; in the report.")
+    ] = None,
     output: Json = "text",
 ) -> None:
     """Search for a soft prompt that brings the model's survey scores to a country's.
@@ -116,17 +127,27 @@ def align(
         return
     folder = directory(out)
     warn_if_slow(spec.dtype, spec.device)
+    asked = None if tasks is None else named_tasks(tasks)
     from acculturate.report.run_page import write_report
+    from acculturate.runs.evaluate import FOLDER, evaluate_run, evaluation_of
     from acculturate.runs.progress import ProgressBar
     from acculturate.search.callbacks import Callbacks
 
     with ProgressBar(spec.budget, Console(stderr=True)) as bar:
         result = run(spec, folder, Callbacks.of([bar]))
-        page = write_report(folder, result)
+        page = write_report(folder, result, evaluation_of(folder))
+    evaluated = None
+    if asked is not None:
+        with following() as watch:
+            evaluated = evaluate_run(folder, asked[0], writing=asked[1], watch=watch)
+        evaluated.save(folder / FOLDER)
+        page = write_report(folder, result, evaluated.record)
     if as_json:
         print_json(result)
-    else:
-        _show_result(result, page)
+        return
+    if evaluated is not None:
+        show_evaluation(evaluated.record)
+    _show_result(result, page)
 
 
 def _dry_run(spec: Any, as_json: bool) -> None:

@@ -34,7 +34,9 @@ def pareto(
     out: Out = None,
     against: Annotated[
         str,
-        typer.Option(help="Second objective: 'untuned' (stay near its answers) or a CSV of questions to get right."),
+        typer.Option(
+            help="Second objective: untuned (stay near its answers), or questions to get right (a CSV or a task)."
+        ),
     ] = "untuned",
     output: Json = "text",
 ) -> None:

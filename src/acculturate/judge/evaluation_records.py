@@ -161,7 +161,7 @@ class PromptShown(Record):
 
 
 class Evaluation(Record):
-    """Hold evaluation.json: a model on tasks, without and with a soft prompt."""
+    """Hold evaluation.json: a model on tasks, without and with a soft prompt; ``sentences`` sum it up."""
 
     version: str
     model: ModelIdentity
@@ -169,4 +169,5 @@ class Evaluation(Record):
     prompt: PromptShown | None = None
     tasks: tuple[TaskRecord, ...]
     fluency: Fluency | None = None
+    sentences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from acculturate.knowledge.task import Question, Task, TaskKind, hash_order
 from acculturate.legible import shown
 
 LICENCE = "Apache-2.0"
-CITATION = "Written for acculturate; cite acculturate."
+CITATION = "Written for acculturate."
 
 
 @dataclass(frozen=True)

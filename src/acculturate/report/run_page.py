@@ -22,11 +22,13 @@ from acculturate.errors import SettingError
 from acculturate.files.record import Figure
 from acculturate.files.whole_file import write_whole
 from acculturate.judge.audit_records import AuditRecord
+from acculturate.judge.evaluation_records import Evaluation
 from acculturate.judge.records import DimensionRecord, ItemRecord, ItemText, Result, Row, RowKind, VerdictKind
 from acculturate.model.answer_kind import ANSWERS, AnswerKind
 from acculturate.report import charts
 from acculturate.report.axis import Axis, axis
 from acculturate.report.charts import Series
+from acculturate.report.evaluation_section import evaluation_section
 from acculturate.report.numbers import MISSING, number, words
 from acculturate.report.svg import mark
 from acculturate.survey.formats import Role
@@ -42,12 +44,12 @@ PANELS = (Role.TRAIN, Role.HELDOUT)
 HEAT_LEVELS = 8
 
 
-def write_report(run_dir: Path, result: Result) -> Path:
+def write_report(run_dir: Path, result: Result, evaluation: Evaluation | None = None) -> Path:
     """Write ``report.html`` into a run directory, whole or not at all, and return its path.
 
-    Raises ``UserError`` when the directory cannot be written.
+    ``evaluation``: what was measured beyond the survey. Raises ``UserError`` when the directory cannot be written.
     """
-    return write_page(Path(run_dir) / FILE_NAME, render(result))
+    return write_page(Path(run_dir) / FILE_NAME, render(result, evaluation))
 
 
 def write_page(path: Path, page: str) -> Path:
@@ -76,7 +78,7 @@ def write_page(path: Path, page: str) -> Path:
     return path
 
 
-def render(result: Result) -> str:
+def render(result: Result, evaluation: Evaluation | None = None) -> str:
     """Draw the report as HTML text; a figure that is missing shows as an en dash."""
     panels = _panels(result)
     css, digest = style()
@@ -100,6 +102,7 @@ def render(result: Result) -> str:
         transfer=result.transfer,
         rests=_rests(result),
         heat=_heat(result),
+        evaluation=evaluation_section(evaluation),
         audit=_audit(result.audit),
         facts=_facts(result),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from jaxtyping import Float
 from acculturate.errors import RunDirectoryError, SettingError, setting
 from acculturate.files.whole_file import write_whole
 from acculturate.judge.evaluation_records import Evaluation, PromptShown, TaskRecord
+from acculturate.judge.evaluation_words import evaluation_sentences, survey_moved
 from acculturate.judge.fluency import fluency
 from acculturate.judge.knowledge import measures
 from acculturate.judge.records import ModelIdentity, Result
 from acculturate.knowledge.asking import sheet
-from acculturate.knowledge.specimens import Specimen
-from acculturate.knowledge.task import Question, Task, TaskKind
+from acculturate.knowledge.catalog import load_task
+from acculturate.knowledge.specimens import FLUENCY, Specimen, specimens
+from acculturate.knowledge.task import Question, Task, TaskKind, part_of_task
 from acculturate.model.answer_kind import AnswerKind, answers_of
 from acculturate.model.answers import ways
 from acculturate.model.choice import ModelChoice
@@ -94,6 +96,7 @@ def evaluate(
     prompt_from: str = "",
     answers: str = AnswerKind.PROBABILITIES,
     writing: Sequence[Specimen] = (),
+    survey_moved: Mapping[str, float] | None = None,
     watch: Watch = lambda *_: None,
 ) -> Evaluated:
     """Ask a model the questions of tasks, without and with a soft prompt.
@@ -110,6 +113,8 @@ def evaluate(
         How answers are read; generated text is not.
     writing
         Requests with good replies, to see how fluently the model writes; none to leave that out.
+    survey_moved
+        Points by which the prompt moves each dimension of the survey, to compare recommendations with.
     watch
         Is told how far it is.
 
@@ -142,7 +147,30 @@ def evaluate(
         fluency=fluency(respondent, writing, prompt, watch=watch) if writing else None,
         notes=tuple(note for note in notes if note),
     )
+    found = found.model_copy(update={"sentences": tuple(evaluation_sentences(found, survey_moved))})
     return Evaluated(found, pd.concat(frames, ignore_index=True) if frames else pd.DataFrame())
+
+
+def tasks_of(
+    named: Sequence[str | Task], *, limit: int | None = None, countries: Sequence[str] = ()
+) -> tuple[list[Task], tuple[Specimen, ...]]:
+    """Load tasks by their names, and the requests of ``fluency`` where it is among them.
+
+    Parameters
+    ----------
+    named
+        Tasks, or names as ``knowledge.catalog.load_task`` takes them.
+    limit, countries
+        Questions of each task at most, and whom they are about (``knowledge.task.part_of_task``).
+
+    Raises
+    ------
+    UserError
+        For a task that is unknown or cannot be read.
+    """
+    chosen = [one if isinstance(one, Task) else load_task(one) for one in named if one != FLUENCY]
+    parts = [part_of_task(one, limit=limit, countries=countries) for one in chosen]
+    return parts, specimens() if FLUENCY in named else ()
 
 
 def evaluate_run(
@@ -181,8 +209,16 @@ def evaluate_run(
         raise RunDirectoryError(
             f"The model of the run in '{run}' has changed since; restore it, or make a new run with the one there is."
         )
-    name = run.resolve().name
-    return evaluate(respondent, tasks, prompt=prompt, prompt_from=name, answers=chosen, writing=writing, watch=watch)
+    return evaluate(
+        respondent,
+        tasks,
+        prompt=prompt,
+        prompt_from=run.resolve().name,
+        answers=chosen,
+        writing=writing,
+        survey_moved=survey_moved(result),
+        watch=watch,
+    )
 
 
 def evaluate_model(
@@ -199,6 +235,12 @@ def evaluate_model(
     soft, name = (None, "") if prompt is None else (read_prompt(prompt), prompt.name)
     respondent = Respondent(choice)
     return evaluate(respondent, tasks, prompt=soft, prompt_from=name, answers=way, writing=writing, watch=watch)
+
+
+def evaluation_of(run: Path) -> Evaluation | None:
+    """Read the evaluation of a run; None where it was not evaluated."""
+    file = run / FOLDER / EVALUATION
+    return read_record(file, Evaluation) if file.is_file() else None
 
 
 def way_of(answers: str) -> AnswerKind:

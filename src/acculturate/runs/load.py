@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +17,11 @@ from acculturate.files.record import RunRecord
 from acculturate.files.run_directory import run_folder
 from acculturate.judge.front import Front
 from acculturate.judge.records import Result, Verdict
+from acculturate.knowledge.task import Task
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, read_prompts
 from acculturate.report import plots
+from acculturate.report.run_page import write_report
+from acculturate.runs.evaluate import FOLDER, Evaluated, evaluate_run, tasks_of
 from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.front import FRONT, PROMPTS
 from acculturate.runs.multitask import RECORD as MULTITASK
@@ -199,6 +202,36 @@ class Run(FinishedRun[Result]):
         folder = run_folder(out)
         watchers, wanted = Callbacks.of(callbacks), {name: float(points) for name, points in scores.items()}
         return SteeredRun(folder, steer(self.path, wanted, folder, free=free, budget=budget, callbacks=watchers))
+
+    def evaluate(
+        self, tasks: Sequence[str | Task], *, answers: str | None = None, limit: int | None = None
+    ) -> Evaluated:
+        """Measure what the prompt changes beyond the survey, as ``acculturate evaluate`` does; the report shows it.
+
+        Parameters
+        ----------
+        tasks
+            Tasks or their names, and ``fluency`` (docs/tasks.md).
+        answers
+            How answers are read; by default as in the run.
+        limit
+            Questions of each task to ask, at most.
+
+        Returns
+        -------
+        Evaluated
+            Every figure with its interval, paired with the untuned model, and every answer.
+
+        Raises
+        ------
+        UserError
+            For a task that is unknown or cannot be read, and a model that has changed since.
+        """
+        chosen, writing = tasks_of(tasks, limit=limit)
+        found = evaluate_run(self.path, chosen, answers=answers, writing=writing)
+        found.save(self.path / FOLDER)
+        write_report(self.path, self.record, found.record)
+        return found
 
     def plot_curve(self) -> Figure:
         """Draw the course of the search for a paper (needs acculturate[plots])."""

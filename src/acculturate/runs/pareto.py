@@ -36,7 +36,8 @@ from acculturate.judge.front import (
 )
 from acculturate.judge.records import ModelIdentity
 from acculturate.judge.verdict import LIMITS
-from acculturate.knowledge.questions import read_questions
+from acculturate.knowledge.catalog import load_task
+from acculturate.knowledge.questions import questions_of, read_questions
 from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.forward import precision_name
 from acculturate.model.respondent import Respondent
@@ -78,11 +79,8 @@ class Second:
 
     given: str
     questions: Instrument | None = None
-
-    @property
-    def file(self) -> Path | None:
-        """The file of the questions, where there is one."""
-        return None if self.questions is None else user_path(self.given)
+    checksum: str | None = None
+    """SHA-256 of the questions or of their file; None where there are none."""
 
     @property
     def record(self) -> SecondObjective:
@@ -104,14 +102,14 @@ class Second:
 
 
 def second_objective(against: str) -> Second:
-    """Read what ``against`` names: 'untuned' or a CSV of questions; anything else is a ``UserError``."""
+    """Read what ``against`` names: 'untuned', a CSV of questions, or a task; anything else is a ``UserError``."""
     if against == UNTUNED:
         return Second(against)
-    if Path(against).suffix.lower() != ".csv":
-        raise SettingError(
-            f"{setting('against')} is '{against}'; expected '{UNTUNED}' or a CSV of questions, like questions.csv."
-        )
-    return Second(against, read_questions(user_path(against)))
+    if "=" not in against and Path(against).suffix.lower() == ".csv":
+        file = user_path(against)
+        return Second(against, read_questions(file), sha256_of(file))
+    task = load_task(against)
+    return Second(against, questions_of(task), task.checksum)
 
 
 SUPPLIED = {"objectives": GDE3.objectives}
@@ -217,7 +215,7 @@ class Pareto:
         return self._spec.choice
 
     def settings(self) -> dict[str, Any]:
-        questions = {} if self._second.file is None else {"against": sha256_of(self._second.file)}
+        questions = {} if self._second.checksum is None else {"against": self._second.checksum}
         return _settings(self._spec) | {"against": self._second.given, "files": named_files(self._spec) | questions}
 
     def made_with(self, respondent: Respondent) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""An evaluation in sentences: what the prompt changed beyond the survey, and what could not have been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from acculturate.judge.effects import LIKELY
+from acculturate.judge.evaluation_records import Evaluation, Fluency, GroupFigures, Measure, TaskRecord
+from acculturate.judge.records import Result
+from acculturate.knowledge.task import TaskKind
+
+NOTABLE = 1.2
+"""Perplexity with the prompt as a multiple of that without it, from which the model writes worse."""
+
+
+def evaluation_sentences(found: Evaluation, survey_moved: Mapping[str, float] | None = None) -> list[str]:
+    """Say what changed with the prompt, task by task; nothing without a prompt.
+
+    ``survey_moved``: points by which the prompt moves each dimension of the survey, to be compared with what the model
+    recommends.
+    """
+    if found.prompt is None:
+        return []
+    sentences = []
+    for task in found.tasks:
+        if task.kind == TaskKind.COURSES:
+            sentences += _recommendations(task, survey_moved or {})
+        elif task.measures:
+            sentences.append(_change(task, task.measures[0]))
+    if found.fluency is not None:
+        sentences += _writing(found.fluency)
+    return sentences
+
+
+def _change(task: TaskRecord, measure: Measure) -> str:
+    all_of_it = measure.whole
+    unit = " %" if measure.unit == "share" else ""
+    before, after = measure.written(all_of_it.untuned), measure.written(all_of_it.tuned)
+    sure = "more than chance" if (all_of_it.p or 1.0) <= LIKELY else "within chance"
+    seen = ""
+    if all_of_it.visible is not None and (all_of_it.p or 1.0) > LIKELY:
+        points = "points" if measure.unit == "share" else "in distance"
+        seen = f"; a difference under {measure.written(all_of_it.visible)} {points} could hardly have been seen here"
+    return (
+        f"{task.title}, {measure.name}: {before}{unit} untuned, {after}{unit} with the prompt "
+        f"({_changed(all_of_it)}; {sure}, p = {all_of_it.p or 0.0:.3f}){seen}."
+    )
+
+
+def _changed(group: GroupFigures) -> str:
+    return f"{group.higher} up and {group.lower} down of {group.questions}"
+
+
+def _recommendations(task: TaskRecord, survey_moved: Mapping[str, float]) -> list[str]:
+    """Compare what the model recommends in scenarios with what the survey says of it, dimension by dimension."""
+    groups = [one for one in task.measures[0].groups if one.group and one.change is not None]
+    parts = [f"{one.group.upper()} {100 * (one.change or 0.0):+.1f}" for one in groups]
+    said = [f"{task.title}, probability of the course at the high pole, in points: {', '.join(parts)}."]
+    both = [(one, survey_moved[one.group]) for one in groups if survey_moved.get(one.group)]
+    if both:
+        alike = sum((one.change or 0.0) * moved > 0 for one, moved in both)
+        sure = sum((one.change or 0.0) * moved > 0 and (one.p or 1.0) <= LIKELY for one, moved in both)
+        said.append(
+            f"What the model recommends moves the way of its survey scores in {alike} of {len(both)} dimensions, by "
+            f"more than chance in {sure}."
+        )
+    return said
+
+
+def _writing(found: Fluency) -> list[str]:
+    if found.tuned is None:
+        return []
+    before, after = found.untuned, found.tuned
+    said = [
+        f"Perplexity of good replies: {before.perplexity:.1f} untuned, {after.perplexity:.1f} with the prompt; "
+        f"{100 * (found.same or 0.0):.0f} % of {found.requests} short replies stay the same word by word."
+    ]
+    if after.perplexity > NOTABLE * before.perplexity:
+        said.append("With the prompt the model writes noticeably worse than without it.")
+    for name in ("empty", "repeating", "refusing", "foreign"):
+        was, now = getattr(before, name), getattr(after, name)
+        if now > was:
+            words = {
+                "empty": "are empty",
+                "repeating": "repeat themselves",
+                "refusing": "refuse",
+                "foreign": "are largely in other letters",
+            }[name]
+            said.append(f"{100 * now:.0f} % of its replies {words}, untuned {100 * was:.0f} %.")
+    return said
+
+
+def survey_moved(result: Result) -> Mapping[str, float]:
+    """Compute by how many points the prompt moves each score of the survey, on held-out formats where there are any."""
+    for place in ("heldout", "train"):
+        before, after = (getattr(row, place) for row in (result.untuned, result.tuned))
+        if before is not None and after is not None:
+            return {
+                name.lower(): after.scores[name] - score
+                for name, score in before.scores.items()
+                if score is not None and after.scores.get(name) is not None
+            }
+    return {}
