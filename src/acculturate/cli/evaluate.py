@@ -110,14 +110,22 @@ def show_in_report(run: Path, found: Evaluation) -> None:
 
 def show_evaluation(found: Evaluation) -> None:
     """Print all figures of an evaluation."""
+    from acculturate.model.answer_kind import answers_of
+
     console = Console()
     for task in found.tasks:
         counted = f"{task.questions} questions"
-        mass = "" if task.mass is None else f"; answer mass {_both(task.mass, task.mass_tuned)}"
-        console.print(f"{task.title} ({counted}; answers: {task.answers}{mass})\n")
-        for measure in task.measures:
-            console.print(_table(measure, tuned=found.prompt is not None))
-            console.print()
+        labelled = task.mass is not None and not answers_of(task.answers).of_texts
+        mass = "" if task.mass is None or not labelled else f"; answer mass {_both(task.mass, task.mass_tuned)}"
+        console.print(f"{task.title} ({counted}; answers: {task.answers}{mass})")
+        first, *others = task.measures
+        console.print(f"{_capital(first.title)}:")
+        console.print(_table(first, tuned=found.prompt is not None))
+        for measure in others:
+            whole, both = measure.whole, found.prompt is not None
+            after = f", tuned {measure.written(whole.tuned)}, p {whole.p or 0.0:.3f}" if both else ""
+            console.print(f"{_capital(measure.title)}: untuned {measure.written(whole.untuned)}{after}")
+        console.print()
         for sentence in task.notes:
             console.print(sentence)
         if task.citation or task.licence:
@@ -127,6 +135,10 @@ def show_evaluation(found: Evaluation) -> None:
         console.print()
     for sentence in (*found.sentences, *found.notes):
         console.print(sentence)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _both(untuned: float, tuned: float | None) -> str:
@@ -152,10 +164,8 @@ def _fluency_table(found: Fluency) -> Table:
 
 def _table(measure: Measure, *, tuned: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    remarks = ["%"] if measure.unit == "share" else []
-    remarks += [] if measure.chance is None else [f"chance {measure.written(measure.chance)}"]
-    table.add_column(Text(f"{measure.name} ({', '.join(remarks)})" if remarks else measure.name))
-    for name in ("questions", "untuned", "95 %", *(("tuned", "95 %", "up", "down", "p", "visible") if tuned else ())):
+    table.add_column("")
+    for name in ("n", "untuned", "95 %", *(("tuned", "95 %", "up", "down", "p", "visible") if tuned else ())):
         table.add_column(name, justify="right")
     for group in measure.groups[: SHOWN + 1]:
         table.add_row(*map(Text, _cells(measure, group, tuned=tuned)))

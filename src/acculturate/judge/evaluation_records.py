@@ -72,7 +72,14 @@ class Measure(Record):
 
     def between(self, interval: Interval) -> str:
         """Write an interval of this measure."""
-        return "–" if interval is None else " to ".join(map(self.written, interval))
+        return "–" if interval is None else "–".join(map(self.written, interval))
+
+    @property
+    def title(self) -> str:
+        """Name the measure with its unit and what chance gives: ``right answers (%, chance 25.0)``."""
+        remarks = ["%"] if self.unit == "share" else []
+        remarks += [] if self.chance is None else [f"chance {self.written(self.chance)}"]
+        return f"{self.name} ({', '.join(remarks)})" if remarks else self.name
 
     @property
     def whole(self) -> GroupFigures:

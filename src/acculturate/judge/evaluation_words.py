@@ -26,7 +26,9 @@ def evaluation_sentences(found: Evaluation, survey_moved: Mapping[str, float] | 
         if task.kind == TaskKind.COURSES:
             sentences += _recommendations(task, survey_moved or {})
         elif task.measures:
-            sentences.append(_change(task, task.measures[0]))
+            first, *others = task.measures
+            sentences.append(_change(task, first))
+            sentences += [_also(task, one) for one in others if (one.whole.p or 1.0) <= LIKELY]
     if found.fluency is not None:
         sentences += _writing(found.fluency)
     return sentences
@@ -44,6 +46,16 @@ def _change(task: TaskRecord, measure: Measure) -> str:
     return (
         f"{task.title}, {measure.name}: {before}{unit} untuned, {after}{unit} with the prompt "
         f"({_changed(all_of_it)}; {sure}, p = {all_of_it.p or 0.0:.3f}){seen}."
+    )
+
+
+def _also(task: TaskRecord, measure: Measure) -> str:
+    """Say what another measure of the same answers shows, where it is more than chance."""
+    before, after = measure.written(measure.whole.untuned), measure.written(measure.whole.tuned)
+    unit = " %" if measure.unit == "share" else ""
+    name = measure.name[:1].upper() + measure.name[1:]
+    return (
+        f"{name}: {before}{unit} untuned, {after}{unit} with the prompt (more than chance, p = {measure.whole.p:.3f})."
     )
 
 

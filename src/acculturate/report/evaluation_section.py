@@ -31,12 +31,10 @@ def evaluation_section(found: Evaluation | None) -> dict[str, Any] | None:
 
 
 def _measure(measure: Measure) -> dict[str, Any]:
-    remarks = ["%"] if measure.unit == "share" else []
-    remarks += [] if measure.chance is None else [f"chance {measure.written(measure.chance)}"]
     rows = [
         {"name": group.group or "all", "cells": list(figures_of(measure, group))} for group in measure.groups[:LONGEST]
     ]
-    return {"name": measure.name, "remark": ", ".join(remarks), "rows": rows}
+    return {"name": measure.name[:1].upper() + measure.name[1:], "title": measure.title, "rows": rows}
 
 
 def figures_of(measure: Measure, group: GroupFigures) -> Iterator[str]:
