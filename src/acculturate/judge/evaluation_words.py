@@ -53,9 +53,9 @@ def _also(task: TaskRecord, measure: Measure) -> str:
     """Say what another measure of the same answers shows, where it is more than chance."""
     before, after = measure.written(measure.whole.untuned), measure.written(measure.whole.tuned)
     unit = " %" if measure.unit == "share" else ""
-    name = measure.name[:1].upper() + measure.name[1:]
     return (
-        f"{name}: {before}{unit} untuned, {after}{unit} with the prompt (more than chance, p = {measure.whole.p:.3f})."
+        f"{task.title}, {measure.name}: {before}{unit} untuned, {after}{unit} with the prompt (more than chance, "
+        f"p = {measure.whole.p or 0.0:.3f})."
     )
 
 
