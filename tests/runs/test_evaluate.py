@@ -19,6 +19,7 @@ from acculturate.judge.evaluation_records import Evaluation
 from acculturate.knowledge.specimens import Specimen
 from acculturate.knowledge.task import Question, Task, TaskKind
 from acculturate.model.answer_kind import AnswerKind
+from acculturate.model.answers import tasks as asked
 from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.forward import embed_around, virtual_tokens
 from acculturate.model.engine.packed import PackedEngine
@@ -58,9 +59,9 @@ def one_at_a_time(respondent, texts, replies_to, prompt):
     soft = virtual_tokens(model, prompt.vectors)
     sums = []
     for text, reply in zip(texts, replies_to, strict=True):
-        asked, tokens = chat.encode([Turn("user", text)], prompt.slot), chat.reply(reply)
+        start, tokens = chat.encode([Turn("user", text)], prompt.slot), chat.reply(reply)
         with torch.inference_mode():
-            whole = embed_around(model, SlottedTokens(asked.prefix, (*asked.suffix, *tokens)), soft)
+            whole = embed_around(model, SlottedTokens(start.prefix, (*start.suffix, *tokens)), soft)
             logits = model(inputs_embeds=whole[None], use_cache=False).logits[0].double().log_softmax(-1)
         sums.append(sum(float(logits[k - len(tokens) - 1, token]) for k, token in enumerate(tokens)))
     return np.array(sums)
@@ -69,7 +70,7 @@ def one_at_a_time(respondent, texts, replies_to, prompt):
 def test_labels_are_averaged_over_every_turn_of_the_options(respondent, prompt):
     (question,) = questions(1)
     task = Task("t", "T", TaskKind.CHOICE, (question,))
-    found = work.answer(respondent, task, AnswerKind.PROBABILITIES, prompt)
+    found = asked.answer(respondent, task, AnswerKind.PROBABILITIES, prompt)
     shares = np.zeros(4)
     for turn in range(4):
         shown = question.options[turn:] + question.options[:turn]
@@ -87,7 +88,7 @@ def test_labels_are_averaged_over_every_turn_of_the_options(respondent, prompt):
 
 def test_judgements_weigh_true_against_false(respondent, prompt):
     judged = Question("j", "Is two more than one? Somebody says: yes.", ("True", "False"), 0)
-    found = work.answer(respondent, Task("t", "T", TaskKind.JUDGEMENTS, (judged,)), AnswerKind.CLOZE_SUM, prompt)
+    found = asked.answer(respondent, Task("t", "T", TaskKind.JUDGEMENTS, (judged,)), AnswerKind.CLOZE_SUM, prompt)
     orders = []
     for intro in (
         "Here is a question and an answer that somebody gave. Reply True if the answer is right, or False if it is "
@@ -103,9 +104,9 @@ def test_judgements_weigh_true_against_false(respondent, prompt):
 
 def test_parts_come_back_to_their_questions(respondent, monkeypatch):
     task = Task("t", "T", TaskKind.CHOICE, questions(11))
-    whole = work.answer(respondent, task, AnswerKind.PROBABILITIES)
-    monkeypatch.setattr(work, "TOGETHER", 3)
-    parts = work.answer(respondent, task, AnswerKind.PROBABILITIES)
+    whole = asked.answer(respondent, task, AnswerKind.PROBABILITIES)
+    monkeypatch.setattr(asked, "TOGETHER", 3)
+    parts = asked.answer(respondent, task, AnswerKind.PROBABILITIES)
     assert parts.shares == pytest.approx(whole.shares, abs=1e-5) and not np.isnan(parts.shares).any()
 
 
@@ -162,12 +163,12 @@ def test_nothing_is_asked_twice_and_a_file_is_written_whole(respondent, prompt, 
     monkeypatch.setattr(PackedEngine, "__call__", lambda self, prompts: computed.append(1) or whole(self, prompts))
     task = Task("t", "T", TaskKind.CHOICE, questions(5))
     first = work.evaluate(respondent, [task], prompt=prompt)
-    asked = len(computed)
+    so_far = len(computed)
     second = work.evaluate(respondent, [task], prompt=prompt)
-    assert asked and len(computed) == asked and second.record == first.record
+    assert so_far and len(computed) == so_far and second.record == first.record
     other = SoftPrompt(prompt.vectors + 0.5, prompt.slot, prompt.identity)
     work.evaluate(respondent, [task], prompt=other)
-    assert len(computed) > asked, "another prompt has other answers"
+    assert len(computed) > so_far, "another prompt has other answers"
     first.save(tmp_path / "out")
     check_sum(tmp_path / "out" / work.EVALUATION)
     assert read_record(tmp_path / "out" / work.EVALUATION, Evaluation) == first.record
@@ -180,11 +181,12 @@ from pathlib import Path
 from acculturate.knowledge.task import Question, Task, TaskKind
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
+from acculturate.model.answers import tasks as asked
 from acculturate.runs import evaluate as work
-work.TOGETHER = 1
-asked = tuple(Question(f"q{k}", f"Which comes to mind with {k}?", ("red", "blue"), 0) for k in range(40))
+asked.TOGETHER = 1
+questions = tuple(Question(f"q{k}", f"Which comes to mind with {k}?", ("red", "blue"), 0) for k in range(40))
 found = work.evaluate(
-    Respondent(ModelChoice(sys.argv[1], dtype="float32")), [Task("t", "T", TaskKind.CHOICE, asked)],
+    Respondent(ModelChoice(sys.argv[1], dtype="float32")), [Task("t", "T", TaskKind.CHOICE, questions)],
     watch=lambda _, done, total: print(done, flush=True),
 )
 found.save(Path(sys.argv[2]))

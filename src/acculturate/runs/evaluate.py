@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from acculturate.errors import RunDirectoryError, SettingError, setting
 from acculturate.files.whole_file import write_whole
@@ -19,12 +18,11 @@ from acculturate.judge.evaluation_words import evaluation_sentences, survey_move
 from acculturate.judge.fluency import fluency
 from acculturate.judge.knowledge import measures
 from acculturate.judge.records import ModelIdentity, Result
-from acculturate.knowledge.asking import sheet
 from acculturate.knowledge.catalog import load_task
 from acculturate.knowledge.specimens import FLUENCY, Specimen, specimens
-from acculturate.knowledge.task import Question, Task, TaskKind, part_of_task
+from acculturate.knowledge.task import Task, part_of_task
 from acculturate.model.answer_kind import AnswerKind, answers_of
-from acculturate.model.answers import ways
+from acculturate.model.answers.tasks import TaskAnswers, Watch, answer, read_as
 from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.forward import precision_name
 from acculturate.model.respondent import Respondent
@@ -37,19 +35,6 @@ FOLDER = "evaluation"
 """Where an evaluation stands in the directory of its run."""
 
 EVALUATION, ANSWERS = "evaluation.json", "answers.parquet"
-TOGETHER = 32
-"""Questions that are laid out and kept together: an interrupted evaluation goes on at the last of them."""
-
-Watch = Callable[[str, int, int], None]
-"""Hear what is asked, how many questions of it are answered, and of how many."""
-
-
-@dataclass(frozen=True, eq=False)
-class Answered:
-    """Hold a respondent's answers to the questions of a task: shares of the options, and answer mass."""
-
-    shares: Float[np.ndarray, "questions options"]
-    mass: Float[np.ndarray, " questions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,26 +114,32 @@ def evaluate(
         Where a question does not fit the model, or the prompt was made for a wider or narrower one.
     """
     way = way_of(answers)
-    notes = () if prompt is None else (check_fits(prompt, respondent.identity, respondent.hidden),)
-    records, frames = [], []
-    for task in tasks:
-        used = _read_as(way, task.kind)
-        untuned = answer(respondent, task, used, watch=watch)
-        tuned = None if prompt is None else answer(respondent, task, used, prompt, watch=watch)
-        records.append(_record(task, used, untuned, tuned))
-        frames.append(_rows(task, untuned, "untuned"))
-        frames += [] if tuned is None else [_rows(task, tuned, "tuned")]
+    note = None if prompt is None else check_fits(prompt, respondent.identity, respondent.hidden)
+    measured = [_measured(respondent, task, read_as(way, task.kind), prompt, watch) for task in tasks]
     found = Evaluation(
         version=VERSION,
         model=ModelIdentity(respondent.identity),
         precision=precision_name(respondent.model),
         prompt=None if prompt is None else _shown(prompt, prompt_from),
-        tasks=tuple(records),
+        tasks=tuple(record for record, _ in measured),
         fluency=fluency(respondent, writing, prompt, watch=watch) if writing else None,
-        notes=tuple(note for note in notes if note),
+        notes=(note,) if note else (),
     )
     found = found.model_copy(update={"sentences": tuple(evaluation_sentences(found, survey_moved))})
-    return Evaluated(found, pd.concat(frames, ignore_index=True) if frames else pd.DataFrame())
+    rows = [table for _, table in measured]
+    return Evaluated(found, pd.concat(rows, ignore_index=True) if rows else pd.DataFrame())
+
+
+def _measured(
+    respondent: Respondent, task: Task, way: AnswerKind, prompt: SoftPrompt | None, watch: Watch
+) -> tuple[TaskRecord, pd.DataFrame]:
+    """Ask one task, without and with a prompt: its figures, and its answers as a table."""
+    untuned = answer(respondent, task, way, watch=watch)
+    if prompt is None:
+        return _record(task, way, untuned, None), _rows(task, untuned, "untuned")
+    tuned = answer(respondent, task, way, prompt, watch=watch)
+    rows = pd.concat([_rows(task, untuned, "untuned"), _rows(task, tuned, "tuned")], ignore_index=True)
+    return _record(task, way, untuned, tuned), rows
 
 
 def tasks_of(
@@ -254,53 +245,7 @@ def way_of(answers: str) -> AnswerKind:
     return way
 
 
-def _read_as(way: AnswerKind, kind: TaskKind) -> AnswerKind:
-    """Choose how the answers to a task are read: judgements always by the words True and False, each one token."""
-    return AnswerKind.CLOZE_SUM if kind is TaskKind.JUDGEMENTS and not way.of_texts else way
-
-
-def answer(
-    respondent: Respondent,
-    task: Task,
-    way: AnswerKind,
-    prompt: SoftPrompt | None = None,
-    *,
-    watch: Watch = lambda *_: None,
-) -> Answered:
-    """Ask all questions of a task, after a soft prompt or without, some at a time; answers are kept."""
-    whole = Answered(
-        np.full((len(task.questions), max(len(question.options) for question in task.questions)), np.nan),
-        np.full(len(task.questions), np.nan),
-    )
-    size = {} if prompt is None else {"slot": prompt.slot, "n_tokens": len(prompt.vectors)}
-    doing, done = f"{task.name}, {'untuned' if prompt is None else 'with the prompt'}", 0
-    for places in _parts(task.questions):
-        watch(doing, done, len(task.questions))
-        laid_out = sheet(task.kind, [task.questions[place] for place in places], in_words=way.of_texts)
-        put = ways.interview(way, respondent, laid_out.questionnaire, **size)
-        response = put.ask(None if prompt is None else prompt.vectors)
-        shares = laid_out.shares(response)
-        whole.shares[places, : shares.shape[1]] = shares
-        whole.mass[places] = laid_out.mass(response)
-        done += len(places)
-    watch(doing, done, len(task.questions))
-    return whole
-
-
-def _parts(questions: Sequence[Question]) -> list[list[int]]:
-    """Cut questions into parts that are asked together, by place: variants of one question side by side.
-
-    The longest come first: what they show of the packed engine (``model.soundness``) then holds for all others.
-    """
-    by_cluster: dict[str, list[int]] = {}
-    for place, question in enumerate(questions):
-        by_cluster.setdefault(question.cluster, []).append(place)
-    length = {name: max(len(questions[place].text) for place in places) for name, places in by_cluster.items()}
-    order = [place for name in sorted(by_cluster, key=lambda name: -length[name]) for place in by_cluster[name]]
-    return [order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER)]
-
-
-def _record(task: Task, way: AnswerKind, untuned: Answered, tuned: Answered | None) -> TaskRecord:
+def _record(task: Task, way: AnswerKind, untuned: TaskAnswers, tuned: TaskAnswers | None) -> TaskRecord:
     return TaskRecord(
         name=task.name,
         title=task.title,
@@ -318,7 +263,7 @@ def _record(task: Task, way: AnswerKind, untuned: Answered, tuned: Answered | No
     )
 
 
-def _rows(task: Task, answered: Answered, who: str) -> pd.DataFrame:
+def _rows(task: Task, answered: TaskAnswers, who: str) -> pd.DataFrame:
     """Tabulate what was answered to every question."""
     options = [len(question.options) for question in task.questions]
     chosen = np.nanargmax(answered.shares, axis=1)
