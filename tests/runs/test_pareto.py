@@ -140,6 +140,15 @@ def test_wrong_answers_are_a_second_objective(tiny, csv, tmp_path):
         pareto(spec, str(csv), tmp_path / "run")
 
 
+def test_a_task_by_name_is_a_second_objective(tiny, tmp_path):
+    spec = spec_of(tiny, budget=10)
+    front = pareto(spec, "general", tmp_path / "run")
+    assert front.second.about.endswith("questions of General knowledge")
+    assert pareto(spec, "general", tmp_path / "run") == front
+    with pytest.raises(UserError, match="no right options to choose from"):
+        pareto(spec, "scenarios", tmp_path / "other")
+
+
 def test_the_page_holds_no_markup_from_data_and_needs_nothing_else(run):
     front = json.loads(json.dumps(run[1]))
     front["target"]["country"] = front["references"][0]["label"] = "<script>alert(1)</script>"

@@ -19,8 +19,9 @@ REPEATS = 0.5
 """Share of a reply's runs of three words that stood in it before, from which it counts as repeating itself."""
 
 _REFUSAL = re.compile(
-    r"\b(i('m| am) (sorry|unable|not able)|i (can('t|not)|won't) (help|assist|do|provide|answer|fulfil)|"
-    r"as an? (ai|artificial|language model)|i (don't|do not) have (the ability|access|personal))",
+    r"\b(i('m| am) (very )?sorry,? (but|i )|i('m| am) (unable|not able) to (help|assist|do|provide|answer|fulfil)|"
+    r"i (can('t|not)|won't) (help|assist|do|provide|answer|fulfil)|as an? (ai|artificial|language model)|"
+    r"i (don't|do not) have (the ability|access))",
     re.IGNORECASE,
 )
 

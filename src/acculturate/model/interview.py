@@ -43,6 +43,8 @@ class Interview:
         candidate, so that a candidate's numbers do not depend on how many others there are.
     read
         How answers are read: from the labels, or from the options' own words.
+    lazily
+        Whether what does not depend on a soft prompt is computed only when it is needed: its answers may be kept.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class Interview:
         context: Context | None = None,
         rows: int = 1,
         read: Read = LabelReading,
+        lazily: bool = False,
     ) -> None:
         self.respondent, self.questionnaire = respondent, questionnaire
         self.n_tokens, self.rows = n_tokens, rows
@@ -69,6 +72,8 @@ class Interview:
             self._sequences = [SlottedTokens((), s.prefix + s.suffix) for s in self._sequences]
         respondent.check_window(self._sequences, n_tokens)
         self._engine: PackedEngine | PlainEngine | None = None
+        if n_tokens and not lazily:  # what cannot be computed is said before a search, not in it
+            self._engine = self._build()
 
     @cached_property
     def plan(self) -> Plan:
@@ -86,10 +91,6 @@ class Interview:
         if self._engine is None:
             self._engine = self._build()
         return self._engine
-
-    def prepare(self) -> None:
-        """Compute what does not depend on a candidate; ``UserError`` where it cannot be computed."""
-        self._engine = self.engine
 
     @property
     def lengths(self) -> list[int]:

@@ -78,9 +78,7 @@ class Problem:
 
     def interview(self, respondent: Respondent, asked: Questionnaire) -> ways.Interviews:
         """Put a questionnaire to a model, with soft prompts of this problem's size in its slot."""
-        put = ways.interview(self.answers, respondent, asked, slot=self.slot, n_tokens=self.tokens, rows=self.batch)
-        put.prepare()  # what cannot be computed is said before a search, not in it
-        return put
+        return ways.interview(self.answers, respondent, asked, slot=self.slot, n_tokens=self.tokens, rows=self.batch)
 
     def untuned(self, respondent: Respondent, asked: Questionnaire, context: Context | None = None) -> Response:
         """Put a questionnaire to a model without a soft prompt."""

@@ -188,9 +188,6 @@ class SampledInterview:
         """Return the response after every soft prompt; NaN where no reply to a question could be read."""
         return [self.texts(prompt).response() for prompt in prompts]
 
-    def prepare(self) -> None:
-        """Compute nothing: what is generated depends on the prompt from its first token."""
-
     def ask(self, prompt: Float[np.ndarray, "tokens hidden"] | None = None) -> Response:
         """Return the response after one soft prompt, or without."""
         return self.texts(prompt).response()

@@ -53,7 +53,7 @@ def answer(
     for places in _parts(task.questions):
         watch(doing, done, len(task.questions))
         laid_out = sheet(task.kind, [task.questions[place] for place in places], in_words=way.of_texts)
-        put = ways.interview(way, respondent, laid_out.questionnaire, **size)
+        put = ways.interview(way, respondent, laid_out.questionnaire, lazily=True, **size)
         response = put.ask(None if prompt is None else prompt.vectors)
         shares = laid_out.shares(response)
         whole.shares[places, : shares.shape[1]] = shares

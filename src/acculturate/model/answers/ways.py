@@ -44,10 +44,6 @@ class Interviews(Protocol):
         """Return the response after every soft prompt."""
         ...
 
-    def prepare(self) -> None:
-        """Compute what does not depend on a candidate; ``UserError`` where it cannot be computed."""
-        ...
-
     def ask(self, prompt: Float[np.ndarray, "tokens hidden"] | None = None) -> Response:
         """Return the response after one soft prompt, or without."""
         ...
@@ -62,6 +58,7 @@ def interview(
     n_tokens: int = 0,
     context: Context | None = None,
     rows: int = 1,
+    lazily: bool = False,
 ) -> Interviews:
     """Make an interview that reads answers in one way; the parameters are those of ``Interview``."""
     way = answers_of(answers)
@@ -69,7 +66,14 @@ def interview(
         return SampledInterview(respondent, questionnaire, slot=slot, n_tokens=n_tokens, context=context)
     read = _read(way, respondent, questionnaire)
     return Interview(
-        respondent, questionnaire, slot=slot, n_tokens=n_tokens, context=context or Context(), rows=rows, read=read
+        respondent,
+        questionnaire,
+        slot=slot,
+        n_tokens=n_tokens,
+        context=context or Context(),
+        rows=rows,
+        read=read,
+        lazily=lazily,
     )
 
 
