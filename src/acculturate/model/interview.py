@@ -162,8 +162,10 @@ class Interview:
 
     def _answers(self, prompts: Float[np.ndarray, "rows tokens hidden"]) -> Answers | None:
         """Compute the answers after some soft prompts; None where that has to be tried again in another way."""
+        if self._engine is None:
+            self._engine = self._build()
         try:
-            return self.engine(prompts)
+            return self._engine(prompts)
         except PackingError as error:  # it was compared in float32; low precision may have code of its own
             self._unpackable(str(error))
             self._engine = self._build()
