@@ -126,7 +126,7 @@ def test_every_kind_is_figured_without_and_with_a_prompt(respondent, prompt):
     assert [task.answers for task in found.tasks] == ["probabilities", "cloze-sum", "probabilities", "probabilities"]
     assert found.tasks[1].measures[0].whole.questions == 2
     assert set(rows["respondent"]) == {"untuned", "tuned"} and len(rows) == 2 * (9 + 8 + 3 + 4)
-    assert ("choice, with the prompt", 9, 9) in told
+    assert ("Choice, with the prompt", 9, 9) in told
     assert json.dumps(found.to_json(), allow_nan=False)
     assert Evaluation.from_json(json.dumps(found.to_json())) == found
     choice = rows[(rows.task == "choice") & (rows.respondent == "tuned")]

@@ -49,7 +49,7 @@ def answer(
         np.full(len(task.questions), np.nan),
     )
     size = {} if prompt is None else {"slot": prompt.slot, "n_tokens": len(prompt.vectors)}
-    doing, done = f"{task.name}, {'untuned' if prompt is None else 'with the prompt'}", 0
+    doing, done = f"{task.title}, {'untuned' if prompt is None else 'with the prompt'}", 0
     for places in _parts(task.questions):
         watch(doing, done, len(task.questions))
         laid_out = sheet(task.kind, [task.questions[place] for place in places], in_words=way.of_texts)

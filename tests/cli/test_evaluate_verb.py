@@ -36,7 +36,7 @@ def test_a_run_is_evaluated_and_its_report_shows_it(run, own, monkeypatch, capsy
     before = {p.name: p.read_bytes() for p in run.iterdir() if p.is_file() and p.name != "report.html"}
     assert call(monkeypatch, "evaluate", run, "--tasks", f"{own},scenarios,fluency", "--limit", 6) == 0
     shown = capsys.readouterr().out
-    assert "own (3 questions; answers: probabilities" in shown and "Scenarios (6 questions" in shown
+    assert "own.csv (3 questions; answers: probabilities" in shown and "Scenarios (6 questions" in shown
     assert "Fluency (24 requests)" in shown and "moves the way of its survey scores" in shown
     assert (run / FOLDER / EVALUATION).is_file() and (run / FOLDER / ANSWERS).is_file()
     page = (run / "report.html").read_text()
@@ -54,7 +54,7 @@ def test_a_run_is_evaluated_and_its_report_shows_it(run, own, monkeypatch, capsy
 def test_align_evaluates_what_it_delivers(tiny, tmp_path, own, monkeypatch, capsys):
     out = tmp_path / "run"
     assert call(monkeypatch, *arguments(tiny, out), f"--tasks={own}") == 0
-    assert "own (3 questions" in capsys.readouterr().out
+    assert "own.csv (3 questions" in capsys.readouterr().out
     assert evaluation_of(out).prompt.slot == "response_start"
     assert "Beyond the survey" in (out / "report.html").read_text()
 
@@ -66,7 +66,7 @@ def test_a_model_alone_is_evaluated_without_a_table_of_changes(tiny, own, monkey
     assert whole["questions"] == 3 and whole.get("tuned") is None and found["prompt"] is None
     assert found["sentences"] == []
     assert call(monkeypatch, "evaluate", "--model", tiny, "--tasks", own, "--countries", "IND") == 0
-    assert "own (2 questions" in capsys.readouterr().out
+    assert "own.csv (2 questions" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
