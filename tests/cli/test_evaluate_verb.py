@@ -37,7 +37,7 @@ def test_a_run_is_evaluated_and_its_report_shows_it(run, own, monkeypatch, capsy
     assert call(monkeypatch, "evaluate", run, "--tasks", f"{own},scenarios,fluency", "--limit", 6) == 0
     shown = capsys.readouterr().out
     assert "own.csv (3 questions; answers: probabilities" in shown and "Scenarios (6 questions" in shown
-    assert "Fluency (24 requests)" in shown and "moves the way of its survey scores" in shown
+    assert "Fluency (24 requests)" in shown and "moves in the direction of its survey scores" in shown
     assert (run / FOLDER / EVALUATION).is_file() and (run / FOLDER / ANSWERS).is_file()
     page = (run / "report.html").read_text()
     assert "Beyond the survey" in page and "<script" not in page
@@ -79,12 +79,37 @@ def test_a_model_alone_is_evaluated_without_a_table_of_changes(tiny, own, monkey
         (["--model", "M", "--tasks", "mini", "--answers", "sampled"], "generates text"),
         (["--model", "M", "--tasks", "mini=x.csv"], "mini"),
         (["--model", "M", "--tasks", "mini", "--countries", "Atlantis"], "no question about"),
-        (["nowhere", "--tasks", "mini"], "There is no finished run in 'nowhere'"),
+        (["nowhere", "--tasks", "mini"], "There is no finished run for one country in 'nowhere'"),
+        (["nowhere", "--dtype", "bfloat16"], "--dtype goes with --model"),
+        (["--model", "M", "--tasks", "mini,mini"], "is named twice"),
+        (["--model", "M", "--tasks", "mini", "--out", "full"], "'full' holds other files (mine.txt)"),
+        (["--model", "M", "--tasks", "mini", "--out", "full/mine.txt"], "The evaluation cannot be written to"),
     ],
 )
 def test_mistakes_are_one_sentence(tiny, monkeypatch, capsys, tmp_path, words, said):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
     assert said in failing(capsys, monkeypatch, "evaluate", *[tiny if word == "M" else word for word in words])
+
+
+def test_an_evaluation_that_was_being_replaced_when_it_was_killed_stands_in_nobodys_way(tiny, run, own, monkeypatch):
+    from acculturate.runs import evaluate as work
+
+    found = ac.open_run(run)
+    found.evaluate(str(own))
+
+    def killed(*_args, **_more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "write_last", killed)
+        with pytest.raises(KeyboardInterrupt):
+            found.evaluate("general", limit=4)
+    assert evaluation_of(run) is None
+    assert call(monkeypatch, *arguments(tiny, run)) == 0
+    assert "Beyond the survey" not in (run / "report.html").read_text()
+    assert found.evaluate(str(own)).record == evaluation_of(run)
 
 
 def test_tasks_are_listed(monkeypatch, capsys):

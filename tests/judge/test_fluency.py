@@ -36,13 +36,16 @@ def test_other_letters_are_counted_among_letters_only():
         ("I'm sorry, but I can't help with that.", True),
         ("As an AI language model, I do not eat.", True),
         ("I cannot provide directions.", True),
+        ("I\u2019m sorry, but I can\u2019t do that.", True),
+        ("Unfortunately, I cannot.", True),
+        ("Dear Anna, I'm sorry for being late.", False),
         ("I am sorry to hear that the bread did not rise.", False),
         ("You can provide a note, and I can help.", False),
         ("The knot will not open by itself.", False),
     ],
 )
 def test_refusals_are_told_by_their_words(text, refuses):
-    assert (fluency._REFUSAL.search(text) is not None) is refuses
+    assert fluency.refuses(text) is refuses
 
 
 def _evaluation(*tasks: TaskRecord, writing: Fluency | None = None, tuned: bool = True) -> Evaluation:
@@ -70,8 +73,12 @@ def test_a_change_within_chance_says_what_could_not_be_seen():
     sure = Measure(id="probability", name="probability of the right answer", groups=(_group(p=0.001, visible=0.1),))
     first, second = evaluation_sentences(_evaluation(_task("choice", unsure, sure)))
     assert "50.0 % untuned, 30.0 % with the prompt (2 up and 10 down of 40; within chance, p = 0.200)" in first
-    assert first.endswith("a difference under 15.0 points could hardly have been seen here.")
+    assert first.endswith(
+        "; the test finds a difference of 15.0 points in four of five cases, smaller ones less often."
+    )
     assert second.startswith("Task, probability") and "more than chance, p = 0.001" in second
+    (none,) = evaluation_sentences(_evaluation(_task("choice", Measure(id="a", name="a", groups=(_group(p=0.0),)))))
+    assert "more than chance, p < 0.001" in none
     assert evaluation_sentences(_evaluation(_task("choice", unsure), tuned=False)) == []
 
 
@@ -80,7 +87,7 @@ def test_advice_is_compared_with_the_survey_dimension_by_dimension():
     found = _evaluation(_task("courses", Measure(id="high", name="high", better="", groups=groups)))
     said = " ".join(evaluation_sentences(found, {"pdi": 30.0, "idv": 12.0}))
     assert "PDI +20.0, IDV -20.0" in said
-    assert "in 1 of 2 dimensions, by more than chance in 1" in said
+    assert "in 1 of 2 dimensions (a coin would give 1); in 1 of them by more than chance" in said
 
 
 def test_worse_writing_is_said():

@@ -29,6 +29,13 @@ def test_accuracy_is_paired_and_given_by_country():
     assert measures(task, before)[0].whole.tuned is None
 
 
+def test_a_tie_decides_nothing_whatever_the_last_digits_say():
+    questions = tuple(Question(f"q{k}", "?", ("a", "b", "c", "d"), k) for k in range(4))
+    noise = np.array([[1e-17, 0, 0, 0], [0, 0, 1e-17, 0], [0, 0, 0, 1e-17], [0, 1e-17, 0, 0]])
+    accuracy, _ = measures(Task("t", "T", TaskKind.CHOICE, questions), 0.25 + noise)
+    assert accuracy.whole.untuned == 0.25
+
+
 def test_a_group_of_judgements_counts_only_as_a_whole():
     questions = tuple(
         Question(f"{group}{k}", "?", ("True", "False"), 0 if k == 2 else 1, country="China", cluster=group)

@@ -63,6 +63,20 @@ def test_what_is_visible_is_found_in_four_of_five_cases():
     assert least_visible(np.zeros(5)) == 1.0, "five questions show nothing"
     spread = draw.normal(0, 0.2, size=50)
     assert least_visible(spread) == pytest.approx(2.8 * 0.2 / np.sqrt(50), rel=0.2)
+    assert least_visible(np.full(5, 0.3)) == 1.0 and paired_p(np.full(5, 0.3)) > 0.05, "five signs are never rare"
+    seen = least_visible(draw.normal(0, 0.2, size=8))
+    found = [paired_p(draw.normal(seen, 0.2, size=8)) <= 0.05 for _ in range(300)]
+    assert np.mean(found) >= 0.6
+
+
+def test_a_few_values_have_an_interval_that_covers_too():
+    draw = np.random.default_rng(5)
+    for n in (3, 8):
+        hits = 0
+        for _ in range(400):
+            low, high = share_interval(draw.beta(2, 3, size=n))
+            hits += low <= 0.4 <= high
+        assert hits / 400 >= 0.9, n
 
 
 def test_variants_of_a_question_tell_no_more_than_one():

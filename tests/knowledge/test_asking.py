@@ -75,6 +75,12 @@ def test_a_part_is_the_same_whatever_the_order_and_keeps_groups_whole(count, lim
     assert {question.id for question in turned.questions} == {question.id for question in part.questions}
 
 
+def test_of_opinions_the_shares_of_the_countries_that_were_asked_for_are_kept():
+    shares = {"Japan": (0.4, 0.6), "Egypt": (0.9, 0.1)}
+    task = Task("o", "O", TaskKind.OPINIONS, (Question("q", "?", ("a", "b"), shares=shares),))
+    assert part_of_task(task, countries=["JPN"]).questions[0].shares == {"Japan": (0.4, 0.6)}
+
+
 def test_countries_meet_however_they_are_spelt_and_tasks_about_none_stay():
     names = ("Saudi_Arabia", "China", "United States")
     task = Task("t", "T", TaskKind.CHOICE, tuple(Question(n, "?", ("a", "b"), 0, country=n) for n in names))

@@ -87,7 +87,9 @@ def test_an_easy_question_has_four_options() -> None:
 
 def test_both_layouts_of_blend_give_the_bare_question() -> None:
     options = ("tea", "milk", "11:00", "soup")
-    expected = Question("Xy-01_4", "What is drunk in South Korea?", options, 3, "South_Korea", cluster="Xy-01")
+    expected = Question(
+        "Xy-01_4", "What is drunk in South Korea?", options, 3, "South_Korea", cluster="Xy-01, South_Korea"
+    )
     assert one(blend.LAYOUT, BLEND) == expected
     found = one(blend.LAYOUT, SAMPLE)
     assert (found.text, found.options, found.right, found.cluster) == (expected.text, options, 3, "Xy-01")

@@ -40,13 +40,18 @@ def evaluate(
         str | None, typer.Option(help="Ask only what is about these countries, comma-separated.")
     ] = None,
     answers: Annotated[
-        str | None, option_of("answers", "What an answer is; by default as in the run, else probabilities.")
+        str | None,
+        option_of("answers", "What an answer is (not sampled); by default as in the run, else probabilities."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Directory for figures and answers; by default in the run, else nowhere.")
     ] = None,
-    dtype: Annotated[str, option_of("dtype", "Precision of --model.", own_default=True)] = "float32",
-    device: Annotated[str, option_of("device", own_default=True)] = "auto",
+    dtype: Annotated[
+        str | None, option_of("dtype", "Precision of --model; a run is evaluated in float32.", own_default=True)
+    ] = None,
+    device: Annotated[
+        str | None, option_of("device", "Where to compute; by default as the run.", own_default=True)
+    ] = None,
     output: Json = "text",
 ) -> None:
     """Measure what a model knows, without and with a soft prompt: accuracy with intervals and paired tests.
@@ -60,6 +65,8 @@ def evaluate(
         raise SettingError("Give either the directory of a finished run, or a model with --model.")
     if run is not None and prompt is not None:
         raise SettingError("--prompt goes with --model; a run has a prompt of its own.")
+    if run is not None and dtype is not None:
+        raise SettingError("--dtype goes with --model; a run is evaluated in float32.")
     from acculturate.model.choice import ModelChoice
     from acculturate.runs import evaluate as work
 
@@ -68,16 +75,18 @@ def evaluate(
     chosen, writing = named_tasks(tasks, limit, countries)
     with following() as watch:
         if run is not None:
-            found = work.evaluate_run(run, chosen, answers=answers, writing=writing, watch=watch)
+            found = work.evaluate_run(
+                run, chosen, answers=answers, writing=writing, out=out, device=device, watch=watch
+            )
         else:
-            warn_if_slow(dtype, device)
-            choice = ModelChoice(model or "", dtype=dtype, device=device)
+            if out is not None:
+                work.evaluation_folder(out)
+            warn_if_slow(dtype or "float32", device or "auto")
+            choice = ModelChoice(model or "", dtype=dtype or "float32", device=device or "auto")
             found = work.evaluate_model(choice, chosen, prompt=prompt, answers=answers, writing=writing, watch=watch)
     folder = out or (None if run is None else run / work.FOLDER)
-    if folder is not None:
-        found.save(folder)
-    if run is not None and out is None:
-        show_in_report(run, found.record)
+    if run is None and out is not None:
+        found.save(out)
     if as_json:
         print_json(found.record)
         return
@@ -99,22 +108,13 @@ def named_tasks(
     return tasks_of(names, limit=limit, countries=about)
 
 
-def show_in_report(run: Path, found: Evaluation) -> None:
-    """Write the report of a run anew, with its evaluation."""
-    from acculturate.judge.records import Result
-    from acculturate.report.run_page import write_report
-    from acculturate.runs.finished import RESULT, read_record
-
-    write_report(run, read_record(run / RESULT, Result), found)
-
-
 def show_evaluation(found: Evaluation) -> None:
     """Print all figures of an evaluation."""
     from acculturate.model.answer_kind import answers_of
 
     console = Console()
     for task in found.tasks:
-        counted = f"{task.questions} questions"
+        counted = f"{task.measures[0].whole.questions} questions"
         labelled = task.mass is not None and not answers_of(task.answers).of_texts
         mass = "" if task.mass is None or not labelled else f"; answer mass {_both(task.mass, task.mass_tuned)}"
         console.print(f"{task.title} ({counted}; answers: {task.answers}{mass})")
@@ -164,9 +164,9 @@ def _fluency_table(found: Fluency) -> Table:
 
 def _table(measure: Measure, *, tuned: bool) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for name in ("n", "untuned", "95 %", *(("tuned", "95 %", "up", "down", "p", "visible") if tuned else ())):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for group in measure.groups[: SHOWN + 1]:
         table.add_row(*map(Text, _cells(measure, group, tuned=tuned)))
     if len(measure.groups) > SHOWN + 1:

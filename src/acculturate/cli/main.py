@@ -122,14 +122,14 @@ def align(
     from acculturate.runs.spec import make_spec
 
     spec = make_spec(settings, settings.source)
+    asked = None if tasks is None else named_tasks(tasks)
     if dry_run:
         _dry_run(spec, as_json)
         return
     folder = directory(out)
     warn_if_slow(spec.dtype, spec.device)
-    asked = None if tasks is None else named_tasks(tasks)
     from acculturate.report.run_page import write_report
-    from acculturate.runs.evaluate import FOLDER, evaluate_run, evaluation_of
+    from acculturate.runs.evaluate import evaluate_run, evaluation_of
     from acculturate.runs.progress import ProgressBar
     from acculturate.search.callbacks import Callbacks
 
@@ -139,9 +139,8 @@ def align(
     evaluated = None
     if asked is not None:
         with following() as watch:
-            evaluated = evaluate_run(folder, asked[0], writing=asked[1], watch=watch)
-        evaluated.save(folder / FOLDER)
-        page = write_report(folder, result, evaluated.record)
+            chosen, writing = asked
+            evaluated = evaluate_run(folder, chosen, writing=writing, watch=watch)
     if as_json:
         print_json(result)
         return

@@ -28,7 +28,7 @@ def evaluation_sentences(found: Evaluation, survey_moved: Mapping[str, float] | 
         elif task.measures:
             first, *others = task.measures
             sentences.append(_change(task, first))
-            sentences += [_also(task, one) for one in others if (one.whole.p or 1.0) <= LIKELY]
+            sentences += [_also(task, one) for one in others if _is_sure(one.whole)]
     if found.fluency is not None:
         sentences += _writing(found.fluency)
     return sentences
@@ -38,14 +38,14 @@ def _change(task: TaskRecord, measure: Measure) -> str:
     all_of_it = measure.whole
     unit = " %" if measure.unit == "share" else ""
     before, after = measure.written(all_of_it.untuned), measure.written(all_of_it.tuned)
-    sure = "more than chance" if (all_of_it.p or 1.0) <= LIKELY else "within chance"
+    sure = "more than chance" if _is_sure(all_of_it) else "within chance"
     seen = ""
-    if all_of_it.visible is not None and (all_of_it.p or 1.0) > LIKELY:
-        points = "points" if measure.unit == "share" else "in distance"
-        seen = f"; a difference under {measure.written(all_of_it.visible)} {points} could hardly have been seen here"
+    if all_of_it.visible is not None and not _is_sure(all_of_it):
+        points = f"of {measure.written(all_of_it.visible)}{' points' if measure.unit == 'share' else ''}"
+        seen = f"; the test finds a difference {points} in four of five cases, smaller ones less often"
     return (
         f"{task.title}, {measure.name}: {before}{unit} untuned, {after}{unit} with the prompt "
-        f"({_changed(all_of_it)}; {sure}, p = {all_of_it.p or 0.0:.3f}){seen}."
+        f"({_changed(all_of_it)}; {sure}, {written_p(all_of_it.p)}){seen}."
     )
 
 
@@ -55,8 +55,19 @@ def _also(task: TaskRecord, measure: Measure) -> str:
     unit = " %" if measure.unit == "share" else ""
     return (
         f"{task.title}, {measure.name}: {before}{unit} untuned, {after}{unit} with the prompt (more than chance, "
-        f"p = {measure.whole.p or 0.0:.3f})."
+        f"{written_p(measure.whole.p)})."
     )
+
+
+def _is_sure(group: GroupFigures) -> bool:
+    return group.p is not None and group.p <= LIKELY
+
+
+def written_p(p: float | None) -> str:
+    """Write a p as it stands in a sentence."""
+    if p is None:
+        return "p unknown"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _changed(group: GroupFigures) -> str:
@@ -71,10 +82,10 @@ def _recommendations(task: TaskRecord, survey_moved: Mapping[str, float]) -> lis
     both = [(one, survey_moved[one.group]) for one in groups if survey_moved.get(one.group)]
     if both:
         alike = sum((one.change or 0.0) * moved > 0 for one, moved in both)
-        sure = sum((one.change or 0.0) * moved > 0 and (one.p or 1.0) <= LIKELY for one, moved in both)
+        sure = sum((one.change or 0.0) * moved > 0 and _is_sure(one) for one, moved in both)
         said.append(
-            f"What the model recommends moves the way of its survey scores in {alike} of {len(both)} dimensions, by "
-            f"more than chance in {sure}."
+            f"Its advice moves in the direction of its survey scores in {alike} of {len(both)} dimensions (a coin "
+            f"would give {len(both) / 2:g}); in {sure or 'none'} of them by more than chance."
         )
     return said
 

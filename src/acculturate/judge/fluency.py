@@ -19,7 +19,8 @@ REPEATS = 0.5
 """Share of a reply's runs of three words that stood in it before, from which it counts as repeating itself."""
 
 _REFUSAL = re.compile(
-    r"\b(i('m| am) (very )?sorry,? (but|i )|i('m| am) (unable|not able) to (help|assist|do|provide|answer|fulfil)|"
+    r"\b((sorry|unfortunately),? (but )?i (can('t|not)|am (unable|not able)|won't)|"
+    r"i('m| am) (unable|not able) to (help|assist|do|provide|answer|fulfil)|"
     r"i (can('t|not)|won't) (help|assist|do|provide|answer|fulfil)|as an? (ai|artificial|language model)|"
     r"i (don't|do not) have (the ability|access))",
     re.IGNORECASE,
@@ -63,9 +64,9 @@ def _figures(
     watch(doing, 2 * n, 2 * n)
     figures = FluencyFigures(
         perplexity=math.exp(min(losses / tokens, 700.0)),
-        empty=_share(written, lambda text: not text.strip()),
+        empty=_share(written, lambda text: not any(map(str.isalnum, text))),
         repeating=_share(written, lambda text: repetition(text) >= REPEATS),
-        refusing=_share(written, lambda text: _REFUSAL.search(text) is not None),
+        refusing=_share(written, refuses),
         foreign=_share(written, lambda text: foreign_letters(text) > 0.2),
     )
     return figures, written
@@ -73,6 +74,11 @@ def _figures(
 
 def _share(texts: Sequence[str], counts: Callable[[str], bool]) -> float:
     return sum(map(counts, texts)) / len(texts)
+
+
+def refuses(text: str) -> bool:
+    """Tell whether a reply refuses, by the words in which assistants do."""
+    return _REFUSAL.search(text.replace("\u2019", "'")) is not None
 
 
 def repetition(text: str) -> float:

@@ -95,18 +95,28 @@ def _right(questions: Sequence[Question]) -> Shaped[np.ndarray, " questions"]:
 def _choice(questions: Sequence[Question], shares: Shares) -> Iterator[_Values]:
     right, (clusters, groups) = _right(questions), _labels(questions)
     chance = float(np.mean([1 / len(question.options) for question in questions]))
-    chosen = np.nanargmax(shares, axis=1)
-    yield _Values("accuracy", "right answers", (chosen == right) * 1.0, clusters, groups, chance=chance)
+    yield _Values("accuracy", "right answers", _credit(shares, right), clusters, groups, chance=chance)
     probability = shares[np.arange(len(right)), right]
     yield _Values("probability", "probability of the right answer", probability, clusters, groups, chance=chance)
+
+
+def _credit(
+    shares: Shares, right: Shaped[np.ndarray, " questions"], tie: float = 1e-6
+) -> Float[np.ndarray, " questions"]:
+    """Count a right choice as 1, and a tie of the right option with others as its share of them.
+
+    An answerer that ignores the content has options that differ in their last digits only; these decide nothing.
+    """
+    top = shares >= np.nanmax(shares, axis=1, keepdims=True) - tie
+    return top[np.arange(len(right)), right] / top.sum(axis=1)
 
 
 def _judgements(questions: Sequence[Question], shares: Shares) -> Iterator[_Values]:
     right = _right(questions)
     clusters, countries = _labels(questions)
-    judged = (np.nanargmax(shares, axis=1) == right) * 1.0
+    judged = _credit(shares, right)
     names, first, places = np.unique(clusters, return_index=True, return_inverse=True)
-    all_right = np.bincount(places, judged) == np.bincount(places)
+    all_right = np.bincount(places, judged == 1.0) == np.bincount(places)
     # Units in the order of the data, not of the names.
     order = np.argsort(first)
     whole, groups = names[order], countries[first][order]
@@ -115,9 +125,8 @@ def _judgements(questions: Sequence[Question], shares: Shares) -> Iterator[_Valu
     p_true = shares[:, 0]
     best = np.full(len(names), -np.inf)
     np.maximum.at(best, places, p_true)
-    ranked = np.zeros(len(names))
-    ties = np.bincount(places, p_true >= best[places])
-    np.add.at(ranked, places, ((p_true >= best[places]) & (right == 0)) / ties[places])
+    top = p_true >= best[places] - 1e-6
+    ranked = np.bincount(places, top & (right == 0)) / np.bincount(places, top)
     chance = float((np.bincount(places, right == 0) / np.bincount(places)).mean())
     yield _Values("ranked", "a true answer is thought likeliest", ranked[order], whole, groups, chance=chance)
     yield _Values("judgements", "right judgements", judged, clusters, countries)

@@ -6,10 +6,14 @@ import math
 
 import numpy as np
 from jaxtyping import Float, Shaped
-from scipy.special import bdtr, bdtri, ndtri
+from scipy.special import bdtr, bdtri, ndtri, stdtrit
+
+from acculturate.judge.bootstrap import mean_interval
 
 LEVEL = 0.95
 DRAWS = 2000
+FEW, EXACT, FEWEST = 30, 11, 6
+"""Values from which the bootstrap is used; up to which all signs are tried; from which signs can be rare enough."""
 POWER = 0.8
 
 
@@ -25,17 +29,21 @@ def share_interval(values: Float[np.ndarray, " n"], *, seed: int = 0) -> tuple[f
     """Compute a 95 % interval of the mean of values; None for a single one.
 
     Values that are 0 or 1 have Wilson's (1927), which stays honest where all are right or none. Others are drawn anew
-    with replacement (percentile bootstrap).
+    with replacement (percentile bootstrap) where there are 30 or more; a few values are too much like one another when
+    they are drawn anew, so fewer have Student's t interval, cut at 0.
     """
     n, mean = len(values), float(values.mean())
     if n < 2:
         return None
+    if n < FEW and not np.isin(values, (0.0, 1.0)).all():
+        return mean_interval(values, level=LEVEL, least=0.0)
     if np.isin(values, (0.0, 1.0)).all():
         z = float(ndtri((1 + LEVEL) / 2))
         middle, half = mean + z * z / (2 * n), z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
         low, high = ((middle + side * half) / (1 + z * z / n) for side in (-1, 1))
     else:
-        means = values[np.random.default_rng(seed).integers(n, size=(DRAWS, n))].mean(axis=1)
+        draw = np.random.default_rng(seed)
+        means = np.array([values[draw.integers(n, size=n)].mean() for _ in range(DRAWS)])
         low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
     return min(max(low, 0.0), mean), max(high, mean)
 
@@ -52,22 +60,28 @@ def paired_p(differences: Float[np.ndarray, " n"], *, seed: int = 0) -> float:
     if np.isin(changed, (-1.0, 1.0)).all():
         fewer = min(int((changed > 0).sum()), int((changed < 0).sum()))
         return min(1.0, 2 * float(bdtr(fewer, len(changed), 0.5)))
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(DRAWS, len(changed)))
-    reached = np.abs(signs @ changed) >= abs(changed.sum()) - 1e-12
-    return (1 + int(reached.sum())) / (1 + DRAWS)
+    least = abs(changed.sum()) - 1e-12
+    if len(changed) <= EXACT:  # all signs there are
+        signs = 1 - 2.0 * ((np.arange(2 ** len(changed))[:, None] >> np.arange(len(changed))) & 1)
+        return float((np.abs(signs @ changed) >= least).mean())
+    draw = np.random.default_rng(seed)
+    reached = sum(abs(draw.choice([-1.0, 1.0], size=len(changed)) @ changed) >= least for _ in range(DRAWS))
+    return (1 + int(reached)) / (1 + DRAWS)
 
 
 def least_visible(differences: Float[np.ndarray, " n"]) -> float:
     """Compute the least difference of means that the paired test finds in four of five cases; 1 where it never does.
 
     From the size of the differences that are there. Where a pair is gained or lost, as many pairs change as did, and
-    the power of the exact test decides; else the normal approximation.
+    the power of the exact test decides; else that of Student's t test. Under six values no signs are rare enough.
     """
     n = len(differences)
     changed = int((differences != 0).sum())
     if not np.isin(differences, (-1.0, 0.0, 1.0)).all():
-        spread = float((differences**2).mean())
-        return min(1.0, float(ndtri((1 + LEVEL) / 2) + ndtri(POWER)) * math.sqrt(spread / n))
+        if n < FEWEST:
+            return 1.0
+        spread = float(differences.var(ddof=1))
+        return min(1.0, float(stdtrit(n - 1, (1 + LEVEL) / 2) + stdtrit(n - 1, POWER)) * math.sqrt(spread / n))
     # The fewest pairs that can be found at all are six, all of them gained.
     while changed < n and 2 * 0.5**changed > 1 - LEVEL:
         changed += 1

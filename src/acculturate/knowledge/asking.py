@@ -20,7 +20,7 @@ from acculturate.survey.instrument import Frame, Instrument, Item, ItemText, Sca
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
 from acculturate.survey.response import Response
 
-MAX_OPTIONS = min(map(len, LABELS.values()))
+MAX_OPTIONS = len(LABELS["letters"])
 LABELLED, OPEN = "letters/question-first/0/en", ("words/open/0/en", "words/open/1/en")
 
 _INTROS = {

@@ -16,7 +16,7 @@ from acculturate.knowledge.task import Question, TaskKind
 from acculturate.legible import STEERING
 from acculturate.survey.formats import LABELS
 
-MAX_OPTIONS = max(map(len, LABELS.values()))
+MAX_OPTIONS = len(LABELS["letters"])
 
 
 def gather(rows: Sequence[Row], layout: Layout) -> tuple[tuple[Question, ...], tuple[str, ...]]:

@@ -156,9 +156,18 @@ def hash_order(name: str) -> tuple[str, str]:
 
 
 def part_of_task(task: Task, *, limit: int | None = None, countries: Sequence[str] = ()) -> Task:
-    """Take a task's questions about some countries, where it is about any, and ``limit`` of them at most."""
+    """Take a task's questions about some countries, where it is about any, and ``limit`` of them at most.
+
+    Of opinions only the shares of these countries are kept. Raises ``UserError`` where it has none of the countries.
+    """
     if countries and task.countries:
-        parts = [task.about(country) for country in countries]
-        ids = {each.id for part in parts for each in part.questions}
-        task = replace(task, questions=tuple(each for each in task.questions if each.id in ids))
+        wanted = {name for name in task.countries if any(same_country(name, one) for one in countries)}
+        if not wanted:
+            task.about(countries[0])  # says that there is none
+        questions = (
+            replace(each, shares={name: shares for name, shares in each.shares.items() if name in wanted})
+            for each in task.questions
+            if each.country in wanted or wanted & each.shares.keys()
+        )
+        task = replace(task, questions=tuple(questions))
     return task if limit is None else task.limited(limit)

@@ -50,7 +50,7 @@ def kept_answers(
     try:
         tensors, _ = read_tensors(path, _ENTRY)
         return Answers(tensors["logprobs"], tensors["log_mass"])
-    except (DamagedFileError, KeyError):
+    except (DamagedFileError, KeyError, OSError):
         pass
     answers = ask()
     if not np.isnan(answers.log_mass).any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from acculturate.errors import RunDirectoryError, SettingError, setting
+from acculturate.files.checksums import SUMS
 from acculturate.files.whole_file import write_whole
 from acculturate.judge.evaluation_records import Evaluation, PromptShown, TaskRecord
 from acculturate.judge.evaluation_words import evaluation_sentences, survey_moved
@@ -21,12 +23,14 @@ from acculturate.judge.records import ModelIdentity, Result
 from acculturate.knowledge.catalog import load_task
 from acculturate.knowledge.specimens import FLUENCY, Specimen, specimens
 from acculturate.knowledge.task import Task, part_of_task
+from acculturate.legible import shown
 from acculturate.model.answer_kind import AnswerKind, answers_of
 from acculturate.model.answers.tasks import TaskAnswers, Watch, answer, read_as
 from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.forward import precision_name
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
+from acculturate.report.run_page import write_report
 from acculturate.runs.finished import RESULT, read_record, write_last
 from acculturate.runs.spec import make_spec
 from acculturate.version import VERSION
@@ -35,6 +39,7 @@ FOLDER = "evaluation"
 """Where an evaluation stands in the directory of its run."""
 
 EVALUATION, ANSWERS = "evaluation.json", "answers.parquet"
+_OURS = {EVALUATION, ANSWERS, SUMS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +69,43 @@ class Evaluated:
         return f"<p><b>Evaluation</b></p>{shown.to_html(float_format='%.3f', index=False, escape=True)}"
 
     def save(self, folder: str | Path) -> None:
-        """Write the figures, the answers and their checksums into a folder, which is made where there is none."""
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
+        """Write the figures, the answers and their checksums into a folder, which is made where there is none.
+
+        An earlier evaluation there is replaced. Raises ``UserError`` for a folder that holds anything else.
+        """
+        path = evaluation_folder(folder)
+        # What is half replaced is no evaluation: whoever reads it meanwhile finds none.
+        (path / EVALUATION).unlink(missing_ok=True)
         table = io.BytesIO()
         self.answers.to_parquet(table, index=False)
         write_whole(path / ANSWERS, table.getvalue())
         write_last(path, EVALUATION, self.record, beside=(ANSWERS,))
+
+
+def evaluation_folder(folder: str | Path) -> Path:
+    """Make a folder for an evaluation, or find one; ``UserError`` where nothing can be written, or other files stand.
+
+    Asked before anything else: hours of answers should not end here.
+    """
+    path = Path(folder)
+    if not str(folder).strip():
+        raise SettingError("There is no directory for the evaluation; name one with its `out`.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        foreign = sorted(
+            one.name for one in path.iterdir() if one.name.strip(".").removesuffix(".partial") not in _OURS
+        )
+    except OSError as error:
+        raise SettingError(
+            f"The evaluation cannot be written to '{path}' ({error.strerror}); name another directory with `out`."
+        ) from None
+    if foreign:
+        raise SettingError(
+            f"'{path}' holds other files ({foreign[0]}); name a new directory for the evaluation with `out`."
+        )
+    if not os.access(path, os.W_OK):
+        raise SettingError(f"Nothing can be written to '{path}'; name another directory with `out`.")
+    return path
 
 
 def evaluate(
@@ -81,7 +116,7 @@ def evaluate(
     prompt_from: str = "",
     answers: str = AnswerKind.PROBABILITIES,
     writing: Sequence[Specimen] = (),
-    survey_moved: Mapping[str, float] | None = None,
+    moved: Mapping[str, float] | None = None,
     watch: Watch = lambda *_: None,
 ) -> Evaluated:
     """Ask a model the questions of tasks, without and with a soft prompt.
@@ -98,7 +133,7 @@ def evaluate(
         How answers are read; generated text is not.
     writing
         Requests with good replies, to see how fluently the model writes; none to leave that out.
-    survey_moved
+    moved
         Points by which the prompt moves each dimension of the survey, to compare recommendations with.
     watch
         Is told how far it is.
@@ -125,7 +160,7 @@ def evaluate(
         fluency=fluency(respondent, writing, prompt, watch=watch) if writing else None,
         notes=(note,) if note else (),
     )
-    found = found.model_copy(update={"sentences": tuple(evaluation_sentences(found, survey_moved))})
+    found = found.model_copy(update={"sentences": tuple(evaluation_sentences(found, moved))})
     rows = [table for _, table in measured]
     return Evaluated(found, pd.concat(rows, ignore_index=True) if rows else pd.DataFrame())
 
@@ -159,7 +194,11 @@ def tasks_of(
     UserError
         For a task that is unknown or cannot be read.
     """
-    chosen = [one if isinstance(one, Task) else load_task(one) for one in named if one != FLUENCY]
+    twice = [one for k, one in enumerate(named) if one in named[:k]]
+    if twice:
+        raise SettingError(f"The task {shown(str(twice[0]))} is named twice; name it once.")
+    tasks = [one for one in named if one != FLUENCY]
+    chosen = [one if isinstance(one, Task) else load_task(one) for one in tasks]
     parts = [part_of_task(one, limit=limit, countries=countries) for one in chosen]
     return parts, specimens() if FLUENCY in named else ()
 
@@ -170,9 +209,11 @@ def evaluate_run(
     *,
     answers: str | None = None,
     writing: Sequence[Specimen] = (),
+    out: Path | None = None,
+    device: str | None = None,
     watch: Watch = lambda *_: None,
 ) -> Evaluated:
-    """Evaluate the prompt of a finished run on tasks, beside its model without it.
+    """Evaluate the prompt of a finished run on tasks, beside its model without it, and write it down.
 
     Parameters
     ----------
@@ -182,6 +223,10 @@ def evaluate_run(
         As in ``evaluate``.
     answers
         How answers are read; by default as the run's survey was answered.
+    out
+        Where to write figures and answers; by default in the run, whose report then shows them.
+    device
+        Where to compute; by default as the run did.
 
     Raises
     ------
@@ -189,27 +234,42 @@ def evaluate_run(
         Where there is no such run, or its model has changed since.
     """
     if not (run / RESULT).is_file():
-        raise SettingError(f"There is no finished run in '{run}'; give the directory of one (acculturate align).")
+        raise SettingError(
+            f"There is no finished run for one country in '{run}'; give the directory of one (acculturate align), or "
+            "of one country of a multitask run, or a model and a prompt."
+        )
     result = read_record(run / RESULT, Result)
+    folder = evaluation_folder(run / FOLDER if out is None else out)
     prompt = read_prompt(run)
     spec = make_spec(result.spec, f"'{run / RESULT}'")
     chosen = answers or (spec.answers if spec.answers != AnswerKind.SAMPLED else AnswerKind.PROBABILITIES)
     way_of(chosen)
-    respondent = Respondent(spec.choice if spec.quantize != "none" else replace(spec.choice, dtype="float32"))
-    if respondent.identity != result.model.root:
-        raise RunDirectoryError(
-            f"The model of the run in '{run}' has changed since; restore it, or make a new run with the one there is."
-        )
-    return evaluate(
+    choice = replace(spec.choice, device=device or spec.device)
+    respondent = _model_of(run, choice, result)
+    found = evaluate(
         respondent,
         tasks,
         prompt=prompt,
         prompt_from=run.resolve().name,
         answers=chosen,
         writing=writing,
-        survey_moved=survey_moved(result),
+        moved=survey_moved(result),
         watch=watch,
     )
+    found.save(folder)
+    if out is None:
+        write_report(run, result, found.record)
+    return found
+
+
+def _model_of(run: Path, choice: ModelChoice, result: Result) -> Respondent:
+    """Load the model of a run in float32, or quantised as it was; ``UserError`` where it has changed since."""
+    respondent = Respondent(choice if choice.quantize != "none" else replace(choice, dtype="float32"))
+    if respondent.identity != result.model.root:
+        raise RunDirectoryError(
+            f"The model of the run in '{run}' has changed since; restore it, or make a new run with the one there is."
+        )
+    return respondent
 
 
 def evaluate_model(

@@ -20,8 +20,7 @@ from acculturate.judge.records import Result, Verdict
 from acculturate.knowledge.task import Task
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, read_prompts
 from acculturate.report import plots
-from acculturate.report.run_page import write_report
-from acculturate.runs.evaluate import FOLDER, Evaluated, evaluate_run, tasks_of
+from acculturate.runs.evaluate import Evaluated, evaluate_run, tasks_of
 from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.front import FRONT, PROMPTS
 from acculturate.runs.multitask import RECORD as MULTITASK
@@ -204,7 +203,12 @@ class Run(FinishedRun[Result]):
         return SteeredRun(folder, steer(self.path, wanted, folder, free=free, budget=budget, callbacks=watchers))
 
     def evaluate(
-        self, tasks: Sequence[str | Task], *, answers: str | None = None, limit: int | None = None
+        self,
+        tasks: str | Task | Sequence[str | Task],
+        *,
+        answers: str | None = None,
+        limit: int | None = None,
+        countries: Sequence[str] = (),
     ) -> Evaluated:
         """Measure what the prompt changes beyond the survey, as ``acculturate evaluate`` does; the report shows it.
 
@@ -214,8 +218,8 @@ class Run(FinishedRun[Result]):
             Tasks or their names, and ``fluency`` (docs/tasks.md).
         answers
             How answers are read; by default as in the run.
-        limit
-            Questions of each task to ask, at most.
+        limit, countries
+            Questions of each task to ask, at most, and whom they are about.
 
         Returns
         -------
@@ -227,11 +231,9 @@ class Run(FinishedRun[Result]):
         UserError
             For a task that is unknown or cannot be read, and a model that has changed since.
         """
-        chosen, writing = tasks_of(tasks, limit=limit)
-        found = evaluate_run(self.path, chosen, answers=answers, writing=writing)
-        found.save(self.path / FOLDER)
-        write_report(self.path, self.record, found.record)
-        return found
+        named = [tasks] if isinstance(tasks, str | Task) else list(tasks)
+        chosen, writing = tasks_of(named, limit=limit, countries=countries)
+        return evaluate_run(self.path, chosen, answers=answers, writing=writing)
 
     def plot_curve(self) -> Figure:
         """Draw the course of the search for a paper (needs acculturate[plots])."""

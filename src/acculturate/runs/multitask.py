@@ -30,6 +30,7 @@ from acculturate.model.engine.forward import precision_name
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.report.run_page import write_report
+from acculturate.runs.evaluate import evaluation_of
 from acculturate.runs.finished import RESULT, read_record, write_last
 from acculturate.runs.provenance import made_with, named_files
 from acculturate.runs.records import CountryLosses, JointSettings, Losses, LossesByRole, Multitask, RunKind
@@ -267,7 +268,8 @@ def multitask(
 def write_reports(out: Path, record: Multitask) -> None:
     """Write the report of every country into its directory."""
     for one in record.countries:
-        write_report(out / one.code, read_record(out / one.code / RESULT, Result))
+        folder = out / one.code
+        write_report(folder, read_record(folder / RESULT, Result), evaluation_of(folder))
 
 
 @dataclass(frozen=True)

@@ -26,15 +26,16 @@ def _question(row: Row) -> Question:
     options = _options(row.cell("choices"))
     text = _bare(words(row.cell("prompt|question")), options)
     right = letter(row.cell("answer_idx|answer"), len(options))
-    name = label(row.cell("ID|id"))
+    name, country = label(row.cell("ID|id")), optional_label(row, "country")
     return Question(
         # The excerpt of the data in circulation has no ids of variants.
         id=optional_label(row, "MCQID") or f"{name}-{digest(text, options)}",
         text=text,
         options=options,
         right=right,
-        country=optional_label(row, "country"),
-        cluster=name,
+        country=country,
+        # An ID names a question that is put in every country, each time with other answers.
+        cluster=f"{name}, {country}" if country else name,
     )
 
 
