@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +16,7 @@ from acculturate.cli.terminal import Console, following
 from acculturate.errors import SettingError
 
 if TYPE_CHECKING:
-    from acculturate.judge.evaluation_records import Evaluation, Fluency, GroupFigures, Measure
+    from acculturate.judge.evaluation_records import Evaluation, Fluency, Measure
     from acculturate.knowledge.specimens import Specimen
     from acculturate.knowledge.task import Task
 
@@ -163,25 +162,14 @@ def _fluency_table(found: Fluency) -> Table:
 
 
 def _table(measure: Measure, *, tuned: bool) -> Table:
+    from acculturate.report.evaluation_section import figures_of
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", overflow="fold")
     for name in ("n", "untuned", "95 %", *(("tuned", "95 %", "up", "down", "p", "visible") if tuned else ())):
         table.add_column(name, justify="right", no_wrap=True)
     for group in measure.groups[: SHOWN + 1]:
-        table.add_row(*map(Text, _cells(measure, group, tuned=tuned)))
+        table.add_row(*map(Text, (group.group or "all", *figures_of(measure, group, tuned=tuned))))
     if len(measure.groups) > SHOWN + 1:
         table.add_row(Text(f"and {len(measure.groups) - SHOWN - 1} more"))
     return table
-
-
-def _cells(measure: Measure, group: GroupFigures, *, tuned: bool) -> Iterator[str]:
-    yield group.group or "all"
-    yield str(group.questions)
-    yield measure.written(group.untuned)
-    yield measure.between(group.untuned_interval)
-    if tuned:
-        yield measure.written(group.tuned)
-        yield measure.between(group.tuned_interval)
-        yield from (str(group.higher), str(group.lower))
-        yield "–" if group.p is None else f"{group.p:.3f}"
-        yield measure.written(group.visible)

@@ -34,13 +34,18 @@ def _measure(measure: Measure) -> dict[str, Any]:
     rows = [
         {"name": group.group or "all", "cells": list(figures_of(measure, group))} for group in measure.groups[:LONGEST]
     ]
+    left = len(measure.groups) - LONGEST
+    if left > 0:
+        rows.append({"name": f"and {left} more in evaluation.json", "cells": []})
     return {"name": measure.name[:1].upper() + measure.name[1:], "title": measure.title, "rows": rows}
 
 
-def figures_of(measure: Measure, group: GroupFigures) -> Iterator[str]:
+def figures_of(measure: Measure, group: GroupFigures, *, tuned: bool = True) -> Iterator[str]:
     """Write the figures of a row: number, untuned and tuned with intervals, up, down, p and what is visible."""
     yield str(group.questions)
     yield from (measure.written(group.untuned), measure.between(group.untuned_interval))
+    if not tuned:
+        return
     yield from (measure.written(group.tuned), measure.between(group.tuned_interval))
     yield from (str(group.higher), str(group.lower))
     yield "–" if group.p is None else f"{group.p:.3f}"
