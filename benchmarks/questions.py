@@ -61,7 +61,7 @@ def compare(given: argparse.Namespace, folder: Path) -> None:
         ours = answer(respondent, some, AnswerKind.CLOZE_SUM).shares
         seconds["acculturate"].append(time.perf_counter() - begun)
         begun = time.perf_counter()
-        likely = _by_the_harness(theirs, some, folder / "task.jsonl")
+        likely, _ = by_the_harness(theirs, some, folder / "task.jsonl")
         seconds["lm-eval hf"].append(time.perf_counter() - begun)
         same += (np.nanargmax(ours, axis=1) == likely.argmax(axis=1)).tolist()
         print(f"{start + len(some.questions)} of {len(questions)}", flush=True)
@@ -76,7 +76,8 @@ def compare(given: argparse.Namespace, folder: Path) -> None:
     print(f"the same choice in {sum(same)} of {len(same)} questions")
 
 
-def _by_the_harness(model, task, file: Path) -> np.ndarray:
+def by_the_harness(model, task, file: Path) -> tuple[np.ndarray, float]:
+    """Have an lm-eval model weigh all options of a task: their log-likelihoods, and the accuracy that it reports."""
     import lm_eval
 
     from acculturate.knowledge.asking import sheet
@@ -106,7 +107,8 @@ def _by_the_harness(model, task, file: Path) -> np.ndarray:
         model=model, tasks=[local], apply_chat_template=True, log_samples=True, bootstrap_iters=0, verbosity="ERROR"
     )
     samples = sorted(out["samples"]["local"], key=lambda sample: sample["doc_id"])
-    return np.array([[float(pair[0]) for pair in sample["filtered_resps"]] for sample in samples])
+    likely = np.array([[float(pair[0]) for pair in sample["filtered_resps"]] for sample in samples])
+    return likely, out["results"]["local"]["acc,none"]
 
 
 if __name__ == "__main__":

@@ -48,3 +48,8 @@ def shown(value: object) -> str:
         case _:
             words = repr(value)
     return words if len(words) <= _SHOWN else words[: _SHOWN - 3] + "..."
+
+
+def capital(text: str) -> str:
+    """Begin a text with a capital, and leave the rest as it is."""
+    return text[:1].upper() + text[1:]

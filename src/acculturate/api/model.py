@@ -123,8 +123,7 @@ class Model:
         """
         how = Asking(tuple(formats), balanced, constant, mas25, system, answers)
         laid_out = how.questionnaire(_instrument(instrument))
-        soft = prompt if prompt is None or isinstance(prompt, SoftPrompt) else read_prompt(Path(prompt).expanduser())
-        return score_respondent(self.respondent, laid_out, how, soft)
+        return score_respondent(self.respondent, laid_out, how, _prompt(prompt))
 
     def evaluate(
         self,
@@ -161,13 +160,11 @@ class Model:
         UserError
             For a task that is unknown or cannot be read, and a prompt that does not fit.
         """
-        named = [tasks] if isinstance(tasks, str | Task) else list(tasks)
-        chosen, writing = tasks_of(named, limit=limit, countries=countries)
-        soft = prompt if isinstance(prompt, SoftPrompt) or prompt is None else read_prompt(Path(prompt))
+        chosen, writing = tasks_of(tasks, limit=limit, countries=countries)
         return evaluate_respondent(
             self.respondent,
             chosen,
-            prompt=soft,
+            prompt=_prompt(prompt),
             prompt_from="" if prompt is None or isinstance(prompt, SoftPrompt) else str(prompt),
             answers=answers,
             writing=writing,
@@ -291,6 +288,10 @@ def evaluate(
         Every figure with its interval, and every answer.
     """
     return _measured(model).evaluate(tasks, **how)
+
+
+def _prompt(named: SoftPrompt | str | Path | None) -> SoftPrompt | None:
+    return named if named is None or isinstance(named, SoftPrompt) else read_prompt(Path(named).expanduser())
 
 
 def _measured(model: str | Model) -> Model:

@@ -14,6 +14,7 @@ from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.settings import check_range, warn_if_slow
 from acculturate.cli.terminal import Console, following
 from acculturate.errors import SettingError
+from acculturate.legible import capital
 
 if TYPE_CHECKING:
     from acculturate.judge.evaluation_records import Evaluation, Fluency, Measure
@@ -78,14 +79,12 @@ def evaluate(
                 run, chosen, answers=answers, writing=writing, out=out, device=device, watch=watch
             )
         else:
-            if out is not None:
-                work.evaluation_folder(out)
             warn_if_slow(dtype or "float32", device or "auto")
             choice = ModelChoice(model or "", dtype=dtype or "float32", device=device or "auto")
-            found = work.evaluate_model(choice, chosen, prompt=prompt, answers=answers, writing=writing, watch=watch)
+            found = work.evaluate_model(
+                choice, chosen, prompt=prompt, answers=answers, writing=writing, out=out, watch=watch
+            )
     folder = out or (None if run is None else run / work.FOLDER)
-    if run is None and out is not None:
-        found.save(out)
     if as_json:
         print_json(found.record)
         return
@@ -118,26 +117,22 @@ def show_evaluation(found: Evaluation) -> None:
         mass = "" if task.mass is None or not labelled else f"; answer mass {_both(task.mass, task.mass_tuned)}"
         console.print(f"{task.title} ({counted}; answers: {task.answers}{mass})")
         first, *others = task.measures
-        console.print(f"{_capital(first.title)}:")
+        console.print(f"{capital(first.title)}:")
         console.print(_table(first, tuned=found.prompt is not None))
         for measure in others:
             whole, both = measure.whole, found.prompt is not None
             after = f", tuned {measure.written(whole.tuned)}, p {whole.p or 0.0:.3f}" if both else ""
-            console.print(f"{_capital(measure.title)}: untuned {measure.written(whole.untuned)}{after}")
+            console.print(f"{capital(measure.title)}: untuned {measure.written(whole.untuned)}{after}")
         console.print()
         for sentence in task.notes:
             console.print(sentence)
-        if task.citation or task.licence:
-            console.print(f"{task.citation} {f'({task.licence})' if task.licence else ''}\n")
+        if task.terms:
+            console.print(f"{task.terms}\n")
     if found.fluency is not None:
         console.print(_fluency_table(found.fluency))
         console.print()
     for sentence in (*found.sentences, *found.notes):
         console.print(sentence)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _both(untuned: float, tuned: float | None) -> str:

@@ -41,10 +41,11 @@ def correlation_interval(
     n = len(pairs[0][0])
     chosen = np.random.default_rng(seed).integers(n, size=(draws, n))
     table = np.stack([correlations(a[chosen], b[chosen]) for a, b in pairs])
-    return _percentiles(mean_of_known_rows(table), level)
+    return percentiles(mean_of_known_rows(table), level)
 
 
-def _percentiles(values: Float[np.ndarray, "n"], level: float) -> tuple[float, float]:
+def percentiles(values: Float[np.ndarray, "n"], level: float) -> tuple[float, float]:
+    """Cut off equal shares at both ends so that ``level`` is left; NaN values do not count."""
     numbers = values[~np.isnan(values)]
     if not len(numbers):
         return math.nan, math.nan

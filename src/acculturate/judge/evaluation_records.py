@@ -120,6 +120,11 @@ class TaskRecord(Record):
     mass_tuned: Figure = None
     measures: tuple[Measure, ...]
 
+    @property
+    def terms(self) -> str:
+        """What to cite, and the licence; empty where there is neither."""
+        return f"{self.citation} {f'({self.licence})' if self.licence else ''}".strip()
+
 
 class FluencyFigures(Record):
     """Hold how a model writes.

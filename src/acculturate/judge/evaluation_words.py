@@ -8,6 +8,7 @@ from acculturate.judge.effects import LIKELY
 from acculturate.judge.evaluation_records import Evaluation, Fluency, GroupFigures, Measure, TaskRecord
 from acculturate.judge.records import Result
 from acculturate.knowledge.task import TaskKind
+from acculturate.survey.formats import Role
 
 NOTABLE = 1.2
 """Perplexity with the prompt as a multiple of that without it, from which the model writes worse."""
@@ -100,27 +101,25 @@ def _writing(found: Fluency) -> list[str]:
     ]
     if after.perplexity > NOTABLE * before.perplexity:
         said.append("With the prompt the model writes noticeably worse than without it.")
-    for name in ("empty", "repeating", "refusing", "foreign"):
-        was, now = getattr(before, name), getattr(after, name)
+    for was, now, words in (
+        (before.empty, after.empty, "are empty"),
+        (before.repeating, after.repeating, "repeat themselves"),
+        (before.refusing, after.refusing, "refuse"),
+        (before.foreign, after.foreign, "are largely in other letters"),
+    ):
         if now > was:
-            words = {
-                "empty": "are empty",
-                "repeating": "repeat themselves",
-                "refusing": "refuse",
-                "foreign": "are largely in other letters",
-            }[name]
             said.append(f"{100 * now:.0f} % of its replies {words}, untuned {100 * was:.0f} %.")
     return said
 
 
 def survey_moved(result: Result) -> Mapping[str, float]:
     """Compute by how many points the prompt moves each score of the survey, on held-out formats where there are any."""
-    for place in ("heldout", "train"):
-        before, after = (getattr(row, place) for row in (result.untuned, result.tuned))
+    for role in (Role.HELDOUT, Role.TRAIN):
+        before, after = result.untuned.on(role), result.tuned.on(role)
         if before is not None and after is not None:
             return {
-                name.lower(): after.scores[name] - score
+                name.lower(): now - score
                 for name, score in before.scores.items()
-                if score is not None and after.scores.get(name) is not None
+                if score is not None and (now := after.scores.get(name)) is not None
             }
     return {}

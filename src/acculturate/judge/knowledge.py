@@ -14,6 +14,8 @@ from acculturate.knowledge.task import Question, Task, TaskKind
 
 Shares = Float[np.ndarray, "questions options"]
 """Probability of every option, renormalised over a question's options; NaN beyond its last."""
+TIE = 1e-6
+"""Difference of two probabilities up to which neither is the greater."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,8 @@ def measures(task: Task, untuned: Shares, tuned: Shares | None = None) -> tuple[
     """
     compute = _MEASURES[task.kind]
     before = list(compute(task.questions, untuned))
-    after = before if tuned is None else list(compute(task.questions, tuned))
-    return tuple(_measure(a, None if tuned is None else b) for a, b in zip(before, after, strict=True))
+    after = [None] * len(before) if tuned is None else compute(task.questions, tuned)
+    return tuple(_measure(*pair) for pair in zip(before, after, strict=True))
 
 
 def _measure(before: _Values, after: _Values | None) -> Measure:
@@ -100,14 +102,12 @@ def _choice(questions: Sequence[Question], shares: Shares) -> Iterator[_Values]:
     yield _Values("probability", "probability of the right answer", probability, clusters, groups, chance=chance)
 
 
-def _credit(
-    shares: Shares, right: Shaped[np.ndarray, " questions"], tie: float = 1e-6
-) -> Float[np.ndarray, " questions"]:
+def _credit(shares: Shares, right: Shaped[np.ndarray, " questions"]) -> Float[np.ndarray, " questions"]:
     """Count a right choice as 1, and a tie of the right option with others as its share of them.
 
     An answerer that ignores the content has options that differ in their last digits only; these decide nothing.
     """
-    top = shares >= np.nanmax(shares, axis=1, keepdims=True) - tie
+    top = shares >= np.nanmax(shares, axis=1, keepdims=True) - TIE
     return top[np.arange(len(right)), right] / top.sum(axis=1)
 
 
@@ -125,7 +125,7 @@ def _judgements(questions: Sequence[Question], shares: Shares) -> Iterator[_Valu
     p_true = shares[:, 0]
     best = np.full(len(names), -np.inf)
     np.maximum.at(best, places, p_true)
-    top = p_true >= best[places] - 1e-6
+    top = p_true >= best[places] - TIE
     ranked = np.bincount(places, top & (right == 0)) / np.bincount(places, top)
     chance = float((np.bincount(places, right == 0) / np.bincount(places)).mean())
     yield _Values("ranked", "a true answer is thought likeliest", ranked[order], whole, groups, chance=chance)
@@ -166,10 +166,8 @@ def wasserstein(ours: Float[np.ndarray, " n"], theirs: Float[np.ndarray, " n"]) 
 
 
 def _courses(questions: Sequence[Question], shares: Shares) -> Iterator[_Values]:
-    topics = _array([question.topic for question in questions])
-    clusters = _array([question.cluster for question in questions])
     name = "probability of the course at the dimension's high pole"
-    yield _Values("high", name, shares[:, 0], clusters, topics, better="", chance=0.5)
+    yield _Values("high", name, shares[:, 0], *_labels(questions), better="", chance=0.5)
 
 
 _MEASURES: dict[TaskKind, Callable[[Sequence[Question], Shares], Iterator[_Values]]] = {

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from scipy.special import bdtr, bdtri, ndtri, stdtrit
 
-from acculturate.judge.bootstrap import mean_interval
+from acculturate.judge.bootstrap import mean_interval, percentiles
 
 LEVEL = 0.95
 DRAWS = 2000
@@ -35,16 +35,15 @@ def share_interval(values: Float[np.ndarray, " n"], *, seed: int = 0) -> tuple[f
     n, mean = len(values), float(values.mean())
     if n < 2:
         return None
-    if n < FEW and not np.isin(values, (0.0, 1.0)).all():
-        return mean_interval(values, level=LEVEL, least=0.0)
     if np.isin(values, (0.0, 1.0)).all():
         z = float(ndtri((1 + LEVEL) / 2))
         middle, half = mean + z * z / (2 * n), z * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
         low, high = ((middle + side * half) / (1 + z * z / n) for side in (-1, 1))
+    elif n < FEW:
+        return mean_interval(values, level=LEVEL, least=0.0)
     else:
         draw = np.random.default_rng(seed)
-        means = np.array([values[draw.integers(n, size=n)].mean() for _ in range(DRAWS)])
-        low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+        low, high = percentiles(np.array([values[draw.integers(n, size=n)].mean() for _ in range(DRAWS)]), LEVEL)
     return min(max(low, 0.0), mean), max(high, mean)
 
 

@@ -11,12 +11,10 @@ from dataclasses import replace
 
 from acculturate.errors import FileError, listed
 from acculturate.files.rows import Row
+from acculturate.knowledge.asking import MAX_OPTIONS
 from acculturate.knowledge.layouts.layout import EMPTY, LONGEST, Layout, LeftOutError, digest, length
 from acculturate.knowledge.task import Question, TaskKind
 from acculturate.legible import STEERING
-from acculturate.survey.formats import LABELS
-
-MAX_OPTIONS = len(LABELS["letters"])
 
 
 def gather(rows: Sequence[Row], layout: Layout) -> tuple[tuple[Question, ...], tuple[str, ...]]:

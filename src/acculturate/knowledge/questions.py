@@ -11,16 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from acculturate.errors import SettingError
+from acculturate.knowledge.asking import frame
 from acculturate.knowledge.layouts.own import csv_questions
 from acculturate.knowledge.task import Question, Task, TaskKind
-from acculturate.survey.instrument import Dimension, Frame, Instrument, Item, ItemText, Scale, Wording
+from acculturate.survey.instrument import Dimension, Instrument, Item, ItemText, Scale, Wording
 
 ACCURACY = "accuracy"
-_FRAME = Frame(
-    intro=("Here is a question with several possible answers. Only one of them is right.",),
-    question="Question",
-    options="Options",
-    answer="Answer",
+_FRAME = replace(
+    frame(TaskKind.CHOICE),
     ask={
         "digits": "Reply with the number of the right one ({labels}) and nothing else.",
         "letters": "Reply with the letter of the right one ({labels}) and nothing else.",

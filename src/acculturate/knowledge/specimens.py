@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from importlib import resources
+
+from acculturate.files.rows import text_rows
 
 FLUENCY = "fluency"
 """Stands among the names of tasks for how a model writes."""
@@ -22,4 +22,5 @@ class Specimen:
 def specimens() -> tuple[Specimen, ...]:
     """Read the requests and replies that come with the package."""
     text = resources.files("acculturate.knowledge").joinpath("data", "fluency.csv").read_text("utf-8")
-    return tuple(Specimen(row["request"], row["text"]) for row in csv.DictReader(io.StringIO(text)))
+    rows = text_rows(text, "fluency.csv")
+    return tuple(Specimen(row.cell("request").text(), row.cell("text").text()) for row in rows)

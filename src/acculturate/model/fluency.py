@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from transformers import GenerationConfig
+from jaxtyping import Float
 
-from acculturate.model.answers.sampled import end_tokens, reply_text
+from acculturate.model.answers.sampled import generated_replies
 from acculturate.model.engine.batches import batches
 from acculturate.model.engine.forward import embed_around, virtual_tokens
 from acculturate.model.engine.packing import SlottedTokens
-from acculturate.model.generation import generate
 from acculturate.model.respondent import Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.soft_prompt import SoftPrompt
@@ -41,7 +41,7 @@ def reply_loss(respondent: Respondent, request: str, reply: str, prompt: SoftPro
         replies is the exponential of their summed losses by their summed numbers.
     """
     asked, tokens = _asked(respondent, request, prompt), respondent.chat.reply(reply)
-    model, soft = respondent.model, _vectors(respondent, prompt)
+    model, soft = respondent.model, virtual_tokens(respondent.model, _vectors(respondent, prompt))
     whole = SlottedTokens(asked.prefix, (*asked.suffix, *tokens))
     respondent.check_window([whole], len(soft))
     logits = model(inputs_embeds=embed_around(model, whole, soft)[None], use_cache=False).logits[0]
@@ -55,21 +55,17 @@ def replies(
     respondent: Respondent, requests: Sequence[str], prompt: SoftPrompt | None = None, *, tokens: int = 48
 ) -> list[str]:
     """Generate the likeliest reply to every request, word by word (greedy), of so many tokens at most."""
-    model, soft = respondent.model, _vectors(respondent, prompt)
+    soft = _vectors(respondent, prompt)
     sequences = [_asked(respondent, request, prompt) for request in requests]
     respondent.check_window(sequences, len(soft) + tokens, "its soft prompt and a reply")
-    ends = end_tokens(respondent)
-    settings = GenerationConfig(
-        max_new_tokens=tokens, do_sample=False, eos_token_id=ends or None, pad_token_id=ends[0] if ends else 0
-    )
     written = [""] * len(sequences)
     order = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
     lengths = [len(sequences[place]) for place in order]
     for part in batches(lengths, BATCH, respondent.generated_side_by_side):
-        with torch.inference_mode():
-            rows = [embed_around(model, sequences[place], soft) for place in order[part]]
-        for place, ids in zip(order[part], generate(model, rows, settings).tolist(), strict=True):
-            written[place] = reply_text(respondent.tokenizer, ids, ends)
+        places = order[part]
+        texts = generated_replies(respondent, [sequences[place] for place in places], soft, tokens)
+        for place, text in zip(places, texts, strict=True):
+            written[place] = text
     return written
 
 
@@ -77,7 +73,5 @@ def _asked(respondent: Respondent, request: str, prompt: SoftPrompt | None) -> S
     return respondent.chat.encode([Turn("user", request)], Slot.RESPONSE_START if prompt is None else prompt.slot)
 
 
-def _vectors(respondent: Respondent, prompt: SoftPrompt | None) -> torch.Tensor:
-    if prompt is None:
-        return torch.zeros((0, respondent.hidden), device=respondent.model.device, dtype=respondent.model.dtype)
-    return virtual_tokens(respondent.model, prompt.vectors)
+def _vectors(respondent: Respondent, prompt: SoftPrompt | None) -> Float[np.ndarray, "tokens hidden"]:
+    return np.zeros((0, respondent.hidden), dtype=np.float32) if prompt is None else prompt.vectors

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from acculturate.judge.evaluation_records import Evaluation, GroupFigures, Measure
+from acculturate.legible import capital
 
 LONGEST = 60
 """Rows of a table at most; the file of the evaluation has all of them."""
@@ -19,7 +20,7 @@ def evaluation_section(found: Evaluation | None) -> dict[str, Any] | None:
         {
             "title": task.title,
             "measures": [_measure(measure) for measure in task.measures],
-            "notes": [*task.notes, f"{task.citation} {f'({task.licence})' if task.licence else ''}".strip()],
+            "notes": [*task.notes, task.terms],
         }
         for task in found.tasks
     ]
@@ -37,7 +38,7 @@ def _measure(measure: Measure) -> dict[str, Any]:
     left = len(measure.groups) - LONGEST
     if left > 0:
         rows.append({"name": f"and {left} more in evaluation.json", "cells": []})
-    return {"name": measure.name[:1].upper() + measure.name[1:], "title": measure.title, "rows": rows}
+    return {"name": capital(measure.name), "title": measure.title, "rows": rows}
 
 
 def figures_of(measure: Measure, group: GroupFigures, *, tuned: bool = True) -> Iterator[str]:

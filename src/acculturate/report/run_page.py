@@ -24,6 +24,7 @@ from acculturate.files.whole_file import write_whole
 from acculturate.judge.audit_records import AuditRecord
 from acculturate.judge.evaluation_records import Evaluation
 from acculturate.judge.records import DimensionRecord, ItemRecord, ItemText, Result, Row, RowKind, VerdictKind
+from acculturate.legible import capital
 from acculturate.model.answer_kind import ANSWERS, AnswerKind
 from acculturate.report import charts
 from acculturate.report.axis import Axis, axis
@@ -112,7 +113,7 @@ def _mass_means(result: Result) -> str:
     """Say what the answer mass is, in the way in which this run asks."""
     answers = result.spec.get("answers")
     said = AnswerKind(answers if answers in ANSWERS else AnswerKind.PROBABILITIES).mass_means
-    return said[:1].upper() + said[1:]
+    return capital(said)
 
 
 def _panels(result: Result) -> dict[Role, str]:
@@ -393,7 +394,7 @@ def pairs(mapping: Mapping, *, keep_empty: bool = False) -> list[tuple[str, str]
 
 
 def _title(key: str) -> str:
-    return key.replace("_", " ")[:1].upper() + key.replace("_", " ")[1:]
+    return capital(key.replace("_", " "))
 
 
 def _say(value: object) -> str:

@@ -178,14 +178,14 @@ def _measured(
 
 
 def tasks_of(
-    named: Sequence[str | Task], *, limit: int | None = None, countries: Sequence[str] = ()
+    tasks: str | Task | Sequence[str | Task], *, limit: int | None = None, countries: Sequence[str] = ()
 ) -> tuple[list[Task], tuple[Specimen, ...]]:
     """Load tasks by their names, and the requests of ``fluency`` where it is among them.
 
     Parameters
     ----------
-    named
-        Tasks, or names as ``knowledge.catalog.load_task`` takes them.
+    tasks
+        One or several tasks, or names as ``knowledge.catalog.load_task`` takes them.
     limit, countries
         Questions of each task at most, and whom they are about (``knowledge.task.part_of_task``).
 
@@ -194,11 +194,11 @@ def tasks_of(
     UserError
         For a task that is unknown or cannot be read.
     """
+    named = [tasks] if isinstance(tasks, str | Task) else list(tasks)
     twice = [one for k, one in enumerate(named) if one in named[:k]]
     if twice:
         raise SettingError(f"The task {shown(str(twice[0]))} is named twice; name it once.")
-    tasks = [one for one in named if one != FLUENCY]
-    chosen = [one if isinstance(one, Task) else load_task(one) for one in tasks]
+    chosen = [one if isinstance(one, Task) else load_task(one) for one in named if one != FLUENCY]
     parts = [part_of_task(one, limit=limit, countries=countries) for one in chosen]
     return parts, specimens() if FLUENCY in named else ()
 
@@ -279,13 +279,21 @@ def evaluate_model(
     prompt: Path | None = None,
     answers: str | None = None,
     writing: Sequence[Specimen] = (),
+    out: Path | None = None,
     watch: Watch = lambda *_: None,
 ) -> Evaluated:
-    """Load a model and evaluate it on tasks, without and with the soft prompt of a file; as ``evaluate``."""
+    """Load a model and evaluate it on tasks, without and with the soft prompt of a file; as ``evaluate``.
+
+    ``out``: where to write figures and answers; None for nowhere.
+    """
+    folder = None if out is None else evaluation_folder(out)
     way = way_of(answers or AnswerKind.PROBABILITIES)
     soft, name = (None, "") if prompt is None else (read_prompt(prompt), prompt.name)
     respondent = Respondent(choice)
-    return evaluate(respondent, tasks, prompt=soft, prompt_from=name, answers=way, writing=writing, watch=watch)
+    found = evaluate(respondent, tasks, prompt=soft, prompt_from=name, answers=way, writing=writing, watch=watch)
+    if folder is not None:
+        found.save(folder)
+    return found
 
 
 def evaluation_of(run: Path) -> Evaluation | None:

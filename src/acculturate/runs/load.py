@@ -231,8 +231,7 @@ class Run(FinishedRun[Result]):
         UserError
             For a task that is unknown or cannot be read, and a model that has changed since.
         """
-        named = [tasks] if isinstance(tasks, str | Task) else list(tasks)
-        chosen, writing = tasks_of(named, limit=limit, countries=countries)
+        chosen, writing = tasks_of(tasks, limit=limit, countries=countries)
         return evaluate_run(self.path, chosen, answers=answers, writing=writing)
 
     def plot_curve(self) -> Figure:

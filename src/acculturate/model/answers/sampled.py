@@ -273,30 +273,38 @@ def _replies(
     how: Sampling,
 ) -> list[str]:
     """Generate one reply per sequence."""
+    return generated_replies(respondent, sequences, soft, how.max_new_tokens, [_Drawing(draws, how)])
+
+
+def generated_replies(
+    respondent: Respondent,
+    sequences: Sequence[SlottedTokens],
+    soft: Float[np.ndarray, "tokens hidden"],
+    max_new_tokens: int,
+    processors: Sequence[LogitsProcessor] = (),
+) -> list[str]:
+    """Generate a reply to every text, side by side, with a soft prompt in the slot; the likeliest tokens by default."""
     model = respondent.model
     virtual = virtual_tokens(model, soft)
     with torch.inference_mode():
         rows = [embed_around(model, sequence, virtual) for sequence in sequences]
-    ends = end_tokens(respondent)
+    ends = _ends(respondent)
     settings = GenerationConfig(
-        max_new_tokens=how.max_new_tokens,
+        max_new_tokens=max_new_tokens,
         do_sample=False,
         eos_token_id=ends or None,
         pad_token_id=ends[0] if ends else 0,
     )
-    tokens = generate(model, rows, settings, [_Drawing(draws, how)])
-    return [reply_text(respondent.tokenizer, row, ends) for row in tokens.tolist()]
+    return [_text(respondent.tokenizer, row, ends) for row in generate(model, rows, settings, processors).tolist()]
 
 
-def end_tokens(respondent: Respondent) -> list[int]:
-    """List the tokens with which a reply ends."""
+def _ends(respondent: Respondent) -> list[int]:
     configured = getattr(respondent.model.generation_config, "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [] if configured is None else [configured]
     own = respondent.tokenizer.eos_token_id
     return list(dict.fromkeys([*listed, *([own] if isinstance(own, int) else [])]))
 
 
-def reply_text(tokenizer, ids: list[int], ends: Sequence[int]) -> str:
-    """Decode a generated reply up to its end."""
+def _text(tokenizer, ids: list[int], ends: Sequence[int]) -> str:
     stop = next((i for i, token in enumerate(ids) if token in ends), len(ids))
     return tokenizer.decode(ids[:stop], skip_special_tokens=True)
