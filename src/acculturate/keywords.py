@@ -45,6 +45,8 @@ class Keywords(TypedDict, total=False):
     """What counts as an answer: option labels, less their own pull, option texts or generated text (docs/method.md)."""
     baselines: Sequence[str] | None
     """Rivals to measure beside the untuned model: persona, in-context, text and random; empty for none."""
+    select_by: str | None
+    """Task that picks the winner among the best candidates, like general (docs/tasks.md)."""
     sampled: bool
     """At the end also ask by generated text, as the paper does."""
     slot: Literal["before_bos", "system", "user_end", "response_start"]

@@ -106,7 +106,7 @@ class _Checkpoint:
 
 
 # Settings that directories of earlier versions do not name yet, with what they were then; ...: whatever is given.
-_LATER = {"kind": ..., "answers": "probabilities", "baselines": None}
+_LATER = {"kind": ..., "answers": "probabilities", "baselines": None, "select_by": None}
 
 
 def run_folder(out: str | Path | None) -> Path:

@@ -11,7 +11,7 @@ from acculturate.judge.audit_verdict import MASS_LOW
 from acculturate.judge.effects import by_chance
 from acculturate.judge.records import EffectRecord, Row, RowId, Verdict, VerdictKind
 from acculturate.model.answer_kind import AnswerKind
-from acculturate.search.history import SearchRecord
+from acculturate.search.history import SearchRecord, SelectionRecord
 from acculturate.survey.formats import Role
 
 # A change smaller than this share of the untuned loss is within what wording alone does to these models.
@@ -180,6 +180,8 @@ def _hardly_answers(tuned: Row, untuned: Row, answers: AnswerKind) -> str | None
 def search_sentences(search: SearchRecord) -> list[str]:
     """Say what there is to say of a search beside its result."""
     lost, sentences = search.without_numbers, choice_sentences(search)
+    if search.selection is not None:
+        sentences.append(selection_sentence(search.selection))
     if search.stopped_before is not None:
         sentences.append(
             f"A callback stopped the search after {search.evaluations} of {search.stopped_before} evaluations."
@@ -192,13 +194,37 @@ def search_sentences(search: SearchRecord) -> list[str]:
     return sentences
 
 
+def selection_sentence(selection: SelectionRecord) -> str:
+    """Say which of the best candidates a task picked, and what the one with the lowest loss had."""
+    finalists = selection.finalists
+    lowest, winner = finalists[0], finalists[selection.selected]
+
+    def written(figure: float | None) -> str:
+        value = or_nan(figure)
+        return f"{100 * value:.1f} %" if selection.unit == "share" else f"{value:.3f}"
+
+    if len(finalists) == 1:
+        return f"No other candidate kept nine tenths of the gain, so {selection.title} had nothing to choose between."
+    what = (
+        f"{selection.title} ({selection.measure}) chose the prompt among {len(finalists)} that keep nine tenths of the "
+        "gain"
+    )
+    untuned = f"the untuned model has {written(selection.untuned)}"
+    if selection.selected == 0:
+        return f"{what}: the one with the lowest loss, with {written(lowest.figure)}; {untuned}."
+    return (
+        f"{what}: one with {written(winner.figure)} at {or_nan(winner.judged):.1f} points, where the lowest loss "
+        f"({or_nan(lowest.judged):.1f}) has {written(lowest.figure)}; {untuned}."
+    )
+
+
 def choice_sentences(search: SearchRecord) -> list[str]:
     """Say that the validation formats decided against a prompt that fits much better.
 
     Nothing in a search for several countries, whose prompts are chosen together and not for how well one of them fits.
     """
     chosen = search.chosen
-    if search.together_with is not None or chosen is None or chosen.validation is None:
+    if search.together_with is not None or search.selection is not None or chosen is None or chosen.validation is None:
         return []
     lowest, best = or_nan(search.search_loss), or_nan(chosen.best)
     if lowest >= (1 - MATERIAL) * best:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit
@@ -20,14 +21,16 @@ from acculturate.runs.finished import RESULT
 from acculturate.runs.provenance import is_measured_as_searched, made_with, named_files
 from acculturate.runs.records import RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
+from acculturate.runs.select import select
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, to_json
 from acculturate.search.callbacks import SILENT, Callbacks
-from acculturate.search.history import EVALUATIONS, generations, search_record, write_evaluations
+from acculturate.search.history import EVALUATIONS, SelectionRecord, generations, search_record, write_evaluations
 from acculturate.search.loop import Progress, Search
 from acculturate.search.methods import method_name
 from acculturate.search.objective import search_objective, validation_loss
 from acculturate.search.problem import RoleInterviews
+from acculturate.search.shortlist import finalists
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import Role
 from acculturate.survey.instrument import Instrument
@@ -54,6 +57,7 @@ class Found:
     dtype: str
     rows: int
     interviews: RoleInterviews | None
+    selection: SelectionRecord | None = None
 
 
 class Align:
@@ -77,7 +81,10 @@ class Align:
         return self._spec.choice
 
     def settings(self) -> dict[str, Any]:
-        return to_json(self._spec) | {"files": named_files(self._spec)}
+        files = named_files(self._spec)
+        if (task := self._prepared.selector) is not None:
+            files["select_by"] = task.checksum
+        return to_json(self._spec) | {"files": files}
 
     def made_with(self, respondent: Respondent) -> dict[str, Any]:
         return made_with(self._spec, respondent)
@@ -97,6 +104,7 @@ class Align:
             dtype=found.dtype,
             rows=found.rows,
             stopped_before=stopped,
+            selection=found.selection,
         )
         asked = found.interviews or RoleInterviews(self._prepared.problem, respondent)
         result = result_of(delivered(self._prepared, found.prompt, search, audit), asked, callbacks)
@@ -110,7 +118,7 @@ class Ready:
 
     def __init__(self, prepared: Prepared, respondent: Respondent) -> None:
         spec, problem = prepared.spec, prepared.problem
-        self._seed, self._slot, self._respondent = spec.seed, spec.slot, respondent
+        self._spec, self._respondent, self._selector = spec, respondent, prepared.selector
         self._asked = RoleInterviews(problem, respondent)
         evaluate = search_objective(problem, respondent, Role.TRAIN, self._asked)
         optimizer = prepared.optimizer(evaluate.survey)
@@ -126,12 +134,30 @@ class Ready:
 
     def search(self, directory: RunDirectory, callbacks: Callbacks) -> Found:
         callbacks.stage("searching")
-        progress = self.loop.run(self.start, self._seed, directory, callbacks)
+        progress = self.loop.run(self.start, self._spec.seed, directory, callbacks)
         dtype = precision_name(self._respondent.model)
         again = self._asked if is_measured_as_searched(self._respondent) else None
-        return Found(self.prompt(progress), dtype, self._interview.rows, again)
+        prompt, selection = self._selected(progress, callbacks)
+        return Found(prompt, dtype, self._interview.rows, again, selection)
+
+    def _selected(self, progress: Progress, callbacks: Callbacks) -> tuple[SoftPrompt, SelectionRecord | None]:
+        """Return the winner: by its loss, or by a task among those whose losses are low."""
+        if self._selector is None:
+            return self.prompt(progress), None
+        winner, record = select(
+            self._respondent,
+            self._selector,
+            self._spec.answers,
+            finalists(progress),
+            lambda one: self._prompt(one.x),
+            callbacks.stage,
+        )
+        return self._prompt(winner.x), record
 
     def prompt(self, progress: Progress) -> SoftPrompt:
-        """Return the winner as a soft prompt."""
-        vectors = self.space.decode(progress.winner_x[None])[0].astype(np.float32)
-        return SoftPrompt(vectors, self._slot, self._respondent.identity)
+        """Return the candidate with the lowest loss as a soft prompt."""
+        return self._prompt(progress.winner_x)
+
+    def _prompt(self, x: Float[np.ndarray, " dim"]) -> SoftPrompt:
+        vectors = self.space.decode(x[None])[0].astype(np.float32)
+        return SoftPrompt(vectors, self._spec.slot, self._respondent.identity)

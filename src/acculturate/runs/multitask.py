@@ -109,6 +109,8 @@ def multitask_spec(values: Mapping[str, object], source: str = "the command line
     if "population" not in values and spec.candidates:
         fewer = max(2, min(settings.population, spec.candidates))
         spec = replace(spec, settings=settings.model_copy(update={"population": fewer}))
+    if spec.settings.select_by is not None:
+        raise SettingError("A multitask run has one search for all its countries; leave 'select_by' out, or use align.")
     if spec.settings.heldout_items:
         raise SettingError("A multitask run asks every item; leave 'heldout_items' out, or use acculturate align.")
     if not spec.candidates:

@@ -14,10 +14,12 @@ from acculturate.errors import SettingError, setting
 from acculturate.files.datafile import nearest, user_path
 from acculturate.judge.audit import Audit
 from acculturate.judge.result import Delivered
+from acculturate.knowledge.task import Task
 from acculturate.legible import legible, shown
 from acculturate.model.answers.sampled import Sampling
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt
+from acculturate.runs.select import selecting_task
 from acculturate.runs.spec import RunSpec, to_json
 from acculturate.search.history import SearchRecord
 from acculturate.search.methods import make_optimizer
@@ -40,6 +42,8 @@ class Prepared:
 
     spec: RunSpec
     problem: Problem
+    selector: Task | None = None
+    """The task that picks the winner; None where the loss does."""
 
     @property
     def target(self) -> Target:
@@ -84,7 +88,7 @@ def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool =
     _check_name(target)
     _check_heldout_items(instrument, target.vector(instrument.dimension_ids), spec)
     _check_wordings(instrument, spec)
-    prepared = Prepared(spec, _problem(spec, instrument, target))
+    prepared = Prepared(spec, _problem(spec, instrument, target), selecting_task(spec.select_by))
     if check_method:
         prepared.optimizer()
     _ = prepared.start

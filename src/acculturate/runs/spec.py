@@ -106,6 +106,8 @@ class RunSpec(BaseModel):
     """What counts as an answer: option labels, less their own pull, option texts or generated text (docs/method.md)."""
     baselines: Annotated[Names | None, Varies("as many as the budget affords")] = None
     """Rivals to measure beside the untuned model: persona, in-context, text and random; empty for none."""
+    select_by: Name | None = None
+    """Task that picks the winner among the best candidates, like general (docs/tasks.md)."""
     sampled: bool = False
     """At the end also ask by generated text, as the paper does."""
 

@@ -101,6 +101,41 @@ class Chosen(Record):
     validation: Figure
 
 
+class FinalistRecord(Record):
+    """Hold a candidate that could have been the winner: when it was there, its loss, and its figure on the task."""
+
+    evaluations: Count
+    judged: Figure
+    figure: Figure
+
+
+class SelectionRecord(Record):
+    """Hold how a task picked the winner among the best candidates of a search.
+
+    Parameters
+    ----------
+    task, title, checksum
+        What was asked.
+    measure, unit
+        What counted, and its unit: ``share`` or ``distance``.
+    untuned
+        The figure of the untuned model.
+    finalists
+        Who was asked, the lowest loss first.
+    selected
+        Place of the winner among them, from 0.
+    """
+
+    task: str
+    title: str
+    checksum: str
+    measure: str
+    unit: str
+    untuned: Figure
+    finalists: tuple[FinalistRecord, ...]
+    selected: Count
+
+
 class SearchRecord(Record):
     """Hold the course of a search without the evaluations themselves.
 
@@ -118,6 +153,8 @@ class SearchRecord(Record):
         Precision, and candidates per forward pass at the end: fewer than the spec says where memory ran out.
     chosen
         None where no candidate had a loss.
+    selection
+        How a task picked the winner; None where the loss alone did.
     stopped_before
         The budget, in evaluations, where a callback stopped the search before it was spent.
     together_with, shared_tokens, note
@@ -134,6 +171,7 @@ class SearchRecord(Record):
     dtype: str | None = None
     rows: Count | None = None
     chosen: Chosen | None = None
+    selection: SelectionRecord | None = None
     curve: tuple[CurvePoint, ...]
     together_with: tuple[str, ...] | None = None
     shared_tokens: Count | None = None
@@ -141,9 +179,18 @@ class SearchRecord(Record):
 
 
 def search_record(
-    course: Sequence[Generation], *, optimizer: str, dtype: str, rows: int, stopped_before: int | None = None
+    course: Sequence[Generation],
+    *,
+    optimizer: str,
+    dtype: str,
+    rows: int,
+    stopped_before: int | None = None,
+    selection: SelectionRecord | None = None,
 ) -> SearchRecord:
     """Sum up the course of a search (``SearchRecord``)."""
+    winner_at = course[-1].winner_at if course else 0
+    if selection is not None:
+        winner_at = selection.finalists[selection.selected].evaluations
     curve = tuple(
         CurvePoint(
             evaluations=one.evaluations,
@@ -157,7 +204,7 @@ def search_record(
     chosen = [
         Chosen(evaluations=point.evaluations, best=point.best, validation=point.validation)
         for point in curve
-        if point.evaluations == course[-1].winner_at
+        if point.evaluations == winner_at
     ]
     record = SearchRecord(
         optimizer=optimizer,
@@ -172,7 +219,8 @@ def search_record(
         curve=curve,
     )
     # A field that is not set is not written: what a whole search leaves stays as it was.
-    return record if stopped_before is None else record.model_copy(update={"stopped_before": stopped_before})
+    further = {"stopped_before": stopped_before, "selection": selection}
+    return record.model_copy(update={key: value for key, value in further.items() if value is not None})
 
 
 def write_evaluations(directory: RunDirectory) -> None:

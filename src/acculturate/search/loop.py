@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -30,11 +30,25 @@ class Evaluator(Protocol):
         ...
 
 
+SHORTLIST = 12
+"""Successive best candidates that a search remembers: the first and the latest."""
+
+
+def _no_candidates() -> Float[np.ndarray, "0 0"]:
+    return np.zeros((0, 0))
+
+
+def _no_figures() -> Float[np.ndarray, "0"]:
+    return np.zeros(0)
+
+
 @dataclass(frozen=True, eq=False)
 class Progress:
     """Hold how far a search is. ``best``: lowest training loss. ``winner``: the prompt that a run delivers.
 
     Where there is a validation loss, ``winner_judged`` is ``fitted_and_validated``; else the winner is the best.
+    ``shortlist``: the first best candidate and the latest, each with what it was judged and the number of evaluations
+    after which it was there (``search.shortlist``).
     """
 
     seed: int
@@ -45,6 +59,9 @@ class Progress:
     winner_x: Float[np.ndarray, " dim"]
     winner_judged: float
     winner_at: int
+    shortlist_x: Float[np.ndarray, "n _"] = field(default_factory=_no_candidates)
+    shortlist_judged: Float[np.ndarray, " n"] = field(default_factory=_no_figures)
+    shortlist_at: Float[np.ndarray, " n"] = field(default_factory=_no_figures)
 
     @classmethod
     def before(cls, start: Float[np.ndarray, "pop dim"], seed: int) -> Progress:
@@ -154,6 +171,7 @@ class Search:
             if self.validate is not None:
                 validation = float(self.validate(self._prompts(x[best : best + 1])))
                 judged = fitted_and_validated(seen[best], validation)
+            after = _shortlisted(after, x[best], judged)
             if judged < before.winner_judged:
                 after = replace(after, winner_x=x[best], winner_judged=judged, winner_at=after.evaluations)
         return after, Generation(
@@ -168,6 +186,22 @@ class Search:
             mass=[float(e.response.mass.mean()) for e in seen],
             scores=[e.scores for e in seen],
         )
+
+
+def _shortlisted(progress: Progress, x: Float[np.ndarray, " dim"], judged: float) -> Progress:
+    """Add a best candidate to the shortlist; the first stays, of the others the oldest goes."""
+
+    def appended(array: np.ndarray, one: np.ndarray | float) -> np.ndarray:
+        new = np.array([one], dtype=np.float64)
+        both = new if not len(array) else np.concatenate([array, new])
+        return both if len(both) <= SHORTLIST else np.delete(both, 1, axis=0)
+
+    return replace(
+        progress,
+        shortlist_x=appended(progress.shortlist_x, x),
+        shortlist_judged=appended(progress.shortlist_judged, judged),
+        shortlist_at=appended(progress.shortlist_at, float(progress.evaluations)),
+    )
 
 
 def _median(losses: Sequence[float]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import Field, fields
+from dataclasses import MISSING, Field, fields
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -40,16 +40,21 @@ def pack(state: Any) -> tuple[dict[str, np.ndarray], dict[str, Scalar]]:
 
 
 def unpack(cls: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Scalar]) -> S:
-    """Put together what ``pack`` took apart; ``UserError`` unless names and kinds fit the fields of ``cls``."""
-    expected = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType]
+    """Put together what ``pack`` took apart; ``UserError`` unless names and kinds fit the fields of ``cls``.
+
+    A field with a default may be missing: earlier versions did not know it.
+    """
+    own = fields(cls)  # pyright: ignore[reportArgumentType]
+    expected = {field.name for field in own}
+    needed = {field.name for field in own if field.default is MISSING and field.default_factory is MISSING}
     names = set(arrays) | set(scalars)
-    if names != expected or len(names) != len(arrays) + len(scalars):
-        odd = ", ".join(sorted(names ^ expected)) or "a name given twice"
+    if not needed <= names <= expected or len(names) != len(arrays) + len(scalars):
+        odd = ", ".join(sorted((needed - names) | (names - expected))) or "a name given twice"
         raise RunDirectoryError(
             f"The checkpoint does not fit {cls.__name__} (differing fields: {odd}); it was written by "
             "another optimizer or version: resume with the version that wrote it or start a new run."
         )
-    values = {field.name: _value(cls, field, {**arrays, **scalars}[field.name]) for field in fields(cls)}  # pyright: ignore[reportArgumentType]
+    values = {field.name: _value(cls, field, {**arrays, **scalars}[field.name]) for field in own if field.name in names}
     return cls(**values)
 
 
