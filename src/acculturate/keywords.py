@@ -77,6 +77,10 @@ class Keywords(TypedDict, total=False):
     """All randomness follows from it."""
     anchor: float
     """Points of loss per nat of distance from the untuned answers."""
+    fresh_formats: int
+    """Trained formats of each generation, drawn anew; 0: all of them in every generation."""
+    consistency: float
+    """Share of the points by which items move apart between formats to add to the loss."""
     mass_penalty: float | None
     """Points of loss per nat of answer mass lost; paper protocol 0, else 20."""
     rows: int

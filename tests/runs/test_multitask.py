@@ -244,8 +244,8 @@ def test_an_anchored_joint_loss_has_the_untuned_answers_for_every_country(tiny):
     assert survey.reference.shape == seen.response.logprobs.shape
     assert survey.evaluate(seen.response).loss == pytest.approx(seen.loss)
     assert survey.divergence(seen.response.logprobs) > 0
-    assert seen.anchor_penalty == pytest.approx(3.0 * survey.divergence(seen.response.logprobs))
-    assert fitted_and_validated(seen, 7.0) == pytest.approx((seen.loss - seen.anchor_penalty + 7.0) / 2), "no distance"
+    assert seen.regularisation == pytest.approx(3.0 * survey.divergence(seen.response.logprobs))
+    assert fitted_and_validated(seen, 7.0) == pytest.approx((seen.loss - seen.regularisation + 7.0) / 2), "no distance"
 
 
 class TestMistakes:

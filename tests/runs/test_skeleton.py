@@ -18,12 +18,14 @@ _COMMON = ("--country", "USA", "--protocol", "paper", "--seed", 3)
 _SEARCH = {
     "align": ("align", *_COMMON, "--tokens", 2, "--optimizer", "de", "--population", 4, "--budget", 40),
     "align-dfgn": ("align", *_COMMON, "--tokens", 2, "--optimizer", "dfgn", "--population", 4, "--budget", 90),
+    "align-fresh": ("align", *_COMMON, "--tokens", 2, "--optimizer", "dfgn", "--population", 4, "--budget", 60),
     "multitask": ("multitask", *_COMMON, "--country", "CHN", "--shared-tokens", 1, "--tokens", 1, "--budget", 90),
     "pareto": ("pareto", *_COMMON, "--tokens", 2, "--population", 4, "--budget", 24),
 }
 RECORD = {
     "align": "result.json",
     "align-dfgn": "result.json",
+    "align-fresh": "result.json",
     "multitask": "multitask.json",
     "pareto": "front.json",
     "steer": "steer.json",
@@ -31,11 +33,18 @@ RECORD = {
 KINDS = tuple(RECORD)
 
 
+def _wordings(*variants: int) -> tuple[str, ...]:
+    return ("--train-formats", ",".join(f"letters/options-first/{variant}/en/ascending" for variant in variants))
+
+
 @pytest.fixture(scope="module")
 def commands(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, tuple[object, ...]]:
     """The command of every kind without its directory; steering goes from a finished run of its own."""
+    questions = tmp_path_factory.mktemp("task") / "sums.csv"
+    questions.write_text("question,answer,option_1,option_2\n1 + 1?,2,2,3\n2 + 2?,4,5,4\n", encoding="utf-8")
     more = {
-        "align-dfgn": ("--option", "h=3"),
+        "align-dfgn": ("--option", "h=3", "--consistency", 0.5, "--select-by", questions),
+        "align-fresh": ("--option", "h=3", "--fresh-formats", 2, "--consistency", 0.5, *_wordings(0, 1, 4)),
         "multitask": ("--optimizer", "dfgn", "--option", "h=3", "--population", 4),
     }
     given = {kind: (*words, "--model", tiny, *more.get(kind, ())) for kind, words in _SEARCH.items()}
@@ -67,6 +76,7 @@ def _bytes(folder: Path) -> dict[str, bytes]:
     [
         ("align", "append"),
         ("align-dfgn", "checkpoint"),
+        ("align-fresh", "append"),
         ("multitask", "append"),
         ("pareto", "checkpoint"),
         ("steer", "append"),

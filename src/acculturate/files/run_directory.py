@@ -106,7 +106,14 @@ class _Checkpoint:
 
 
 # Settings that directories of earlier versions do not name yet, with what they were then; ...: whatever is given.
-_LATER = {"kind": ..., "answers": "probabilities", "baselines": None, "select_by": None}
+_LATER = {
+    "kind": ...,
+    "answers": "probabilities",
+    "baselines": None,
+    "select_by": None,
+    "consistency": 0.0,
+    "fresh_formats": 0,
+}
 
 
 def run_folder(out: str | Path | None) -> Path:

@@ -51,6 +51,9 @@ class DifferentiableLoss:
         self._anchor = survey.anchor
         self._reference = None if survey.reference is None else tensor(survey.reference)
         self._mass_penalty = survey.mass_penalty
+        self._consistency = survey.consistency
+        if survey.consistency:
+            self._reference_means, self._item_points = tensor(survey.reference_means), tensor(survey.item_points)
         self._log_mass = None if survey.reference_mass is None else tensor(np.log(survey.reference_mass))
 
     def __call__(
@@ -68,6 +71,10 @@ class DifferentiableLoss:
         if self._mass_penalty and self._log_mass is not None:
             lost = self._log_mass - log_mass.clamp(min=math.log(TINY))
             loss = loss + self._mass_penalty * lost.clamp(min=0.0).mean()
+        if self._consistency:
+            shift = views - self._reference_means
+            apart = (shift - shift.mean(dim=0)).abs() @ self._item_points
+            loss = loss + self._consistency * apart.mean()
         return loss
 
 

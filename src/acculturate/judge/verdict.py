@@ -180,6 +180,10 @@ def _hardly_answers(tuned: Row, untuned: Row, answers: AnswerKind) -> str | None
 def search_sentences(search: SearchRecord) -> list[str]:
     """Say what there is to say of a search beside its result."""
     lost, sentences = search.without_numbers, choice_sentences(search)
+    if search.averaged is not None:
+        several = f"the mean of the last {search.averaged} centers of the search, the best in all formats that it saw"
+        alone = "the last center of the search; no mean of several did better in the formats that it saw"
+        sentences.append(f"The prompt is {several if search.averaged > 1 else alone}.")
     if search.selection is not None:
         sentences.append(selection_sentence(search.selection))
     if search.stopped_before is not None:
@@ -224,7 +228,13 @@ def choice_sentences(search: SearchRecord) -> list[str]:
     Nothing in a search for several countries, whose prompts are chosen together and not for how well one of them fits.
     """
     chosen = search.chosen
-    if search.together_with is not None or search.selection is not None or chosen is None or chosen.validation is None:
+    if (
+        search.together_with is not None
+        or search.selection is not None
+        or search.averaged is not None
+        or chosen is None
+        or chosen.validation is None
+    ):
         return []
     lowest, best = or_nan(search.search_loss), or_nan(chosen.best)
     if lowest >= (1 - MATERIAL) * best:

@@ -25,12 +25,13 @@ from acculturate.runs.select import select
 from acculturate.runs.skeleton import carry_out
 from acculturate.runs.spec import RunSpec, to_json
 from acculturate.search.callbacks import SILENT, Callbacks
+from acculturate.search.fresh import fresh_formats
 from acculturate.search.history import EVALUATIONS, SelectionRecord, generations, search_record, write_evaluations
 from acculturate.search.loop import Progress, Search
 from acculturate.search.methods import method_name
 from acculturate.search.objective import search_objective, validation_loss
 from acculturate.search.problem import RoleInterviews
-from acculturate.search.shortlist import finalists
+from acculturate.search.shortlist import finalists, settle
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import Role
 from acculturate.survey.instrument import Instrument
@@ -58,6 +59,7 @@ class Found:
     rows: int
     interviews: RoleInterviews | None
     selection: SelectionRecord | None = None
+    averaged: int | None = None
 
 
 class Align:
@@ -105,6 +107,7 @@ class Align:
             rows=found.rows,
             stopped_before=stopped,
             selection=found.selection,
+            averaged=found.averaged,
         )
         asked = found.interviews or RoleInterviews(self._prepared.problem, respondent)
         result = result_of(delivered(self._prepared, found.prompt, search, audit), asked, callbacks)
@@ -121,14 +124,14 @@ class Ready:
         self._spec, self._respondent, self._selector = spec, respondent, prepared.selector
         self._asked = RoleInterviews(problem, respondent)
         evaluate = search_objective(problem, respondent, Role.TRAIN, self._asked)
+        fresh = fresh_formats(problem, evaluate, spec.seed)
         optimizer = prepared.optimizer(evaluate.survey)
         population = starting_prompts(respondent, prepared.start, problem.target)
         self.space = space_of(respondent, spec, population)
         self.start = self.space.encode(population)
         self._interview = evaluate.interview
-        self.loop = Search(
-            evaluate, self.space, optimizer, spec.budget, validation_loss(problem, respondent, self._asked)
-        )
+        validate = validation_loss(problem, respondent, self._asked)
+        self.loop = Search(evaluate, self.space, optimizer, spec.budget, validate, fresh)
         # A method that refuses this space (full CMA-ES) says so now.
         optimizer.init(self.start, spec.seed)
 
@@ -137,8 +140,13 @@ class Ready:
         progress = self.loop.run(self.start, self._spec.seed, directory, callbacks)
         dtype = precision_name(self._respondent.model)
         again = self._asked if is_measured_as_searched(self._respondent) else None
+        rows = self._interview.rows
+        if self.loop.fresh is not None and self._selector is None:
+            callbacks.stage("settling on a prompt")
+            settled = settle(self.loop, progress)
+            return Found(self._prompt(settled.x), dtype, rows, again, averaged=settled.averaged)
         prompt, selection = self._selected(progress, callbacks)
-        return Found(prompt, dtype, self._interview.rows, again, selection)
+        return Found(prompt, dtype, rows, again, selection)
 
     def _selected(self, progress: Progress, callbacks: Callbacks) -> tuple[SoftPrompt, SelectionRecord | None]:
         """Return the winner: by its loss, or by a task among those whose losses are low."""

@@ -111,6 +111,9 @@ def multitask_spec(values: Mapping[str, object], source: str = "the command line
         spec = replace(spec, settings=settings.model_copy(update={"population": fewer}))
     if spec.settings.select_by is not None:
         raise SettingError("A multitask run has one search for all its countries; leave 'select_by' out, or use align.")
+    for name in ("consistency", "fresh_formats"):
+        if getattr(spec.settings, name):
+            raise SettingError(f"'{name}' is a setting of acculturate align that a multitask run does not know.")
     if spec.settings.heldout_items:
         raise SettingError("A multitask run asks every item; leave 'heldout_items' out, or use acculturate align.")
     if not spec.candidates:
@@ -197,7 +200,7 @@ class JointObjective:
         scores = np.concatenate([one.scores for one in seen])
         terms = dict(zip(self.surveys, losses, strict=True))
         return Evaluation(
-            whole, scores, float(np.mean(losses)), terms, float(np.mean([one.anchor_penalty for one in seen]))
+            whole, scores, float(np.mean(losses)), terms, float(np.mean([one.regularisation for one in seen]))
         )
 
 

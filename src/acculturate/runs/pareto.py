@@ -287,7 +287,7 @@ def _checked(spec: RunSpec) -> int:
     if spec.anchor:
         untuned = setting("against", UNTUNED)
         raise SettingError(f"A front has no use for an anchor: that is what {untuned} does; leave it out.")
-    for name in ("heldout_items", "sampled", "mass_penalty", "baselines", "select_by"):
+    for name in ("heldout_items", "sampled", "mass_penalty", "baselines", "select_by", "consistency", "fresh_formats"):
         if getattr(spec, name):
             raise SettingError(f"'{name}' is a setting of acculturate align that a front does not know; leave it out.")
     return spec.budget - spec.budget % spec.population

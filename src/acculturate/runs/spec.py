@@ -144,6 +144,10 @@ class RunSpec(BaseModel):
     """All randomness follows from it."""
     anchor: Points = 0.0
     """Points of loss per nat of distance from the untuned answers."""
+    fresh_formats: Annotated[int, Field(ge=0, le=200)] = 0
+    """Trained formats of each generation, drawn anew; 0: all of them in every generation."""
+    consistency: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
+    """Share of the points by which items move apart between formats to add to the loss."""
     mass_penalty: Annotated[Points | None, _OF_PROTOCOL] = None
     """Points of loss per nat of answer mass lost; paper protocol 0, else 20."""
     rows: Annotated[int, Field(ge=1, le=10_000)] = 1
@@ -185,6 +189,11 @@ class RunSpec(BaseModel):
         if self.answers == AnswerKind.SAMPLED and self.optimizer == "dfgn":
             example = setting("optimizer", "de")
             raise ValueError(f"dfgn models probabilities, and generated text has none; choose another, like {example}")
+        if self.fresh_formats and self.fresh_formats >= len(self.formats("train")):
+            raise ValueError(
+                f"{self.fresh_formats} fresh formats are no choice among {len(self.formats('train'))} to train on; "
+                f"give fewer, or 0 for all, or more formats with {setting('train_formats')}"
+            )
         if not self.formats("train"):
             raise ValueError(f"there is no format to train on; name at least one with {setting('train_formats')}")
         known = {form.language for role in ("train", "validation") for form in self.formats(role)}

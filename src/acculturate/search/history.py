@@ -39,6 +39,8 @@ class Generation:
         The terms of every candidate's loss by their names.
     scores
         Dimension scores of every candidate: one list for each view.
+    formats
+        Places, among the trained formats, of those that this generation was asked in; None for all of them.
     """
 
     generation: int
@@ -51,15 +53,17 @@ class Generation:
     terms: Sequence[Mapping[str, float | None]]
     mass: Sequence[float | None]
     scores: Sequence[Any]
+    formats: Sequence[int] | None = None
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Generation:
         """Read a line of a journal; what a later version may add is left out."""
-        return cls(**{field.name: line[field.name] for field in fields(cls)})
+        return cls(**{field.name: line[field.name] for field in fields(cls) if field.name in line})
 
     def to_json(self) -> dict[str, Any]:
         """Return the line as the journal keeps it."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        line = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in line.items() if name != "formats" or value is not None}
 
     @property
     def mean_mass(self) -> float | None:
@@ -155,6 +159,8 @@ class SearchRecord(Record):
         None where no candidate had a loss.
     selection
         How a task picked the winner; None where the loss alone did.
+    averaged
+        Last centers of a search with fresh formats whose mean is the prompt; None in other searches.
     stopped_before
         The budget, in evaluations, where a callback stopped the search before it was spent.
     together_with, shared_tokens, note
@@ -172,6 +178,7 @@ class SearchRecord(Record):
     rows: Count | None = None
     chosen: Chosen | None = None
     selection: SelectionRecord | None = None
+    averaged: Count | None = None
     curve: tuple[CurvePoint, ...]
     together_with: tuple[str, ...] | None = None
     shared_tokens: Count | None = None
@@ -186,6 +193,7 @@ def search_record(
     rows: int,
     stopped_before: int | None = None,
     selection: SelectionRecord | None = None,
+    averaged: int | None = None,
 ) -> SearchRecord:
     """Sum up the course of a search (``SearchRecord``)."""
     winner_at = course[-1].winner_at if course else 0
@@ -219,7 +227,7 @@ def search_record(
         curve=curve,
     )
     # A field that is not set is not written: what a whole search leaves stays as it was.
-    further = {"stopped_before": stopped_before, "selection": selection}
+    further = {"stopped_before": stopped_before, "selection": selection, "averaged": averaged}
     return record.model_copy(update={key: value for key, value in further.items() if value is not None})
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from acculturate.errors import SettingError, setting
 from acculturate.files.run_directory import RunDirectory
 from acculturate.search.callbacks import SILENT, Callbacks
+from acculturate.search.fresh import FreshFormats
 from acculturate.search.history import Generation
 from acculturate.search.optimizers.protocol import Optimizer
 from acculturate.search.optimizers.state import pack, unpack
@@ -73,6 +74,7 @@ class Progress:
 class Search:
     """Search for a soft prompt: ask the optimizer, decode, evaluate and tell, until the budget is spent.
 
+    ``fresh``: the formats of each generation, where these differ; ``evaluate`` then asks in all of them.
     ``validate`` gives the loss that counts for half when the winner is chosen among the successive best candidates
     (None: the training loss alone decides); it sees formats that are neither trained on nor reported as held out.
     """
@@ -82,6 +84,7 @@ class Search:
     optimizer: Optimizer[Any]
     budget: int
     validate: Callable[[Float[np.ndarray, "1 tokens hidden"]], float] | None = None
+    fresh: FreshFormats | None = None
 
     def run(
         self,
@@ -135,6 +138,8 @@ class Search:
             # A last generation cut short by the budget is counted but cannot be told: row order is the contract.
             if len(evaluations) == len(candidates):
                 state = self.optimizer.tell(state, candidates, evaluations)
+                if self.fresh is not None:
+                    progress, generation = self._followed(progress, generation, state)
             yield state, progress, generation
 
     def spend(
@@ -142,9 +147,18 @@ class Search:
     ) -> tuple[Progress, list[Evaluation], Generation]:
         """Evaluate as many of the candidates as the budget allows (at least one); the generation comes with it."""
         x = asked[: self.budget - progress.evaluations]
-        seen = self.evaluate(self._prompts(x))
+        evaluate = self.evaluate if self.fresh is None else self.fresh.at(progress.generation)
+        seen = evaluate(self._prompts(x))
         after, generation = self._record(progress, x, seen)
         return after, seen, generation
+
+    def judge(self, x: Float[np.ndarray, " dim"]) -> float:
+        """Compute the loss by which a candidate is chosen, on all trained formats and validation ones, in points."""
+        prompts = self._prompts(x[None])
+        seen = self.evaluate(prompts)[0]
+        return (
+            seen.selection_loss if self.validate is None else fitted_and_validated(seen, float(self.validate(prompts)))
+        )
 
     def _prompts(self, x: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n tokens hidden"]:
         return self.space.decode(x).astype(np.float32)
@@ -165,7 +179,7 @@ class Search:
         best = int(np.argmin([loss if np.isfinite(loss) else np.inf for loss in losses]))
         after = replace(before, generation=before.generation + 1, evaluations=before.evaluations + len(x))
         validation = None
-        if losses[best] < before.best_loss:
+        if self.fresh is None and losses[best] < before.best_loss:
             after = replace(after, best_x=x[best], best_loss=float(losses[best]))
             judged = after.best_loss
             if self.validate is not None:
@@ -185,6 +199,26 @@ class Search:
             terms=[dict(e.terms) for e in seen],
             mass=[float(e.response.mass.mean()) for e in seen],
             scores=[e.scores for e in seen],
+            formats=None if self.fresh is None else seen[0].formats,
+        )
+
+    def _followed(self, progress: Progress, generation: Generation, state: Any) -> tuple[Progress, Generation]:
+        """Follow the center of a search whose generations have formats of their own: the best is where it stands.
+
+        Its loss is over all formats, in part expected and not asked (``optimizers.dfgn_fresh``).
+        """
+        x, loss = state.center, float(state.center_loss)
+        if not np.isfinite(loss) or (np.isfinite(progress.best_loss) and np.array_equal(x, progress.best_x)):
+            return progress, generation
+        validation, judged = None, loss
+        if self.validate is not None:
+            validation = float(self.validate(self._prompts(x[None])))
+            judged = (loss + validation) / 2
+        progress = _shortlisted(replace(progress, best_x=x, best_loss=loss), x, judged)
+        if judged < progress.winner_judged:
+            progress = replace(progress, winner_x=x, winner_judged=judged, winner_at=progress.evaluations)
+        return progress, replace(
+            generation, best=progress.best_loss, validation=validation, winner_at=progress.winner_at
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from acculturate.errors import SettingError
+from acculturate.errors import SettingError, setting
 from acculturate.files.datafile import nearest
 from acculturate.legible import shown
 from acculturate.search.optimizers.cma import CMAES, SepCMA
@@ -87,16 +87,29 @@ def method_name(name: str) -> str:
 
 
 def make_optimizer(
-    name: str, options: Mapping[str, Any], *, survey: Loss, budget: int, parts: Parts | None = None
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    survey: Loss,
+    budget: int,
+    parts: Parts | None = None,
+    fresh: bool = False,
 ) -> Optimizer[Any]:
     """Build the optimizer of a name with the user's options; a wrong one is a ``UserError`` naming the right ones."""
+    if fresh and method_name(name) != AUTO:
+        raise SettingError(
+            f"Optimizer '{method_name(name)}' compares losses of different generations, which mean nothing where each "
+            f"has formats of its own; leave {setting('fresh_formats')} out, or use {setting('optimizer', AUTO)}."
+        )
     name, population = method_name(name), options.get("population")
     if isinstance(population, int) and population > budget:
         raise SettingError(
             f"Optimizer '{name}' has population = {shown(population)}, more than the budget of {budget:,} candidates; "
             "give a smaller one or a larger budget."
         )
-    return configured(name, METHODS[name], options, {"survey": survey, "budget": budget, "parts": parts})
+    return configured(
+        name, METHODS[name], options, {"survey": survey, "budget": budget, "parts": parts, "fresh": fresh}
+    )
 
 
 def configured(name: str, method: Method, options: Mapping[str, Any], supplied: Mapping[str, Any]) -> Optimizer[Any]:

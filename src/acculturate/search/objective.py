@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -29,6 +29,11 @@ class Unasked:
     answers: Response
     asked: tuple[int, ...]
 
+    def on(self, formats: Sequence[int]) -> Unasked:
+        """Keep some of the formats, by their places."""
+        rows = list(formats)
+        return replace(self, answers=Response(self.answers.logprobs[rows], self.answers.mass[rows]))
+
     def complete(self, response: Response) -> Response:
         """Complete a response to the items that are asked to one to all items."""
         places, options = list(self.asked), response.logprobs.shape[-1]
@@ -42,27 +47,28 @@ class Objective:
     """Evaluate soft prompts of one size in one slot against one target (an ``Evaluator``)."""
 
     def __init__(self, interview: Interviews, survey: Loss, unasked: Unasked | None = None) -> None:
-        self.interview, self.survey, self._unasked = interview, survey, unasked
+        self.interview, self.survey, self.unasked = interview, survey, unasked
 
     def __call__(self, prompts: Float[np.ndarray, "n tokens hidden"]) -> list[Evaluation]:
         """Return one evaluation for every prompt."""
         responses = self.interview(prompts)
-        if self._unasked is not None:
-            responses = [self._unasked.complete(response) for response in responses]
+        if self.unasked is not None:
+            responses = [self.unasked.complete(response) for response in responses]
         return [self.survey.evaluate(response) for response in responses]
 
 
 def search_survey(problem: Problem, role: str, untuned: Callable[[], Response]) -> Loss:
-    """Build the loss of one role: training loss with all penalties, validation loss without the anchor.
+    """Build the loss of one role: training loss with all terms, validation loss without anchor and consistency.
 
-    The anchor is no distance but a help on the way. ``untuned``: the answers without a prompt, asked for where a term
+    Those two are no distance but a help on the way. ``untuned``: the answers without a prompt, asked for where a term
     needs them.
     """
     asked = problem.questionnaire(role)
     assert asked is not None
     survey = problem.survey(asked)
-    anchor = problem.anchor if role == Role.TRAIN else 0.0
-    if not (anchor or problem.mass_penalty):
+    anchor, consistency = (problem.anchor, problem.consistency) if role == Role.TRAIN else (0.0, 0.0)
+    fresh = problem.fresh_formats if role == Role.TRAIN else 0
+    if not (anchor or consistency or fresh or problem.mass_penalty):
         return survey
     answers = untuned()
     return replace(
@@ -71,6 +77,7 @@ def search_survey(problem: Problem, role: str, untuned: Callable[[], Response]) 
         reference=answers.logprobs,
         mass_penalty=problem.mass_penalty,
         reference_mass=answers.mass,
+        consistency=consistency,
     )
 
 
@@ -109,9 +116,9 @@ def objective(
     asked = problem.questionnaire(role)
     assert asked is not None
     if not problem.heldout_items:
-        return Objective(problem.interview(respondent, asked), survey)
+        return Objective(problem.interview_on(role, respondent, asked), survey)
     ids = asked.instrument.item_ids
     places = tuple(place for place, item in enumerate(ids) if item not in problem.heldout_items)
     answers = untuned() if untuned is not None else problem.untuned(respondent, asked)
-    interview = problem.interview(respondent, without(asked, problem.heldout_items))
+    interview = problem.interview_on(role, respondent, without(asked, problem.heldout_items))
     return Objective(interview, survey, Unasked(answers, places))

@@ -10,11 +10,12 @@ from jaxtyping import Float
 from acculturate.errors import SettingError, setting
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers import ways
+from acculturate.model.answers.by_view import InterviewsByView, joined
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import ROLES, Role
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.loss import Loss
-from acculturate.survey.questionnaire import Questionnaire
+from acculturate.survey.questionnaire import Questionnaire, part_of
 from acculturate.survey.response import Response
 from acculturate.survey.targets import Target
 
@@ -44,6 +45,10 @@ class Problem:
     anchor, mass_penalty
         Points of training loss per nat of Kullback-Leibler divergence from the untuned answers, and per nat of answer
         mass lost.
+    consistency
+        Share of the points by which items move apart between formats that is added to the training loss.
+    fresh_formats
+        Trained presentations of each generation, drawn anew; 0: all of them in every generation.
     """
 
     instrument: Instrument
@@ -61,6 +66,8 @@ class Problem:
     heldout_items: tuple[str, ...] = ()
     anchor: float = 0.0
     mass_penalty: float = 0.0
+    consistency: float = 0.0
+    fresh_formats: int = 0
 
     def questionnaire(self, role: str) -> Questionnaire | None:
         """Return the questionnaire of one role; None where a run has none."""
@@ -79,6 +86,13 @@ class Problem:
     def interview(self, respondent: Respondent, asked: Questionnaire) -> ways.Interviews:
         """Put a questionnaire to a model, with soft prompts of this problem's size in its slot."""
         return ways.interview(self.answers, respondent, asked, slot=self.slot, n_tokens=self.tokens, rows=self.batch)
+
+    def interview_on(self, role: str, respondent: Respondent, asked: Questionnaire) -> ways.Interviews:
+        """Put the questionnaire of a role to a model; some trained formats can be asked alone where they are fresh."""
+        if not self.fresh_formats or role != Role.TRAIN:
+            return self.interview(respondent, asked)
+        parts = [self.interview(respondent, part_of(asked, [view])) for view in range(len(asked.views))]
+        return InterviewsByView(asked, parts)
 
     def untuned(self, respondent: Respondent, asked: Questionnaire, context: Context | None = None) -> Response:
         """Put a questionnaire to a model without a soft prompt."""
@@ -123,16 +137,13 @@ class RoleInterviews:
         if asked is None:
             return None
         if Role(role) not in self._by_role:
-            self._by_role[Role(role)] = self._problem.interview(self.respondent, asked)
+            self._by_role[Role(role)] = self._problem.interview_on(role, self.respondent, asked)
         return self._by_role[Role(role)]
 
     def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> list[Response]:
         """Return the response of every soft prompt to ``Problem.everything``."""
         answers = [put(prompts) for role in ROLES if (put := self.on(role)) is not None]
-        return [
-            Response(np.concatenate([one.logprobs for one in parts]), np.concatenate([one.mass for one in parts]))
-            for parts in zip(*answers, strict=True)
-        ]
+        return [joined(parts) for parts in zip(*answers, strict=True)]
 
 
 def survey_of(asked: Questionnaire, target: Target, *, constant: float = 50.0, mas25: bool = False) -> Loss:

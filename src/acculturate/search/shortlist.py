@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.search.loop import Progress
+from acculturate.search.loop import Progress, Search
 
 SHARE = 0.9
 """Share of what the whole search gained that a finalist has to keep: a prompt that does next to nothing to the model
 costs no knowledge either, and would be chosen for that."""
+
+AVERAGED = (1, 3, 6, 10)
+"""Centers whose mean may be delivered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,27 @@ class Finalist:
     x: Float[np.ndarray, " dim"]
     judged: float
     evaluations: int
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """Hold the candidate that a search with fresh formats delivers: the mean of its last ``averaged`` centers."""
+
+    x: Float[np.ndarray, " dim"]
+    averaged: int
+
+
+def settle(search: Search, progress: Progress) -> Settled:
+    """Choose between the last center and means of the last centers, on all trained and validation formats.
+
+    Single centers are a matter of the formats that they were chosen on; their mean lies where the landscape is flatter
+    (stochastic weight averaging, arXiv:1803.05407).
+    """
+    centers = progress.shortlist_x
+    if not len(centers):
+        return Settled(progress.winner_x, 1)
+    candidates = [Settled(centers[-n:].mean(axis=0), n) for n in AVERAGED if n <= len(centers)]
+    return min(candidates, key=lambda one: search.judge(one.x))
 
 
 def finalists(progress: Progress) -> list[Finalist]:

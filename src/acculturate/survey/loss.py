@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -31,23 +32,27 @@ class Evaluation:
         What the search minimises, in points; infinite where an answer it needs is missing.
     terms
         Parts of the loss by name, as the journal keeps them.
-    anchor_penalty
-        Points of the loss that only hold the answers near the reference, whatever the terms are named.
+    regularisation
+        Points of the loss that are no distance and no price, but hold the search to what makes sense: the anchor, and
+        the disagreement between formats.
     objectives
         What a search for several objectives minimises in place of the loss; empty elsewhere.
+    formats
+        Places, among the trained formats, of those that were asked; None: all of them.
     """
 
     response: Response
     scores: Float[np.ndarray, "views dims"]
     loss: float
     terms: Mapping[str, float] = field(default_factory=dict)
-    anchor_penalty: float = 0.0
+    regularisation: float = 0.0
     objectives: tuple[float, ...] = ()
+    formats: tuple[int, ...] | None = None
 
     @property
     def selection_loss(self) -> float:
         """Return the loss by which candidates are chosen, in points: the distance and the price of lost answers."""
-        return self.loss - self.anchor_penalty
+        return self.loss - self.regularisation
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +79,9 @@ class Loss:
     mass_penalty
         Points per nat of answer mass lost against ``reference_mass`` (the untuned model's), averaged likewise; a gain
         costs nothing.
+    consistency
+        Share of the disagreement between views that is added: how differently an item's expected answer moves away from
+        the ``reference`` in them, in points (``disagreements``).
     """
 
     values: Float[np.ndarray, "items options"]
@@ -85,6 +93,7 @@ class Loss:
     reference: Float[np.ndarray, "formats items options"] | None = None
     mass_penalty: float = 0.0
     reference_mass: Float[np.ndarray, "formats items"] | None = None
+    consistency: float = 0.0
 
     def format_means(self, logprobs: Float[np.ndarray, "formats items options"]) -> Float[np.ndarray, "formats items"]:
         """Compute the expected option value per format and item (NaN: missing)."""
@@ -116,6 +125,19 @@ class Loss:
         """Repeat the target for every view."""
         return np.broadcast_to(self.target, (len(self.views), self.target.shape[-1]))
 
+    def on(self, views: Sequence[int]) -> Loss:
+        """Keep some of the views, by their places."""
+        kept = [self.views[view] for view in views]
+        formats = [form for view in kept for form in view]
+        starts = np.cumsum([0, *(len(view) for view in kept)]).tolist()
+        return replace(
+            self,
+            target=self.target if self.target.ndim == 1 else self.target[list(views)],
+            views=tuple(tuple(range(start, start + len(view))) for start, view in zip(starts, kept, strict=False)),
+            reference=None if self.reference is None else self.reference[formats],
+            reference_mass=None if self.reference_mass is None else self.reference_mass[formats],
+        )
+
     def evaluate(self, response: Response) -> Evaluation:
         """Score a response: the loss is the mean over views, infinite where an answer it needs is missing."""
         scores = self.scores(response.logprobs)
@@ -125,8 +147,33 @@ class Loss:
             terms["anchor"] = self.anchor * self.divergence(response.logprobs)
         if self.mass_penalty:
             terms["mass"] = self.mass_penalty * float(self.lost(np.log(np.maximum(response.mass, TINY))).mean())
+        if self.consistency:
+            apart = np.abs(self.disagreements(self.means(response.logprobs))).sum(axis=1).mean()
+            terms["consistency"] = self.consistency * float(apart)
         loss = sum(terms.values())
-        return Evaluation(response, scores, loss if np.isfinite(loss) else np.inf, terms, terms.get("anchor", 0.0))
+        regularisation = terms.get("anchor", 0.0) + terms.get("consistency", 0.0)
+        return Evaluation(response, scores, loss if np.isfinite(loss) else np.inf, terms, regularisation)
+
+    @cached_property
+    def reference_means(self) -> Float[np.ndarray, "views items"]:
+        """Expected option values of the reference in every view."""
+        if self.reference is None:
+            raise ValueError("a loss with consistency needs reference answers")
+        return self.means(self.reference)
+
+    @cached_property
+    def item_points(self) -> Float[np.ndarray, " items"]:
+        """Points by which a unit of each item's mean moves the scores that the target has."""
+        present = ~np.isnan(self.targets[0])
+        return np.abs(self.weights[present]).sum(axis=0)
+
+    def disagreements(self, means: Float[np.ndarray, "views items"]) -> Float[np.ndarray, "views items"]:
+        """Compute by how many points each item moves away from the reference otherwise than in the mean of all views.
+
+        What moves an item in one way of asking and not in another moves no opinion on it.
+        """
+        shift = means - self.reference_means
+        return (shift - shift.mean(axis=0)) * self.item_points
 
     def lost(self, log_mass: Float[np.ndarray, "formats items"]) -> Float[np.ndarray, "formats items"]:
         """Compute the nats of answer mass lost against the reference; 0 where the mass grew."""

@@ -64,10 +64,13 @@ def _terms(untuned: Response) -> dict[str, object]:
         "reference": untuned.logprobs,
         "mass_penalty": 30.0,
         "reference_mass": untuned.mass,
+        "consistency": 0.7,
     }
 
 
-@pytest.mark.parametrize("names", [(), ("anchor", "reference"), ("mass_penalty", "reference_mass")])
+@pytest.mark.parametrize(
+    "names", [(), ("anchor", "reference"), ("mass_penalty", "reference_mass"), ("consistency", "reference")]
+)
 def test_the_models_loss_and_gradient_are_those_of_the_respondent(names) -> None:
     plain = _Linear(_survey())
     untuned = plain.response(np.zeros(DIM))

@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.errors import SettingError
+from acculturate.search.optimizers.dfgn_fresh import in_all_formats, with_center
 from acculturate.search.optimizers.dfgn_model import linearised, minimise, structured
 from acculturate.search.optimizers.dfgn_parts import Parts
 from acculturate.search.optimizers.dfgn_state import (
@@ -93,6 +94,8 @@ class DFGN:
         Candidate evaluations of the whole search; None: unlimited.
     parts
         The structure of a search for several countries.
+    fresh
+        Whether every generation is asked in other formats (``search.fresh``).
     """
 
     survey: Loss
@@ -107,6 +110,7 @@ class DFGN:
     starts: int = 4
     budget: int | None = None
     parts: Parts | None = None
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         check_number(self.h, "DFGN h", low=1, high=1024)
@@ -137,15 +141,20 @@ class DFGN:
         if state.phase == START:
             return state.start
         if state.phase == TRIAL:
-            return state.center + state.coefficients @ state.directions
+            moves = state.coefficients @ state.directions
+            return state.center + (with_center(moves) if self.fresh else moves)
         offsets = state.scale * self._fresh(state)
         if self.central:
             offsets = np.concatenate([offsets, -offsets])
+        if self.fresh:
+            offsets = with_center(offsets)
         centers = state.rivals if state.phase == COMPARE else state.center[None]
         return (centers[:, None] + offsets).reshape(-1, offsets.shape[1])
 
     def tell(self, state: DFGNState, x: Float[np.ndarray, "n dim"], evaluations: Sequence[Evaluation]) -> DFGNState:
         """Return the state with a model of what the probes show, or with what the trial moves taught."""
+        if self.fresh:
+            state, x, evaluations = in_all_formats(self.survey, state, x, evaluations)
         after = with_best(replace(state, generation=state.generation + 1), x, evaluations)
         if not np.isfinite(after.loss):  # nothing answered yet: look again where it started
             return replace(after, phase=START)
@@ -210,7 +219,8 @@ class DFGN:
         """Center the model on the best of these candidates, or on the best ever where they are clearly worse."""
         losses = finite_losses(evaluations)
         best = int(np.argmin(losses))
-        if losses[best] > (1.0 + ROUNDING) * after.loss:
+        # Where the center was asked again with its rivals, the better one is no matter of luck.
+        if losses[best] > (1.0 if self.fresh and after.phase == TRIAL else 1.0 + ROUNDING) * after.loss:
             return replace(after, center=after.x, center_loss=after.loss, center_answers=after.answers)
         answers = structured(evaluations[best].response)
         return replace(after, center=x[best], center_loss=float(losses[best]), center_answers=answers)

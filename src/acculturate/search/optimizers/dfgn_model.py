@@ -99,6 +99,7 @@ def linearised(
         slope.append(change[present])
     residuals, jacobian = np.concatenate(off), np.concatenate(slope)
     share = 1.0 / len(survey.views)
+    weights = share / np.maximum(np.abs(residuals), 0.25)
     loss = share * float(np.abs(residuals).sum())
     pull, curvature = np.zeros(len(c)), np.zeros((len(c), len(c)))
     if survey.anchor and survey.reference is not None:
@@ -118,7 +119,24 @@ def linearised(
         curvature += rate * np.einsum(
             "fi,hfi,gfi->hg", none * np.exp(log_mass), odds_slopes, odds_slopes, optimize=True
         )
-    return LinearModel(loss, residuals, jacobian, share / np.maximum(np.abs(residuals), 0.25), pull, curvature)
+    if survey.consistency:
+        apart, apart_slopes = _disagreements(survey, means, _mean_slopes(survey, logprobs, slopes))
+        rate = share * survey.consistency
+        loss += rate * float(np.abs(apart).sum())
+        pulls = rate / np.maximum(np.abs(apart), 0.25)
+        pull += apart_slopes.T @ (pulls * apart)
+        curvature += apart_slopes.T @ (pulls[:, None] * apart_slopes)
+    return LinearModel(loss, residuals, jacobian, weights, pull, curvature)
+
+
+def _disagreements(
+    survey: Loss, means: Float[np.ndarray, "formats items"], slopes: Float[np.ndarray, "views items h"]
+) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r h"]]:
+    """Compute what items move apart between views, in points, and its change per unit of every direction."""
+    by_view = np.stack([means[list(view)].mean(axis=0) for view in survey.views])
+    apart = survey.disagreements(by_view)
+    apart_slopes = (slopes - slopes.mean(axis=0)) * survey.item_points[:, None]
+    return apart.ravel(), apart_slopes.reshape(apart.size, -1)
 
 
 def score_slopes(
@@ -127,8 +145,17 @@ def score_slopes(
     slopes: Float[np.ndarray, "h formats items options"],
 ) -> Float[np.ndarray, "views dims h"]:
     """Compute the change of every score, in points, per unit of every direction, at these answers."""
+    return np.einsum("di,vih->vdh", survey.weights, _mean_slopes(survey, logprobs, slopes))
+
+
+def _mean_slopes(
+    survey: Loss,
+    logprobs: Float[np.ndarray, "formats items options"],
+    slopes: Float[np.ndarray, "h formats items options"],
+) -> Float[np.ndarray, "views items h"]:
+    """Compute the change of every item's expected answer in every view, per unit of every direction."""
     p = np.exp(logprobs)
     means = (p * survey.values).sum(axis=-1)
     # d mean / d logit_o = p_o (value_o - mean); the slopes say how logits move.
     d_means = np.einsum("fio,hfio->fih", p * (survey.values - means[..., None]), slopes)
-    return np.stack([survey.weights @ d_means[list(view)].mean(axis=0) for view in survey.views])
+    return np.stack([d_means[list(view)].mean(axis=0) for view in survey.views])
