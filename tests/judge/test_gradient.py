@@ -10,6 +10,7 @@ from architectures import RECURRENT, small_questionnaire, tiny_model_dir
 
 from acculturate.errors import UserError
 from acculturate.judge.gradient import LossGradient
+from acculturate.model.answers import ways
 from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
@@ -29,13 +30,23 @@ def _survey(interview: Interview, anchor: float) -> Loss:
     return Loss(values, weights, np.full(3, 50.0), target, questionnaire.views, anchor, reference)
 
 
-@pytest.mark.parametrize("slot", ["before_bos", "user_end", "response_start"])
-@pytest.mark.parametrize("anchor", [0.0, 5.0])
-def test_the_gradient_is_what_small_steps_show(slot, anchor, tmp_path_factory) -> None:
+@pytest.mark.parametrize(
+    ("slot", "anchor", "answers"),
+    [
+        ("before_bos", 0.0, "probabilities"),
+        ("user_end", 5.0, "probabilities"),
+        ("response_start", 0.0, "probabilities"),
+        ("response_start", 5.0, "calibrated"),
+        ("response_start", 5.0, "cloze"),
+        ("user_end", 0.0, "cloze-prior"),
+        ("response_start", 0.0, "cloze-sum"),
+    ],
+)
+def test_the_gradient_is_what_small_steps_show(slot, anchor, answers, tmp_path_factory) -> None:
     respondent = Respondent(ModelChoice(str(tiny_model_dir(tmp_path_factory)), dtype="float32"))
     respondent.model.double()  # differences of a float32 loss would be rounding
     asked = small_questionnaire(Format("letters", "options-first"), Format("digits", "question-first", 1))
-    interview = Interview(respondent, asked, slot=slot, n_tokens=2)
+    interview = ways.interview(answers, respondent, asked, slot=slot, n_tokens=2)
     survey = _survey(interview, anchor)
     slope, objective = LossGradient(interview, survey), Objective(interview, survey)
     rng = np.random.default_rng(1)

@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from acculturate.errors import SettingError
-from acculturate.model.answers.labels import LabelReading
 from acculturate.model.answers.ways import Interviews
 from acculturate.model.engine.packed import PackedEngine
 from acculturate.model.interview import Interview
@@ -88,24 +87,21 @@ class LossGradient:
     """
 
     def __init__(self, interview: Interviews, survey: Loss) -> None:
-        if not isinstance(interview, Interview) or not isinstance(interview.reading, LabelReading):
-            raise SettingError("Only answers by label have a gradient here; the oracle cannot be asked about this run.")
+        if not isinstance(interview, Interview):
+            raise SettingError("Generated text has no gradient; the oracle cannot be asked about this run.")
         engine = interview.engine
         if not isinstance(engine, PackedEngine):
             raise SettingError("This architecture cannot be packed, so there is no gradient to compare a search with.")
-        self._engine, questionnaire = engine, interview.questionnaire
-        device = engine.model.device
-        self._places = torch.as_tensor(np.maximum(questionnaire.places, 0), device=device)
-        self._shape = (len(questionnaire.formats), len(questionnaire.instrument.items), self._places.shape[1])
-        self._loss = DifferentiableLoss(survey, questionnaire.instrument.option_mask(), device)
+        self._engine, self._reading = engine, interview.reading
+        mask = interview.questionnaire.instrument.option_mask()
+        self._loss = DifferentiableLoss(survey, mask, engine.model.device)
 
     def __call__(self, prompt: Float[np.ndarray, "tokens hidden"]) -> tuple[float, Float[np.ndarray, "tokens hidden"]]:
         """Compute the loss in points, and its gradient in points per unit of every coordinate."""
         soft = torch.as_tensor(prompt, dtype=torch.float32, device=self._engine.model.device).requires_grad_()
         with torch.enable_grad():
             shown, log_mass = self._engine.tensors(soft[None].to(self._engine.model.dtype))
-            logprobs = torch.gather(shown[0], 1, self._places).reshape(self._shape)
-            loss = self._loss(logprobs, log_mass[0].reshape(self._shape[:2]))
+            loss = self._loss(*self._reading.differentiable(shown[0], log_mass[0]))
             loss.backward()
         assert soft.grad is not None
         return float(loss.detach()), soft.grad.cpu().numpy()

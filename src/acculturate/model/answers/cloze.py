@@ -16,8 +16,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Int
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
+from acculturate.model.answers.reading import less
 from acculturate.model.engine.forward import Answers
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.respondent import Context, Respondent
@@ -90,6 +93,24 @@ class ClozeReading:
         lengths = np.broadcast_to(self._lengths, self._steps.shape[:2]).reshape(self._shape)
         logprobs = without_prior(sums / lengths, np.zeros(self._shape) if self._prior is None else self._prior.logprobs)
         return [Response(*pair) for pair in zip(logprobs, mass, strict=True)]
+
+    def differentiable(
+        self, logprobs: Float[Tensor, "sequences options"], log_mass: Float[Tensor, " sequences"]
+    ) -> tuple[Float[Tensor, "formats items options"], Float[Tensor, "formats items"]]:
+        """Return one candidate's response as torch tensors, for gradients."""
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.as_tensor(array, device=logprobs.device)
+
+        words = logprobs + log_mass[:, None]
+        place, word = self._steps[..., 0], self._steps[..., 1]
+        picked = words[tensor(np.maximum(place, 0)), tensor(np.maximum(word, 0))].masked_fill(tensor(place < 0), 0.0)
+        mask = tensor(np.broadcast_to(self._mask, self._shape).copy())
+        sums = picked.sum(dim=-1).reshape(self._shape).masked_fill(~mask, -torch.inf)
+        lengths = np.broadcast_to(self._lengths, self._steps.shape[:2]).reshape(self._shape)
+        prior = np.zeros(self._shape) if self._prior is None else self._prior.logprobs
+        own = less(sums / tensor(lengths.astype(np.float64)).to(sums.dtype), np.where(self._mask, prior, -np.inf))
+        return own, torch.logsumexp(sums, dim=-1).clamp(max=0.0)
 
 
 class _Places:

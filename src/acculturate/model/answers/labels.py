@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from acculturate.model.answers.reading import less
 from acculturate.model.engine.forward import Answers
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.questionnaire import Questionnaire
@@ -48,3 +52,16 @@ class LabelReading:
             logprobs = without_prior(logprobs, self._prior.logprobs)
         mass = np.exp(answers.log_mass).reshape(logprobs.shape[:3])
         return [Response(*pair) for pair in zip(logprobs, mass, strict=True)]
+
+    def differentiable(
+        self, logprobs: Float[Tensor, "sequences options"], log_mass: Float[Tensor, " sequences"]
+    ) -> tuple[Float[Tensor, "formats items options"], Float[Tensor, "formats items"]]:
+        """Return one candidate's response as torch tensors, for gradients."""
+        asked = self._questionnaire
+        shape = (len(asked.formats), len(asked.instrument.items))
+        places = torch.as_tensor(np.maximum(asked.places, 0), device=logprobs.device)
+        there = torch.as_tensor(asked.places >= 0, device=logprobs.device)
+        own = torch.where(there, torch.gather(logprobs, 1, places), -torch.inf).reshape(*shape, -1)
+        if self._prior is not None:
+            own = less(own, self._prior.logprobs)
+        return own, log_mass.reshape(shape)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from acculturate.model.engine.forward import Answers
 from acculturate.model.engine.packing import SlottedTokens
@@ -37,6 +39,12 @@ class Reading(Protocol):
         """Return the response of every candidate."""
         ...
 
+    def differentiable(
+        self, logprobs: Float[Tensor, "sequences options"], log_mass: Float[Tensor, " sequences"]
+    ) -> tuple[Float[Tensor, "formats items options"], Float[Tensor, "formats items"]]:
+        """Return the log-probabilities and log mass of one candidate's response as torch tensors, for gradients."""
+        ...
+
 
 @runtime_checkable
 class Read(Protocol):
@@ -45,3 +53,13 @@ class Read(Protocol):
     def __call__(
         self, respondent: Respondent, questionnaire: Questionnaire, slot: str, context: Context, /
     ) -> Reading: ...
+
+
+def less(
+    logprobs: Float[Tensor, "formats items options"], prior: Float[np.ndarray, "formats items options"]
+) -> Float[Tensor, "formats items options"]:
+    """Subtract a log prior and renormalise, as ``survey.response.without_prior`` does, for gradients."""
+    there = np.isfinite(prior)
+    taken = torch.as_tensor(np.where(there, prior, 0.0), dtype=logprobs.dtype, device=logprobs.device)
+    left = (logprobs - taken).masked_fill(~torch.as_tensor(there, device=logprobs.device), -torch.inf)
+    return torch.log_softmax(left, dim=-1)
