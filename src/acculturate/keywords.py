@@ -29,8 +29,8 @@ class Keywords(TypedDict, total=False):
     """Constant added to every dimension, in points."""
     mas25: bool
     """Legacy weight 25 in the second term of Masculinity (MAS)."""
-    protocol: Literal["balanced", "paper"]
-    """'balanced': several formats, both option orders. 'paper': one format, one order."""
+    protocol: Literal["balanced", "crossed", "paper"]
+    """'balanced': several formats, both option orders. 'crossed': more wordings, some a round. 'paper': one format."""
     train_formats: Sequence[str] | None
     """Formats to train on: labels/layout/variant/language."""
     validation_formats: Sequence[str] | None
@@ -77,9 +77,9 @@ class Keywords(TypedDict, total=False):
     """All randomness follows from it."""
     anchor: float
     """Points of loss per nat of distance from the untuned answers."""
-    fresh_formats: int
+    fresh_formats: int | None
     """Trained formats of each generation, drawn anew; 0: all of them in every generation."""
-    consistency: float
+    consistency: float | None
     """Share of the points by which items move apart between formats to add to the loss."""
     mass_penalty: float | None
     """Points of loss per nat of answer mass lost; paper protocol 0, else 20."""

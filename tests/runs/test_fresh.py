@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import settings
+from commands import failing, settings
 
 from acculturate.errors import UserError
 from acculturate.files.run_directory import RunDirectory
@@ -132,3 +132,33 @@ def test_the_method_knows_that_formats_are_fresh(tiny: str):
     optimizer = prepare(spec(tiny)).optimizer()
     assert isinstance(optimizer, DFGN)
     assert optimizer.fresh
+
+
+class TestDefaults:
+    def test_the_crossed_protocol_has_fresh_formats_where_the_method_can_do_with_some(self, tiny: str):
+        bare = {"model": tiny, "country": "USA", "protocol": "crossed"}
+        assert make_spec(bare).fresh == 4
+        assert make_spec(bare).agreement == 0.3
+        assert make_spec(bare).balanced
+        assert make_spec(bare | {"optimizer": "de"}).fresh == 0
+        assert make_spec(bare | {"answers": "sampled"}).fresh == 0
+        assert make_spec(bare | {"fresh_formats": 0}).fresh == 0
+        assert (
+            make_spec(bare | {"train_formats": ("letters/options-first/0/en", "letters/options-first/1/en")}).fresh == 0
+        )
+
+    def test_other_protocols_have_none(self, tiny: str):
+        for protocol in ("paper", "balanced"):
+            run = make_spec({"model": tiny, "country": "USA", "protocol": protocol})
+            assert (run.fresh, run.agreement) == (0, 0.0)
+
+    @pytest.mark.parametrize("verb", ["multitask", "pareto"])
+    def test_runs_of_other_kinds_say_that_they_know_none(
+        self, verb: str, tiny: str, capsys, monkeypatch, tmp_path: Path
+    ):
+        countries = ("--country", "CHN") if verb == "multitask" else ()
+        said = failing(
+            capsys, monkeypatch, verb, "--model", tiny, "--country", "USA", *countries, "--protocol", "crossed",
+            "--out", tmp_path / "run",
+        )  # fmt: skip
+        assert "consistency" in said

@@ -287,9 +287,12 @@ def _checked(spec: RunSpec) -> int:
     if spec.anchor:
         untuned = setting("against", UNTUNED)
         raise SettingError(f"A front has no use for an anchor: that is what {untuned} does; leave it out.")
-    for name in ("heldout_items", "sampled", "mass_penalty", "baselines", "select_by", "consistency", "fresh_formats"):
+    for name in ("heldout_items", "sampled", "mass_penalty", "baselines", "select_by", "agreement", "fresh"):
         if getattr(spec, name):
-            raise SettingError(f"'{name}' is a setting of acculturate align that a front does not know; leave it out.")
+            shown_as = {"agreement": "consistency", "fresh": "fresh_formats"}.get(name, name)
+            raise SettingError(
+                f"'{shown_as}' is a setting of acculturate align that a front does not know; leave it out, or give 0."
+            )
     return spec.budget - spec.budget % spec.population
 
 

@@ -69,7 +69,7 @@ class Prepared:
         spec = self.spec
         survey = survey or self.problem.survey(self.problem.train)
         made = make_optimizer(
-            spec.method, spec.optimizer_options, survey=survey, budget=spec.budget, fresh=bool(spec.fresh_formats)
+            spec.method, spec.optimizer_options, survey=survey, budget=spec.budget, fresh=bool(spec.fresh)
         )
         made.init(np.random.default_rng(0).standard_normal((spec.population, 2)), spec.seed)
         return made
@@ -122,8 +122,8 @@ def _problem(spec: RunSpec, instrument: Instrument, target: Target) -> Problem:
         heldout_items=spec.heldout_items,
         anchor=spec.anchor,
         mass_penalty=spec.lost_mass_penalty,
-        consistency=spec.consistency,
-        fresh_formats=spec.fresh_formats,
+        consistency=spec.agreement,
+        fresh_formats=spec.fresh,
     )
 
 

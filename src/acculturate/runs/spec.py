@@ -25,6 +25,9 @@ from acculturate.survey.protocols import protocol_formats
 # every score while an answer has become all but impossible (docs/validity.md).
 MASS_PENALTY = 20.0
 
+FRESH, CONSISTENCY = 4, 0.3
+"""Of the crossed protocol: formats of a generation, and the share of what moves apart (docs/search.md)."""
+
 BASELINES = ("persona", "in-context", "text", "random")
 STARTS = tuple(kind.value for kind in StartKind)
 
@@ -90,8 +93,8 @@ class RunSpec(BaseModel):
     mas25: bool = False
     """Legacy weight 25 in the second term of Masculinity (MAS)."""
 
-    protocol: Literal["balanced", "paper"] = "balanced"
-    """'balanced': several formats, both option orders. 'paper': one format, one order."""
+    protocol: Literal["balanced", "crossed", "paper"] = "balanced"
+    """'balanced': several formats, both option orders. 'crossed': more wordings, some a round. 'paper': one format."""
     train_formats: Annotated[Names | None, _OF_PROTOCOL] = None
     """Formats to train on: labels/layout/variant/language."""
     validation_formats: Annotated[Names | None, _OF_PROTOCOL] = None
@@ -144,9 +147,9 @@ class RunSpec(BaseModel):
     """All randomness follows from it."""
     anchor: Points = 0.0
     """Points of loss per nat of distance from the untuned answers."""
-    fresh_formats: Annotated[int, Field(ge=0, le=200)] = 0
+    fresh_formats: Annotated[Annotated[int, Field(ge=0, le=200)] | None, _OF_PROTOCOL] = None
     """Trained formats of each generation, drawn anew; 0: all of them in every generation."""
-    consistency: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
+    consistency: Annotated[Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None, _OF_PROTOCOL] = None
     """Share of the points by which items move apart between formats to add to the loss."""
     mass_penalty: Annotated[Points | None, _OF_PROTOCOL] = None
     """Points of loss per nat of answer mass lost; paper protocol 0, else 20."""
@@ -226,7 +229,23 @@ class RunSpec(BaseModel):
 
     @property
     def balanced(self) -> bool:
-        return self.protocol == "balanced"
+        """Whether every format is asked in both option orders."""
+        return self.protocol != "paper"
+
+    @property
+    def fresh(self) -> int:
+        """Trained formats of each generation: as given, else the protocol's, where the method can do with some."""
+        if self.fresh_formats is not None:
+            return self.fresh_formats
+        some = self.protocol == "crossed" and self.optimizer in ("auto", "dfgn") and self.method == self.optimizer
+        return FRESH if some and len(self.formats("train")) > FRESH else 0
+
+    @property
+    def agreement(self) -> float:
+        """Share of the points by which items move apart between formats that is added: as given, else by protocol."""
+        if self.consistency is not None:
+            return self.consistency
+        return CONSISTENCY if self.protocol == "crossed" else 0.0
 
     def formats(self, role: str) -> tuple[Format, ...]:
         """Return the formats of one role: train, validation or heldout."""
@@ -380,4 +399,8 @@ def to_json(spec: RunSpec) -> dict[str, object]:
     for role in ROLES:
         forms = spec.formats(role)
         given[f"{role}_formats"] = [form.presentation if spec.balanced else form.name for form in forms]
-    return given | {"start": spec.begins, "spread": spec.first_spread, "mass_penalty": spec.lost_mass_penalty}
+    return (
+        given
+        | {"start": spec.begins, "spread": spec.first_spread, "mass_penalty": spec.lost_mass_penalty}
+        | {"fresh_formats": spec.fresh, "consistency": spec.agreement}
+    )
