@@ -9,7 +9,7 @@ import pytest
 from architectures import RECURRENT, small_questionnaire, tiny_model_dir
 
 from acculturate.errors import UserError
-from acculturate.judge.gradient import LossGradient
+from acculturate.judge.gradient import LossGradient, answer_slopes
 from acculturate.model.answers import ways
 from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
@@ -70,3 +70,35 @@ def test_an_architecture_without_packing_is_refused(tmp_path_factory) -> None:
         interview = Interview(Respondent(ModelChoice(str(folder))), small_questionnaire(), n_tokens=1)
     with pytest.raises(UserError, match="cannot be packed, so there is no gradient"):
         LossGradient(interview, replace(_survey(interview, 0.0)))
+
+
+@pytest.mark.parametrize(("slot", "answers"), [("response_start", "probabilities"), ("user_end", "cloze")])
+def test_every_answer_has_the_slopes_that_small_steps_show(slot, answers, tmp_path_factory) -> None:
+    respondent = Respondent(ModelChoice(str(tiny_model_dir(tmp_path_factory)), dtype="float32"))
+    respondent.model.double()
+    forms = Format("letters", "options-first"), Format("digits", "question-first", 1)
+    asked = small_questionnaire(*(form.without_labels if answers == "cloze" else form for form in forms))
+    interview = ways.interview(answers, respondent, asked, slot=slot, n_tokens=2)
+    assert isinstance(interview, Interview)
+    rng = np.random.default_rng(1)
+    prompt = rng.standard_normal((2, respondent.hidden)) * respondent.unit
+    slopes = answer_slopes(interview, prompt.astype(np.float32))
+
+    def means(vectors: np.ndarray) -> np.ndarray:
+        logprobs = interview(vectors[None].astype(np.float32))[0].logprobs
+        return (np.exp(logprobs) * asked.instrument.values()).sum(axis=-1)
+
+    np.testing.assert_allclose(slopes.means, means(prompt), atol=1e-6)
+    for _ in range(3):
+        way = rng.standard_normal(prompt.shape) * respondent.unit
+        shown = (means(prompt + 1e-2 * way) - means(prompt - 1e-2 * way)) / 2e-2
+        expected = (slopes.slopes * way).sum(axis=(2, 3))
+        assert np.abs(shown).max() > 1e-4
+        np.testing.assert_allclose(expected, shown, atol=0.03 * np.abs(shown).max())
+
+
+def test_questions_that_share_their_virtual_tokens_have_no_slopes_of_their_own(tmp_path_factory) -> None:
+    respondent = Respondent(ModelChoice(str(tiny_model_dir(tmp_path_factory)), dtype="float32"))
+    interview = Interview(respondent, small_questionnaire(), slot="before_bos", n_tokens=1)
+    with pytest.raises(UserError, match="share the virtual tokens"):
+        answer_slopes(interview, np.zeros((1, respondent.hidden), dtype=np.float32))

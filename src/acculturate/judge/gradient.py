@@ -7,15 +7,17 @@ more than they do, and that is what this is for (docs/search.md).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from acculturate.errors import SettingError
+from acculturate.errors import SettingError, setting
 from acculturate.model.answers.ways import Interviews
 from acculturate.model.engine.packed import PackedEngine
+from acculturate.model.engine.packing import Row
 from acculturate.model.interview import Interview
 from acculturate.survey.loss import Loss
 from acculturate.survey.response import TINY
@@ -75,6 +77,78 @@ class DifferentiableLoss:
             apart = (shift - shift.mean(dim=0)).abs() @ self._item_points
             loss = loss + self._consistency * apart.mean()
         return loss
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerSlopes:
+    """Hold the expected answers after a soft prompt, and what moves each of them.
+
+    Parameters
+    ----------
+    means
+        Expected option value of every item in every format.
+    slopes
+        Its derivatives by every coordinate of the virtual tokens, per unit of the coordinate.
+    mass
+        Mean answer mass.
+    """
+
+    means: Float[np.ndarray, "formats items"]
+    slopes: Float[np.ndarray, "formats items tokens hidden"]
+    mass: float
+
+
+def answer_slopes(interview: Interview, prompt: Float[np.ndarray, "tokens hidden"]) -> AnswerSlopes:
+    """Compute the expected answers and all their gradients in one backward pass.
+
+    Every question has virtual tokens of its own where they stand behind its text (``user_end``, ``response_start``), so
+    that the gradient of the sum of all answers by the tokens of one question is that of its own answer.
+
+    Raises
+    ------
+    UserError
+        Where questions share the virtual tokens, and for an architecture that cannot be packed.
+    """
+    engine, reading = interview.engine, interview.reading
+    if not isinstance(engine, PackedEngine):
+        raise SettingError("This architecture cannot be packed, so its answers have no gradients here.")
+    instrument = interview.questionnaire.instrument
+    mask = instrument.option_mask()
+    values = torch.as_tensor(np.where(mask, instrument.values(), 0.0), dtype=torch.float32, device=engine.model.device)
+    inputs: list[Tensor] = []
+    soft = torch.as_tensor(prompt, dtype=engine.model.dtype, device=engine.model.device)
+    with torch.enable_grad():
+        shown, log_mass = engine.tensors(soft[None], inputs)
+        logprobs, own_mass = reading.differentiable(shown[0].float(), log_mass[0].float())
+        means = (logprobs.exp() * values).sum(dim=-1)
+        means.sum().backward()
+    slopes = np.zeros((means.numel(), *prompt.shape))
+    owners = reading.question_of
+    for rows, embeddings in zip(engine.plan.passes, inputs, strict=True):
+        assert embeddings.grad is not None
+        for row, gradient in zip(rows, embeddings.grad.float().cpu().numpy(), strict=True):
+            for node, question in _owned(row, owners).items():
+                slopes[question, -1 - row.dynamic.tokens[node]] += gradient[node]
+    return AnswerSlopes(
+        means.detach().cpu().double().numpy(),
+        slopes.reshape(*means.shape, *prompt.shape),
+        float(own_mass.detach().exp().mean()),
+    )
+
+
+def _owned(row: Row, owners: Int[np.ndarray, " sequences"]) -> dict[int, int]:
+    """Find the question of every virtual token of a row; ``UserError`` where there are several."""
+    sees, static = row.ancestors(), len(row.static)
+    owned: dict[int, int] = {}
+    for answer, sequence in zip(row.answers, row.sequences, strict=True):
+        for node in np.flatnonzero(row.dynamic.tokens < 0):
+            if sees[static + answer, static + node] and owned.setdefault(int(node), int(owners[sequence])) != int(
+                owners[sequence]
+            ):
+                raise SettingError(
+                    f"Questions share the virtual tokens in this slot; use {setting('slot', 'response_start')}."
+                )
+    return owned
 
 
 class LossGradient:

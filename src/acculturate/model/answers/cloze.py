@@ -78,6 +78,14 @@ class ClozeReading:
                 self._steps[(*at, slice(len(steps)))] = steps
         self._lengths = (self._steps[..., 0] >= 0).sum(axis=-1).clip(min=1) if per_token else 1
 
+    @property
+    def question_of(self) -> Int[np.ndarray, " sequences"]:
+        """Return the question that each place belongs to."""
+        rows, places = np.broadcast_arrays(np.arange(len(self._steps))[:, None, None], self._steps[..., 0])
+        owners = np.zeros(len(self.sequences), dtype=np.int64)
+        owners[places[places >= 0]] = rows[places >= 0]
+        return owners
+
     def responses(self, answers: Answers) -> Sequence[Response]:
         """Sum the words of every option, normalise, and renormalise over the options.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from acculturate.model.answers.reading import less
@@ -44,6 +44,11 @@ class LabelReading:
         self._questionnaire, self._prior = questionnaire, prior
         self.sequences = respondent.sequences(questionnaire, slot, context, bare=bare)
         self.options = respondent.option_tokens(questionnaire)
+
+    @property
+    def question_of(self) -> Int[np.ndarray, " sequences"]:
+        """Return the question that each text is: itself."""
+        return np.arange(len(self.sequences))
 
     def responses(self, answers: Answers) -> Sequence[Response]:
         """Bring probabilities in shown order into the scales' own."""

@@ -27,6 +27,8 @@ class Reading(Protocol):
         The texts, with the soft prompt's slot in place.
     options
         The tokens that may follow each text: for each option all tokens that stand for it; -1 where there are no more.
+    question_of
+        The question, formats outermost, that each text is a part of.
     """
 
     @property
@@ -34,6 +36,9 @@ class Reading(Protocol):
 
     @property
     def options(self) -> Int[np.ndarray, "sequences options variants"]: ...
+
+    @property
+    def question_of(self) -> Int[np.ndarray, " sequences"]: ...
 
     def responses(self, answers: Answers) -> Sequence[Response]:
         """Return the response of every candidate."""

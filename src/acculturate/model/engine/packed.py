@@ -53,12 +53,15 @@ class PackedEngine:
         """Answer every sequence for every prompt; all prompts go through the model side by side."""
         return Answers(*(part.cpu().double().numpy() for part in self.tensors(virtual_tokens(self.model, prompts))))
 
-    def tensors(self, soft: Float[Tensor, "candidates tokens hidden"]) -> tuple[Tensor, Tensor]:
+    def tensors(
+        self, soft: Float[Tensor, "candidates tokens hidden"], inputs: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Answer as float32 tensors: ``Answers.logprobs`` and ``Answers.log_mass``.
 
-        Outside of inference mode they can be differentiated with respect to ``soft``.
+        Outside of inference mode they can be differentiated with respect to ``soft``; or, where ``inputs`` are wanted,
+        to the embeddings of every dynamic token of each pass, which are added to that list.
         """
-        results = [one(soft) for one in self._passes]
+        results = [one(soft, inputs) for one in self._passes]
         # Passes answer the sequences in an order of their own.
         order = torch.as_tensor(np.argsort(np.concatenate([one.sequences for one in self._passes])), device=soft.device)
         return tuple(torch.cat(parts, dim=1)[:, order] for parts in zip(*results, strict=True))  # type: ignore[return-value]
@@ -177,7 +180,7 @@ class _Pass:
         states = [x for b in buffers for x in (b.keys, b.values) if x is not None]
         return sum(t.nbytes for t in (*masks, *states, self._embeds))
 
-    def __call__(self, soft: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, soft: Tensor, inputs: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
         n, rows = len(soft), self._n_rows
         if n not in self._caches:
             self._caches = {1: self._static, n: [layer.copies(n) for layer in self._static]}
@@ -185,6 +188,9 @@ class _Pass:
             embeds = torch.where(self._is_soft, soft[:, self._soft], self._embeds).flatten(0, 1)
         else:
             embeds = self._embeds.repeat(n, 1, 1)
+        if inputs is not None:
+            embeds = embeds.detach().clone().requires_grad_()
+            inputs.append(embeds)
         where = torch.as_tensor((np.arange(n)[:, None] * rows + self._row).ravel())
         # Where nothing stands before the slot there is nothing to remember, and a buffer would only hold memory.
         cache = Cache(layers=list(self._caches[n])) if self._static[0].filled else None

@@ -1,0 +1,127 @@
+"""Does a prompt hold where the question is put differently? Runs of every technique, judged in unseen wordings.
+
+Every cell is a run of its own in a directory of its own, so the script goes on where it was stopped, and answers
+without a prompt are kept (docs/method.md). All cells of a country have the same budget, start and held-out formats:
+four wordings that no cell trained on, in two presentations each (by option texts: four wordings).
+
+    python benchmarks/holding.py --out results/holding --models embedded --answers cloze --budget 300
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from acculturate.files.record import or_nan
+from acculturate.judge.records import Result, Row, RowId
+from acculturate.runs.align import align
+from acculturate.runs.finished import RESULT, read_record
+from acculturate.runs.spec import RunSpec, make_spec
+from acculturate.search.callbacks import Callback, Callbacks
+from acculturate.survey.formats import Role
+from acculturate.survey.protocols import protocol_formats
+
+# Saudi Arabia lacks four scores in the 2015 matrix; the set is the one that the demo uses.
+COUNTRIES = {"SAU": "country-tool-estimate", "USA": "hofstede-2015", "CHN": "hofstede-2015", "IND": "hofstede-2015"}
+
+TWO_WORDINGS = {
+    False: ("letters/options-first/0/en", "digits/question-first/1/en"),
+    True: ("words/open/0/en", "words/open/1/en"),
+}
+TECHNIQUES: Mapping[str, Mapping[str, object]] = {
+    "two wordings": {"fresh_formats": 0, "consistency": 0.0},
+    "crossed, all": {"fresh_formats": 0, "consistency": 0.0},
+    "fresh": {"consistency": 0.0},
+    "fresh, consistent": {},
+    "consistent": {"fresh_formats": 0},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("results/holding"))
+    parser.add_argument("--models", default="embedded")
+    parser.add_argument("--answers", default="probabilities")
+    parser.add_argument("--countries", default=",".join(COUNTRIES))
+    parser.add_argument("--techniques", default=",".join(TECHNIQUES).replace(", ", "+"))
+    parser.add_argument("--seeds", default="0,1")
+    parser.add_argument("--budget", type=int, default=300)
+    given = parser.parse_args()
+    techniques = [name.replace("+", ", ") for name in given.techniques.split(",")]
+    for seed in given.seeds.split(","):
+        for model in given.models.split(","):
+            for answers in given.answers.split(","):
+                for country in given.countries.split(","):
+                    for technique in techniques:
+                        spec = cell(model, answers, country, technique, int(seed), given.budget)
+                        folder = given.out / "-".join(
+                            [Path(model).stem, answers, country, technique.replace(", ", "+").replace(" ", "_"), seed]
+                        )
+                        print(folder.name, flush=True)
+                        align(spec, folder, Callbacks.of([_Lines()]))
+    print(table(given.out))
+
+
+class _Lines(Callback):
+    """Print the stages of a run."""
+
+    def stage(self, name: str) -> None:
+        print("  " + name, flush=True)
+
+
+def cell(model: str, answers: str, country: str, technique: str, seed: int, budget: int) -> RunSpec:
+    """Describe the run of one cell."""
+    values: dict[str, object] = {
+        "model": model,
+        "answers": answers,
+        "country": country,
+        "targets": COUNTRIES[country],
+        "protocol": "crossed",
+        "seed": seed,
+        "budget": budget,
+        "dtype": "float32",
+        "baselines": ("persona", "text"),
+    }
+    in_words = answers.startswith("cloze")
+    if technique == "two wordings":
+        values["train_formats"] = TWO_WORDINGS[in_words]
+    # As many fresh formats as two wordings cost: a candidate costs the same in every cell but those that ask all.
+    if "fresh" in technique:
+        values["fresh_formats"] = min(4, len(protocol_formats("crossed", "train", in_words=in_words)) // 2)
+    return make_spec({**values, **TECHNIQUES[technique]})
+
+
+def table(folder: Path) -> str:
+    """Tabulate every finished cell: what is left of the untuned distance, trained and in unseen wordings."""
+    lines = [
+        "| cell | untuned, unseen | trained left | unseen left | best text left | p, against untuned | answer mass |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for file in sorted(folder.glob(f"*/{RESULT}")):
+        lines.append("| " + " | ".join([file.parent.name, *_cells(read_record(file, Result))]) + " |")
+    return "\n".join(lines)
+
+
+def _cells(result: Result) -> list[str]:
+    by_id = {row.id: row for row in result.rows}
+    untuned, tuned, text = by_id[RowId.UNTUNED], by_id[RowId.TUNED], by_id.get(RowId.BEST_TEXT)
+
+    def left(row: Row | None, role: Role) -> str:
+        here, there = None if row is None else row.on(role), untuned.on(role)
+        return "–" if here is None or there is None else f"{or_nan(here.loss) / or_nan(there.loss):.0%}"
+
+    p = next((one.p for one in result.effects or () if one.role is Role.HELDOUT and one.rival == RowId.UNTUNED), None)
+    held = untuned.heldout
+    return [
+        "–" if held is None else f"{or_nan(held.loss):.0f}",
+        left(tuned, Role.TRAIN),
+        left(tuned, Role.HELDOUT),
+        left(text, Role.HELDOUT),
+        "–" if p is None else f"{p:.3f}",
+        "–" if tuned.heldout is None else f"{or_nan(tuned.heldout.mass):.2f}",
+    ]
+
+
+if __name__ == "__main__":
+    main()
