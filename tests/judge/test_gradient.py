@@ -9,9 +9,10 @@ import pytest
 from architectures import RECURRENT, small_questionnaire, tiny_model_dir
 
 from acculturate.errors import UserError
-from acculturate.judge.gradient import LossGradient, answer_slopes
+from acculturate.judge.gradient import LossGradient, answer_slopes, owners_of_virtual_tokens
 from acculturate.model.answers import ways
 from acculturate.model.choice import ModelChoice
+from acculturate.model.engine.packing import SlottedTokens, build_row
 from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
 from acculturate.search.objective import Objective
@@ -97,8 +98,10 @@ def test_every_answer_has_the_slopes_that_small_steps_show(slot, answers, tmp_pa
         np.testing.assert_allclose(expected, shown, atol=0.03 * np.abs(shown).max())
 
 
-def test_questions_that_share_their_virtual_tokens_have_no_slopes_of_their_own(tmp_path_factory) -> None:
-    respondent = Respondent(ModelChoice(str(tiny_model_dir(tmp_path_factory)), dtype="float32"))
-    interview = Interview(respondent, small_questionnaire(), slot="before_bos", n_tokens=1)
+def test_questions_that_share_their_virtual_tokens_have_no_slopes_of_their_own() -> None:
+    beginning_apart = [SlottedTokens((1, question), (4,)) for question in (2, 3)]
+    row = build_row(beginning_apart, 2, range(2))
+    assert sorted(owners_of_virtual_tokens(row, np.arange(2)).values()) == [0, 0, 1, 1]
+    after_the_prompt = [SlottedTokens((1,), (question, 4)) for question in (2, 3)]
     with pytest.raises(UserError, match="share the virtual tokens"):
-        answer_slopes(interview, np.zeros((1, respondent.hidden), dtype=np.float32))
+        owners_of_virtual_tokens(build_row(after_the_prompt, 2, range(2)), np.arange(2))

@@ -127,7 +127,7 @@ def answer_slopes(interview: Interview, prompt: Float[np.ndarray, "tokens hidden
     for rows, embeddings in zip(engine.plan.passes, inputs, strict=True):
         assert embeddings.grad is not None
         for row, gradient in zip(rows, embeddings.grad.float().cpu().numpy(), strict=True):
-            for node, question in _owned(row, owners).items():
+            for node, question in owners_of_virtual_tokens(row, owners).items():
                 slopes[question, -1 - row.dynamic.tokens[node]] += gradient[node]
     return AnswerSlopes(
         means.detach().cpu().double().numpy(),
@@ -136,8 +136,8 @@ def answer_slopes(interview: Interview, prompt: Float[np.ndarray, "tokens hidden
     )
 
 
-def _owned(row: Row, owners: Int[np.ndarray, " sequences"]) -> dict[int, int]:
-    """Find the question of every virtual token of a row; ``UserError`` where there are several."""
+def owners_of_virtual_tokens(row: Row, owners: Int[np.ndarray, " sequences"]) -> dict[int, int]:
+    """Find the question of every virtual token of a packed row, by its node; ``UserError`` where there are several."""
     sees, static = row.ancestors(), len(row.static)
     owned: dict[int, int] = {}
     for answer, sequence in zip(row.answers, row.sequences, strict=True):
