@@ -39,7 +39,7 @@ from acculturate.survey.targets import find_target
 
 # Saudi Arabia lacks four scores in the 2015 matrix; the set is the one that the demo uses.
 COUNTRIES = {"SAU": "country-tool-estimate", "USA": "hofstede-2015", "CHN": "hofstede-2015", "IND": "hofstede-2015"}
-POINTS = ("blank:0.5", "blank:2", "vocabulary:0")
+POINTS = ("blank:1", "blank:2", "vocabulary:0")
 DAMPINGS = np.geomspace(1e-3, 30, 9)
 AGREEMENTS = (0.0, 0.3, 1.0)
 
