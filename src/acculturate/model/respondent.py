@@ -117,6 +117,14 @@ class Respondent:
         """Give the model's tokenizer."""
         return self.chat.tokenizer
 
+    @cached_property
+    def ends(self) -> list[int]:
+        """List the tokens that end a reply: the model's own settings name some, its tokenizer another."""
+        configured = getattr(self.model.generation_config, "eos_token_id", None)
+        listed = configured if isinstance(configured, list) else [] if configured is None else [configured]
+        own = self.tokenizer.eos_token_id
+        return list(dict.fromkeys([*listed, *([own] if isinstance(own, int) else [])]))
+
     @property
     def hidden(self) -> int:
         """Give the width of the input embeddings."""
