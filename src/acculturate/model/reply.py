@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -24,7 +24,7 @@ from acculturate.model.slot import Slot
 from acculturate.model.soft_prompt import SoftPrompt
 from acculturate.model.template import Turn
 
-ALTERNATIVES = 20
+ALTERNATIVES = 100
 """Likeliest tokens that can be listed beside each token, at most."""
 
 _GREEDY = 1e-5
@@ -47,11 +47,11 @@ class Decoding:
     stop
         Texts that end a reply and do not belong to it.
     alternatives
-        How many likeliest tokens are listed beside each token, 0 to 20; None for no log-probabilities at all.
+        How many likeliest tokens are listed beside each token, 0 to 100; None for no log-probabilities at all.
     """
 
-    temperature: float = 1.0
-    top_p: float = 1.0
+    temperature: float | int = 1.0
+    top_p: float | int = 1.0
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
     alternatives: int | None = None
@@ -114,6 +114,30 @@ def conversation(respondent: Respondent, turns: Sequence[Turn], prompt: SoftProm
     return respondent.chat.encode(turns, Slot.RESPONSE_START if prompt is None else prompt.slot)
 
 
+def at_an_end(ids: Sequence[int], slot: str) -> SlottedTokens | None:
+    """Put the slot before or after the ids of a text of which nothing else is known; None where it is in between."""
+    if slot == Slot.BEFORE_BOS:
+        return SlottedTokens((), tuple(ids))
+    return SlottedTokens(tuple(ids), ()) if slot == Slot.RESPONSE_START else None
+
+
+def fitting(respondent: Respondent, sequence: SlottedTokens, prompt: SoftPrompt | None, how: Decoding) -> Decoding:
+    """Cut the greatest length of a reply to what the model's window has room for, one token at least."""
+    if respondent.window is None:
+        return how
+    room = respondent.window - len(sequence) - (0 if prompt is None else len(prompt.vectors))
+    return replace(how, max_tokens=max(1, min(how.max_tokens, room)))
+
+
+def check_reply(respondent: Respondent, sequence: SlottedTokens, prompt: SoftPrompt | None, how: Decoding) -> None:
+    """Refuse a question that does not fit the model with its reply, or that is no text at all; raises ``UserError``."""
+    respondent.check_ids(max((*sequence.prefix, *sequence.suffix), default=0))
+    soft = 0 if prompt is None else len(prompt.vectors)
+    respondent.check_window([sequence], soft + how.max_tokens, "its soft prompt and the longest reply")
+    if not len(sequence) + soft:
+        raise SettingError("There is no text to continue; give one token at least.")
+
+
 def write_reply(
     respondent: Respondent,
     sequence: SlottedTokens,
@@ -149,13 +173,10 @@ def write_reply(
     UserError
         Where the question and the reply do not fit the model's window, or its architecture generates nothing.
     """
+    check_reply(respondent, sequence, prompt, how)
     vectors = np.zeros((0, respondent.hidden), dtype=np.float32) if prompt is None else prompt.vectors
-    respondent.check_ids(max((*sequence.prefix, *sequence.suffix), default=0))
-    respondent.check_window([sequence], len(vectors) + how.max_tokens, "its soft prompt and the longest reply")
     with torch.inference_mode():
         row = embed_around(respondent.model, sequence, virtual_tokens(respondent.model, vectors))
-    if not len(row):
-        raise SettingError("There is no text to continue; give a prompt of one token at least.")
     following = _Following(WrittenText(respondent.tokenizer, how.stop), how, draw, respondent.ends, each)
     settings = GenerationConfig(max_new_tokens=how.max_tokens, do_sample=False, eos_token_id=None, pad_token_id=0)
     generate(respondent.model, [row], settings, [following], [_Ended(following)])

@@ -233,13 +233,20 @@ class Respondent:
                 "model; resize its embedding, or use the tokenizer that it was trained with."
             )
 
-    def check_window(self, sequences: Sequence[SlottedTokens], more: int, what: str = "its soft prompt") -> None:
-        """Refuse questions that are longer with ``more`` tokens than the model reads; raises ``UserError``."""
+    @property
+    def window(self) -> int | None:
+        """Tell how many tokens the model reads at most; None where its configuration sets no limit."""
         config = self.model.config.get_text_config()
         limit = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)  # MPT
+        return int(limit) if limit else None
+
+    def check_window(self, sequences: Sequence[SlottedTokens], more: int, what: str = "its soft prompt") -> None:
+        """Refuse questions that are longer with ``more`` tokens than the model reads; raises ``UserError``."""
         longest = max(len(s) for s in sequences) + more
-        if limit and longest > limit:
-            raise ModelError(f"A question is {longest} tokens long with {what}, but this model reads {limit} at most.")
+        if self.window is not None and longest > self.window:
+            raise ModelError(
+                f"A question is {longest} tokens long with {what}, but this model reads {self.window} at most."
+            )
 
 
 def _demonstration(instrument: Instrument, item: str, form: Format, option: int) -> list[Turn]:

@@ -19,8 +19,8 @@ from acculturate.errors import ModelError, SettingError
 from acculturate.model.engine.batches import Batching, batches, padded
 from acculturate.model.engine.forward import embed_around, virtual_tokens
 from acculturate.model.engine.packing import SlottedTokens
+from acculturate.model.reply import at_an_end
 from acculturate.model.respondent import Respondent
-from acculturate.model.slot import Slot
 from acculturate.model.slot_tokenizer import MARK, slot_tokenizer
 from acculturate.model.soft_prompt import SoftPrompt, check_fits
 
@@ -227,10 +227,8 @@ class TunedModel(torch.nn.Module):
         if marks:
             here = ids.index(self.tokenizer.slot_id)
             return SlottedTokens(tuple(ids[:here]), tuple(ids[here + 1 :]))
-        if self.prompt.slot == Slot.BEFORE_BOS:
-            return SlottedTokens((), tuple(ids))
-        if self.prompt.slot == Slot.RESPONSE_START:
-            return SlottedTokens(tuple(ids), ())
+        if (sequence := at_an_end(ids, self.prompt.slot)) is not None:
+            return sequence
         raise ModelError(
             f"Nothing in these token ids tells where the soft prompt goes, whose slot is {self.prompt.slot}; encode "
             f"messages with the tuned model's own tokenizer (apply_chat_template), or put {MARK} into the text."

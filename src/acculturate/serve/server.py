@@ -1,0 +1,91 @@
+"""The server as a process: its socket, its signals and its end."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+
+from acculturate.errors import SettingError
+from acculturate.runs.prompts import Prompts
+from acculturate.serve.app import application
+from acculturate.serve.worker import Worker
+
+LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
+GRACE_S = 5
+"""Seconds that an answer in progress gets to end when the server is asked to."""
+
+_CONNECTIONS = 512
+
+
+def listening_socket(port: int, *, exposed: bool = False) -> socket.socket:
+    """Open the socket of a server; port 0 is any that is free.
+
+    Raises
+    ------
+    UserError
+        Where the port is in use or may not be used.
+    """
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind((EVERYWHERE if exposed else LOOPBACK, port))
+    except OSError as error:
+        opened.close()
+        raise SettingError(
+            f"Port {port} cannot be listened on ({error.strerror}); choose another with --port, or 0 for any free one."
+        ) from error
+    opened.listen(128)
+    return opened
+
+
+def serve(prompts: Prompts, opened: socket.socket, complain: Callable[[str], None], *, exposed: bool = False) -> None:
+    """Answer requests until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    prompts
+        The model and its prompts.
+    opened
+        The socket, from ``listening_socket``.
+    complain
+        Is told in a sentence what went wrong that is nobody's mistake.
+    exposed
+        Whether other machines may ask.
+    """
+    worker = Worker(complain)
+    config = uvicorn.Config(
+        application(prompts, worker, complain, exposed=exposed),
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        log_level="critical",  # its errors are traces, and ours are sentences
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=30,
+    )
+    try:
+        with _signals_end_it():
+            uvicorn.Server(config).run(sockets=[opened])
+    finally:
+        worker.stop(GRACE_S)
+
+
+@contextmanager
+def _signals_end_it() -> Iterator[None]:
+    """Let the server answer signals alone; when it has ended it sends itself those that it got once more."""
+
+    def ignore(_signal: int, _frame: FrameType | None) -> None: ...
+
+    kept = {one: signal.signal(one, ignore) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in kept.items():
+            signal.signal(one, handler)
