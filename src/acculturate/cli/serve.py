@@ -52,8 +52,13 @@ def serve(
         prompts = load_prompts(runs or [], model=model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
         host = server.EVERYWHERE if expose else server.LOOPBACK
         url, names = f"http://{host}:{opened.getsockname()[1]}/v1", list(prompts.by_name)
-        if as_json:
-            print_json({"url": url, "models": names})
-        else:
-            say(f"Serving {', '.join(names)} at {url}; Ctrl-C ends it.")
-        server.serve(prompts, opened, complain, exposed=expose)
+
+        def ready() -> None:
+            if expose:
+                complain("warning: whoever reaches this machine can use the model now; no password, no encryption.")
+            if as_json:
+                print_json({"url": url, "models": names})
+            else:
+                say(f"Serving {', '.join(names)} at {url}; Ctrl-C ends it.")
+
+        server.serve(prompts, opened, complain, exposed=expose, ready=ready)

@@ -43,7 +43,14 @@ def listening_socket(port: int, *, exposed: bool = False) -> socket.socket:
     return opened
 
 
-def serve(prompts: Prompts, opened: socket.socket, complain: Callable[[str], None], *, exposed: bool = False) -> None:
+def serve(
+    prompts: Prompts,
+    opened: socket.socket,
+    complain: Callable[[str], None],
+    *,
+    exposed: bool = False,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
     """Answer requests until SIGINT or SIGTERM.
 
     Parameters
@@ -56,6 +63,8 @@ def serve(prompts: Prompts, opened: socket.socket, complain: Callable[[str], Non
         Is told in a sentence what went wrong that is nobody's mistake.
     exposed
         Whether other machines may ask.
+    ready
+        Is called when requests are taken and signals are answered.
     """
     worker = Worker(complain)
     config = uvicorn.Config(
@@ -70,20 +79,23 @@ def serve(prompts: Prompts, opened: socket.socket, complain: Callable[[str], Non
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=30,
     )
+    server = uvicorn.Server(config)
     try:
-        with _signals_end_it():
-            uvicorn.Server(config).run(sockets=[opened])
+        with _signals_end(server):
+            ready()
+            server.run(sockets=[opened])
     finally:
         worker.stop(GRACE_S)
 
 
 @contextmanager
-def _signals_end_it() -> Iterator[None]:
-    """Let the server answer signals alone; when it has ended it sends itself those that it got once more."""
+def _signals_end(server: uvicorn.Server) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end a server at any moment: before it listens for them, and when it hands them on."""
 
-    def ignore(_signal: int, _frame: FrameType | None) -> None: ...
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
 
-    kept = {one: signal.signal(one, ignore) for one in (signal.SIGINT, signal.SIGTERM)}
+    kept = {one: signal.signal(one, end) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
