@@ -222,6 +222,8 @@ def test_settings_of_ones_own_end_replies_as_the_model_does(llama) -> None:
     [
         ({"inputs_embeds": torch.zeros(1, 2, HIDDEN)}, "takes no inputs_embeds"),
         ({"past_key_values": object()}, "takes no past_key_values"),
+        ({"guidance_scale": 1.5}, "takes no guidance_scale"),
+        ({"generation_config": GenerationConfig(prompt_lookup_num_tokens=2)}, "takes no prompt_lookup_num_tokens"),
         ({"input_ids": torch.zeros(1, 2, dtype=torch.long)}, "Give token ids, once"),
         ({"attention_mask": torch.ones(1, 9)}, "two axes of one size"),
     ],

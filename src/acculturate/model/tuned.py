@@ -24,9 +24,10 @@ from acculturate.model.respondent import Respondent
 from acculturate.model.slot_tokenizer import MARK, slot_tokenizer
 from acculturate.model.soft_prompt import SoftPrompt, check_fits
 
+# What replaces the text before the new tokens, or computes with token ids alone, which hold no virtual tokens.
 _REFUSED = (
     *("inputs_embeds", "past_key_values", "position_ids", "assistant_model", "prompt_lookup_num_tokens"),
-    *("negative_prompt_ids", "negative_prompt_attention_mask", "custom_generate"),
+    *("negative_prompt_ids", "negative_prompt_attention_mask", "custom_generate", "guidance_scale", "token_healing"),
 )
 
 
@@ -111,12 +112,13 @@ class TunedModel(torch.nn.Module):
         UserError
             For ids without a place for the prompt, and for settings that would leave the prompt out.
         """
+        config = copy.deepcopy(generation_config or self.generation_config)
         for name in _REFUSED:
-            if settings.get(name) is not None:
+            value = settings.get(name, getattr(config, name, None))
+            if value is not None and not (isinstance(value, int | float) and value in (False, 1)):
                 raise SettingError(f"A tuned model takes no {name} in generate: the soft prompt would be left out.")
         ids = _one_of(inputs, input_ids)
         rows = self._rows(ids, attention_mask)
-        config = copy.deepcopy(generation_config or self.generation_config)
         if config.eos_token_id is None:
             settings.setdefault("eos_token_id", self.generation_config.eos_token_id)
         if config.pad_token_id is None:

@@ -10,7 +10,7 @@ from types import FrameType
 
 import uvicorn
 
-from acculturate.errors import SettingError
+from acculturate.errors import SettingError, setting
 from acculturate.runs.prompts import Prompts
 from acculturate.serve.app import application
 from acculturate.serve.worker import Worker
@@ -37,7 +37,8 @@ def listening_socket(port: int, *, exposed: bool = False) -> socket.socket:
     except OSError as error:
         opened.close()
         raise SettingError(
-            f"Port {port} cannot be listened on ({error.strerror}); choose another with --port, or 0 for any free one."
+            f"Port {port} cannot be listened on ({error.strerror}); choose another with {setting('port')}, "
+            "or 0 for any that is free."
         ) from error
     opened.listen(128)
     return opened
