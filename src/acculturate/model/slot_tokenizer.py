@@ -97,10 +97,9 @@ class SlotTokenizer:
             tuned prompt was not made with.
         """
         settings = others.pop("tokenizer_kwargs", None) or {}
-        if given := [name for name, value in {**others, **settings}.items() if value not in (None, False, [], {})]:
+        if foreign := [name for name, value in {**others, **settings}.items() if value not in (None, False, [], {})]:
             raise SettingError(
-                f"The tokenizer of a tuned model takes no {given[0]}: its conversations are encoded as the run encoded "
-                "them."
+                f"The tokenizer of a tuned model takes no {foreign[0]}: it encodes conversations as its run did."
             )
         if not add_generation_prompt and not continue_final_message:
             raise SettingError(
@@ -126,18 +125,18 @@ class SlotTokenizer:
         return tokenizer.pad(encoded, padding=padding, return_tensors=return_tensors)
 
     def _marked(self, turns: list[Turn], continues: bool) -> list[int]:
-        asked, begun = _asked_and_begun(turns, continues)
-        sequence = self.slot_chat.encode(asked, self.slot_name)
+        question, begun = _question_and_beginning(turns, continues)
+        sequence = self.slot_chat.encode(question, self.slot_name)
         reply = [] if begun is None else self.slot_chat.reply(begun)
         return [*sequence.prefix, self.slot_id, *sequence.suffix, *reply]
 
     def _text(self, turns: list[Turn], continues: bool) -> str:
-        asked, begun = _asked_and_begun(turns, continues)
-        before, after = self.slot_chat.texts(asked, self.slot_name)
+        question, begun = _question_and_beginning(turns, continues)
+        before, after = self.slot_chat.texts(question, self.slot_name)
         return f"{before}{MARK}{after}{begun or ''}"
 
 
-def _asked_and_begun(turns: list[Turn], continues: bool) -> tuple[list[Turn], str | None]:
+def _question_and_beginning(turns: list[Turn], continues: bool) -> tuple[list[Turn], str | None]:
     """Split a conversation into what is asked and how the reply begins; None where the model begins it."""
     begun = turns[-1].text if turns[-1].role == "assistant" else None
     if continues and begun is None:

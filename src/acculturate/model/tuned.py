@@ -134,17 +134,17 @@ class TunedModel(torch.nn.Module):
         parts = list(batches([len(rows[place]) for place in order], len(rows), self._side_by_side))
         if len(parts) == 1:
             order = list(range(len(rows)))
-        made = [self._batch([rows[place] for place in order[part]], settings) for part in parts]
-        if isinstance(made[0], ModelOutput):
-            if len(made) > 1:
+        results = [self._batch([rows[place] for place in order[part]], settings) for part in parts]
+        if isinstance(results[0], ModelOutput):
+            if len(results) > 1:
                 raise ModelError(
                     f"This architecture ({self.config.model_type}) generates rows of different lengths one after the "
                     "other; give one row at a time, or leave return_dict_in_generate out."
                 )
-            made[0]["sequences"] = _after(ids, made[0]["sequences"])
-            return made[0]
-        each = len(made[0]) // len(range(*parts[0].indices(len(rows))))
-        new = [row for part in made for row in part.split(each)]
+            results[0]["sequences"] = _after(ids, results[0]["sequences"])
+            return results[0]
+        each = len(results[0]) // len(range(*parts[0].indices(len(rows))))
+        new = [row for part in results for row in part.split(each)]
         padding = settings["generation_config"].pad_token_id
         longest = max(row.shape[1] for row in new)
         full = [torch.nn.functional.pad(row, (0, longest - row.shape[1]), value=padding or 0) for row in new]
@@ -181,8 +181,8 @@ class TunedModel(torch.nn.Module):
         groups = [range(len(rows))] if together else [range(k, k + 1) for k in range(len(rows))]
         out: list[Tensor] = []
         for group in groups:
-            embeds, seen = padded(self._embedded([rows[k] for k in group]))
-            logits = self.model(inputs_embeds=embeds, attention_mask=seen, use_cache=False).logits
+            embeds, there = padded(self._embedded([rows[k] for k in group]))
+            logits = self.model(inputs_embeds=embeds, attention_mask=there, use_cache=False).logits
             for k, row in zip(group, logits, strict=True):
                 out.append(row.new_zeros(input_ids.shape[1], row.shape[-1]))
                 out[-1][mask[k]] = row[self._places(input_ids[k][mask[k]].tolist(), rows[k])]
@@ -207,7 +207,7 @@ class TunedModel(torch.nn.Module):
     def _rows(self, ids: Tensor, attention_mask: Tensor | None) -> list[SlottedTokens]:
         """Split every row at its slot, without padding."""
         mask = self._mask(ids, attention_mask)
-        rows = [self._slotted(row[seen].tolist()) for row, seen in zip(ids, mask, strict=True)]
+        rows = [self._slotted(row[text].tolist()) for row, text in zip(ids, mask, strict=True)]
         self._respondent.check_ids(max((token for row in rows for token in (*row.prefix, *row.suffix)), default=0))
         return rows
 
@@ -238,8 +238,8 @@ class TunedModel(torch.nn.Module):
 
     def pipeline(self) -> transformers.TextGenerationPipeline:
         """Make a text-generation pipeline of transformers: messages or a text in, text out."""
-        made: Any = transformers.pipeline
-        return made("text-generation", model=self, tokenizer=self.tokenizer)
+        pipeline: Any = transformers.pipeline
+        return pipeline("text-generation", model=self, tokenizer=self.tokenizer)
 
     def save_pretrained(self, *_where: Any, **_how: Any) -> NoReturn:
         """Refuse to be saved: what transformers writes would be the model without its prompt."""

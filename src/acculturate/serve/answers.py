@@ -36,20 +36,20 @@ class Answer:
         self._id = f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}"
         self._created = int(time.time())
         self._choices = [_Choice() for _ in range(question.choices * len(question.texts))]
-        self._asked = self._replied = 0
+        self._prompt_tokens = self._reply_tokens = 0
 
     def add(self, event: Event) -> None:
         """Take an event in."""
         match event:
             case Begun(tokens):
-                self._asked = tokens
+                self._prompt_tokens = tokens
             case Written(choice, text, weighed):
                 self._choices[choice].text += text
                 if weighed is not None:
                     self._choices[choice].weighed.append(weighed)
             case Ended(choice, ending, tokens):
                 self._choices[choice].ending = ending
-                self._replied += tokens
+                self._reply_tokens += tokens
 
     def whole(self) -> dict[str, Any]:
         """Return the whole answer."""
@@ -97,8 +97,8 @@ class Answer:
         return {"id": self._id, "object": name, "created": self._created, "model": self._question.model}
 
     def _usage(self) -> dict[str, int]:
-        total = self._asked + self._replied
-        return {"prompt_tokens": self._asked, "completion_tokens": self._replied, "total_tokens": total}
+        total = self._prompt_tokens + self._reply_tokens
+        return {"prompt_tokens": self._prompt_tokens, "completion_tokens": self._reply_tokens, "total_tokens": total}
 
     def _logprobs(self, weighed: Sequence[Weighed], offset: int) -> dict[str, Any] | None:
         if self._question.decoding.alternatives is None:

@@ -116,18 +116,18 @@ async def _answered(request: Request, job: Job[Event], answer: Answer, *, stream
     """Wait for an answer, or for its first event where it is streamed; stop the job of a client that leaves."""
     events = job.events()
     # A mistake that shows only when the text is encoded is still answered with its own status.
-    wanted = _first(events) if stream else _all(events)
-    waiting, leaving = asyncio.ensure_future(wanted), asyncio.ensure_future(_left(request))
+    awaited = _first(events) if stream else _all(events)
+    waiting, leaving = asyncio.ensure_future(awaited), asyncio.ensure_future(_left(request))
     handed_on = False
     try:
         await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
             return Response(status_code=_GONE)
-        seen = waiting.result()
+        first = waiting.result()
         if stream:
             handed_on = True
-            return _Stream(_sent(seen, events, answer), job)
-        for event in seen:
+            return _Stream(_sent(first, events, answer), job)
+        for event in first:
             answer.add(event)
         return JSONResponse(answer.whole())
     finally:
@@ -152,9 +152,9 @@ async def _left(request: Request) -> None:
         pass
 
 
-async def _sent(seen: Sequence[Event], events: AsyncIterator[Event], answer: Answer) -> AsyncIterator[str]:
+async def _sent(first: Sequence[Event], events: AsyncIterator[Event], answer: Answer) -> AsyncIterator[str]:
     """Write an answer as server-sent events, while it is made."""
-    for event in seen:
+    for event in first:
         answer.add(event)
     for chunk in answer.opening():
         yield _event(chunk)

@@ -54,13 +54,13 @@ class Conversation:
         An answer that is interrupted is remembered as far as it went; a message without any answer is forgotten. Raises
         ``UserError`` where the conversation does not fit the model's window.
         """
-        asked = (*self.turns, Turn("user", message))
-        sequence = conversation(self._respondent, [*self._lead, *asked], self._prompt)
+        turns = (*self.turns, Turn("user", message))
+        sequence = conversation(self._respondent, [*self._lead, *turns], self._prompt)
         draw = np.random.default_rng(None if self._seed is None else [self._seed, len(self.turns) // 2])
-        said: list[str] = []
+        pieces: list[str] = []
 
         def tell(piece: Piece) -> bool:
-            said.append(piece.text)
+            pieces.append(piece.text)
             each(piece.text)
             return True
 
@@ -68,8 +68,8 @@ class Conversation:
             how = fitting(self._respondent, sequence, self._prompt, self._how)
             reply = write_reply(self._respondent, sequence, self._prompt, how, draw, tell)
         except BaseException:
-            if text := "".join(said):
-                self.turns = (*asked, Turn("assistant", text))
+            if text := "".join(pieces):
+                self.turns = (*turns, Turn("assistant", text))
             raise
-        self.turns = (*asked, Turn("assistant", reply.text))
+        self.turns = (*turns, Turn("assistant", reply.text))
         return reply

@@ -60,7 +60,7 @@ class Question:
     model
         The name of a prompt, or ``untuned``.
     texts
-        What is asked: conversations, raw texts or token ids, each on its own.
+        Conversations, raw texts or token ids, each on its own.
     choices
         Replies to each.
     decoding
@@ -130,31 +130,32 @@ class _TextParameters(_Parameters):
 
 def chat_question(body: object) -> Question:
     """Read a request for the reply to a conversation; raises ``UserError`` where it is none."""
-    asked = _parsed(_ChatParameters, body)
-    if asked.top_logprobs is not None and not asked.logprobs:
+    parameters = _parsed(_ChatParameters, body)
+    if parameters.top_logprobs is not None and not parameters.logprobs:
         raise RequestError("'top_logprobs' needs 'logprobs' to be true.", parameter="top_logprobs")
     try:
-        turns = turns_of(asked.messages)
+        turns = turns_of(parameters.messages)
     except UserError as error:
         raise RequestError(str(error), parameter="messages") from error
     if turns[-1].role != "user":
         raise RequestError("The last message is not of the user; there is nothing to reply to.", parameter="messages")
-    most = asked.max_tokens if asked.max_completion_tokens is None else asked.max_completion_tokens
-    return asked.question((turns,), most, (asked.top_logprobs or 0) if asked.logprobs else None)
+    most = parameters.max_tokens if parameters.max_completion_tokens is None else parameters.max_completion_tokens
+    return parameters.question((turns,), most, (parameters.top_logprobs or 0) if parameters.logprobs else None)
 
 
 def text_question(body: object) -> Question:
     """Read a request for what follows raw texts; raises ``UserError`` where it is none."""
-    asked = _parsed(_TextParameters, body)
-    given: Any = asked.prompt
-    several = isinstance(given, list) and not (given and isinstance(given[0], int))
-    texts = tuple(given) if several else (given,)
+    parameters = _parsed(_TextParameters, body)
+    prompt: Any = parameters.prompt
+    several = isinstance(prompt, list) and not (prompt and isinstance(prompt[0], int))
+    texts = tuple(prompt) if several else (prompt,)
     if not 1 <= len(texts) <= TEXTS:
         raise RequestError(f"A request has 1 to {TEXTS} texts in 'prompt', not {len(texts)}.", parameter="prompt")
     for ids in texts:
         if not isinstance(ids, str) and not all(0 <= token < 2**31 for token in ids):
             raise RequestError("A token id in 'prompt' is no whole number from 0.", parameter="prompt")
-    return asked.question(texts, 16 if asked.max_tokens is None else asked.max_tokens, asked.logprobs)
+    most = 16 if parameters.max_tokens is None else parameters.max_tokens  # as OpenAI has it
+    return parameters.question(texts, most, parameters.logprobs)
 
 
 def _parsed(kind: type[Q], body: object) -> Q:
