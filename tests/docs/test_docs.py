@@ -195,6 +195,11 @@ def test_python_page_examples_run(tiny, tmp_path, monkeypatch, capsys) -> None:
     assert "(2, 24, 5)" in capsys.readouterr().out
 
 
+def test_serving_page_examples_run(tiny, tmp_path, monkeypatch, capsys) -> None:
+    run_examples(ROOT / "docs" / "serving.md", tmp_path, monkeypatch, tiny)
+    assert "torch.Size([2, " in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_readme_example_runs_with_the_embedded_model(tmp_path, monkeypatch, capsys) -> None:
     run_examples(ROOT / "README.md", tmp_path, monkeypatch, None)

@@ -16,6 +16,7 @@ from acculturate.model.answer_kind import answers_of
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt
+from acculturate.model.tuned import TunedModel
 from acculturate.runs.evaluate import Evaluated, tasks_of
 from acculturate.runs.evaluate import evaluate as evaluate_respondent
 from acculturate.runs.score import Asking, ScoreKeywords, Scores, score_respondent
@@ -169,6 +170,27 @@ class Model:
             answers=answers,
             writing=writing,
         )
+
+    def tuned(self, prompt: SoftPrompt | str | Path) -> TunedModel:
+        """Apply a soft prompt to the model, for everything that transformers does with a model (docs/serving.md).
+
+        Parameters
+        ----------
+        prompt
+            A soft prompt, its file or its run.
+
+        Returns
+        -------
+        TunedModel
+            A model of transformers, which generates with the prompt in its slot. This one stays as it is.
+
+        Raises
+        ------
+        UserError
+            For a prompt that does not fit the model, and a model that does not generate from embeddings.
+        """
+        soft = prompt if isinstance(prompt, SoftPrompt) else read_prompt(Path(prompt).expanduser())
+        return TunedModel(self.respondent, soft)
 
     def __repr__(self) -> str:
         """Say which model it is and how it is held."""

@@ -27,6 +27,7 @@ OTHER_SETTINGS = (
     "missing",
     "out",
     "point",
+    "port",
     "prompt",
     "scale",
     "scores",

@@ -18,10 +18,12 @@ from acculturate.cli import lists as cli_lists
 from acculturate.cli import measure as cli_measure
 from acculturate.cli import pareto as cli_front
 from acculturate.cli import steer as cli_steer
+from acculturate.cli.chat import chat
 from acculturate.cli.evaluate import evaluate, named_tasks, show_evaluation
 from acculturate.cli.flags import Settings, in_flags, takes_settings
 from acculturate.cli.multitask import multitask
 from acculturate.cli.printing import Json, is_json, print_json
+from acculturate.cli.serve import serve
 from acculturate.cli.settings import Out, directory, warn_if_slow
 from acculturate.cli.terminal import (
     Console,
@@ -190,6 +192,8 @@ for verb in (
     cli_measure.audit,
     cli_measure.compare,
     evaluate,
+    chat,
+    serve,
     cli_measure.oracle,
     cli_measure.bench,
 ):

@@ -48,6 +48,11 @@ def say(text: str) -> None:
     _write(legible(text) + "\n")
 
 
+def say_on(text: str) -> None:
+    """Write a part of a text to standard output, at once and without an end of line."""
+    _write(legible(text))
+
+
 def say_json(text: str) -> None:
     """Write JSON to standard output; what cannot stand there as it is stands there by its number."""
     encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")

@@ -12,7 +12,14 @@ from contextlib import contextmanager
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
 from acculturate.errors import ModelError, UserError, first_line, setting
 from acculturate.model.engine.batches import Batching, padded
@@ -30,6 +37,7 @@ def generate(
     rows: Sequence[Float[Tensor, "_ hidden"]],
     settings: GenerationConfig,
     processors: Sequence[LogitsProcessor] = (),
+    stopping: Sequence[StoppingCriteria] = (),
 ) -> Int[Tensor, "rows tokens"]:
     """Generate the tokens that follow each text, padded at the end.
 
@@ -40,7 +48,10 @@ def generate(
     kept, model.generation_config = model.generation_config, settings
     try:
         out = model.generate(  # type: ignore[operator]
-            inputs_embeds=embeds, attention_mask=mask, logits_processor=LogitsProcessorList(processors)
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            logits_processor=LogitsProcessorList(processors),
+            stopping_criteria=StoppingCriteriaList(stopping),
         )
     except Exception as error:
         if out_of_memory(error) or ours(getattr(error.__traceback__, "tb_next", None)):

@@ -117,6 +117,14 @@ class Respondent:
         """Give the model's tokenizer."""
         return self.chat.tokenizer
 
+    @cached_property
+    def ends(self) -> list[int]:
+        """List the tokens that end a reply: the model's own settings name some, its tokenizer another."""
+        configured = getattr(self.model.generation_config, "eos_token_id", None)
+        listed = configured if isinstance(configured, list) else [] if configured is None else [configured]
+        own = self.tokenizer.eos_token_id
+        return list(dict.fromkeys([*listed, *([own] if isinstance(own, int) else [])]))
+
     @property
     def hidden(self) -> int:
         """Give the width of the input embeddings."""
@@ -225,13 +233,20 @@ class Respondent:
                 "model; resize its embedding, or use the tokenizer that it was trained with."
             )
 
-    def check_window(self, sequences: Sequence[SlottedTokens], more: int, what: str = "its soft prompt") -> None:
-        """Refuse questions that are longer with ``more`` tokens than the model reads; raises ``UserError``."""
+    @property
+    def window(self) -> int | None:
+        """Tell how many tokens the model reads at most; None where its configuration sets no limit."""
         config = self.model.config.get_text_config()
         limit = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)  # MPT
+        return int(limit) if limit else None
+
+    def check_window(self, sequences: Sequence[SlottedTokens], more: int, what: str = "its soft prompt") -> None:
+        """Refuse questions that are longer with ``more`` tokens than the model reads; raises ``UserError``."""
         longest = max(len(s) for s in sequences) + more
-        if limit and longest > limit:
-            raise ModelError(f"A question is {longest} tokens long with {what}, but this model reads {limit} at most.")
+        if self.window is not None and longest > self.window:
+            raise ModelError(
+                f"A question is {longest} tokens long with {what}, but this model reads {self.window} at most."
+            )
 
 
 def _demonstration(instrument: Instrument, item: str, form: Format, option: int) -> list[Turn]:

@@ -61,18 +61,27 @@ class Chat:
         Where the template writes something before every reply (a channel, closed thoughts), it is part of them.
         Raises ``UserError`` where the model's template has no place for the slot or for a system message.
         """
+        before, after = self._around(turns, slot)
+        whole, head = self._ids([*before, *after]), self._ids(before)
+        if whole[: len(head)] == head:
+            return SlottedTokens(tuple(head), tuple(whole[len(head) :]))
+        # A token would reach over the slot, where the soft prompt comes between.
+        return SlottedTokens(tuple(head), tuple(self._continued(after)))
+
+    def texts(self, turns: Sequence[Turn], slot: str) -> tuple[str, str]:
+        """Write a conversation as text: what stands before the slot, and what behind it; raises as ``encode``."""
+        before, after = self._around(turns, slot)
+        return "".join(text for _, text in before), "".join(text for _, text in after)
+
+    def _around(self, turns: Sequence[Turn], slot: str) -> tuple[list[tuple[bool, str]], list[tuple[bool, str]]]:
+        """Split a conversation at the slot, into parts that are marked as a text of ours or not."""
         if slot not in set(Slot):
             raise ModelError(f"Slot '{slot}' is unknown; expected one of {', '.join(Slot)}.")
         parts = _template_parts(self, tuple(turn.role for turn in turns), slot)
         texts = {f"t{i}": turn.text for i, turn in enumerate(turns)}
         here = next(i for i, (name, _) in enumerate(parts) if name == _SLOT)
         filled = [(name is not None, text if name is None else texts.get(name, "")) for name, text in parts]
-        before, after = filled[:here], filled[here + 1 :]
-        whole, head = self._ids([*before, *after]), self._ids(before)
-        if whole[: len(head)] == head:
-            return SlottedTokens(tuple(head), tuple(whole[len(head) :]))
-        # A token would reach over the slot, where the soft prompt comes between.
-        return SlottedTokens(tuple(head), tuple(self._continued(after)))
+        return filled[:here], filled[here + 1 :]
 
     def labels(self, labels: Sequence[str]) -> Labels:
         """Encode the labels as the model's own template begins a reply with each of them.

@@ -19,11 +19,13 @@ from acculturate.judge.front import Front
 from acculturate.judge.records import Result, Verdict
 from acculturate.knowledge.task import Task
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, read_prompts
+from acculturate.model.tuned import TunedModel
 from acculturate.report import plots
 from acculturate.runs.evaluate import Evaluated, evaluate_run, tasks_of
 from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.front import FRONT, PROMPTS
 from acculturate.runs.multitask import RECORD as MULTITASK
+from acculturate.runs.prompts import load_prompt
 from acculturate.runs.records import Multitask, RunKind, Steered, kind_of
 from acculturate.runs.steer import RECORD as STEERED
 from acculturate.runs.steer import steer
@@ -77,6 +79,32 @@ class FinishedRun(Mapping[str, Any], Generic[R]):
     def table(self) -> pd.DataFrame:
         """Return the figures that sum the run up."""
         raise NotImplementedError
+
+    def model(
+        self, *, dtype: str = "float32", device: str | None = None, trust_remote_code: bool = False
+    ) -> TunedModel:
+        """Load the run's model and apply its prompt; a run with several prompts is refused.
+
+        Parameters
+        ----------
+        dtype
+            Precision; runs measure in float32.
+        device
+            Where to compute; by default as the run did.
+        trust_remote_code
+            Run code that comes with the model.
+
+        Returns
+        -------
+        TunedModel
+            A model of transformers, which generates with the prompt in its slot.
+
+        Raises
+        ------
+        UserError
+            Where the run has several prompts, or its model has changed since.
+        """
+        return _tuned(self.path, dtype, device, trust_remote_code)
 
     def _title(self) -> str:
         return f"{self.kind} run in {self.path}"
@@ -317,6 +345,12 @@ class SteeredRun(FinishedRun[Steered]):
             .rename_axis("dimension")
             .astype(float)
         )
+
+
+def _tuned(path: Path, dtype: str, device: str | None, trust_remote_code: bool) -> TunedModel:
+    respondent, prompt = load_prompt(path, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    assert prompt is not None
+    return TunedModel(respondent, prompt)
 
 
 def open_run(path: str | Path) -> Run | MultitaskRun | FrontRun | SteeredRun:

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor
 
 from acculturate.errors import ModelError
+from acculturate.model.drawing import draw_tokens
 from acculturate.model.engine.batches import batches
 from acculturate.model.engine.forward import embed_around, virtual_tokens
 from acculturate.model.engine.packing import SlottedTokens
@@ -253,15 +254,8 @@ class _Drawing(LogitsProcessor):
         self._draws, self._how = draws, how
 
     def __call__(self, _input_ids: Tensor, scores: Tensor) -> Tensor:
-        probabilities = torch.softmax(scores.float() / self._how.temperature, dim=-1)
-        ordered, ids = torch.sort(probabilities, dim=-1, descending=True, stable=True)
-        total = torch.cumsum(ordered.double(), dim=-1)
-        # The token that crosses top-p is kept, so at least one always is.
-        kept = (total - ordered < self._how.top_p).sum(dim=-1, keepdim=True)
-        reach = torch.gather(total, 1, kept - 1)
-        uniform = torch.tensor([[draw.random()] for draw in self._draws], dtype=torch.float64)
-        place = torch.searchsorted(total, uniform.to(total.device) * reach, right=True)
-        chosen = torch.gather(ids, 1, torch.minimum(place, kept - 1))
+        how = self._how
+        chosen = draw_tokens(scores, self._draws, temperature=how.temperature, top_p=how.top_p)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
 
 
@@ -288,7 +282,7 @@ def generated_replies(
     virtual = virtual_tokens(model, soft)
     with torch.inference_mode():
         rows = [embed_around(model, sequence, virtual) for sequence in sequences]
-    ends = _ends(respondent)
+    ends = respondent.ends
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens,
         do_sample=False,
@@ -296,13 +290,6 @@ def generated_replies(
         pad_token_id=ends[0] if ends else 0,
     )
     return [_text(respondent.tokenizer, row, ends) for row in generate(model, rows, settings, processors).tolist()]
-
-
-def _ends(respondent: Respondent) -> list[int]:
-    configured = getattr(respondent.model.generation_config, "eos_token_id", None)
-    listed = configured if isinstance(configured, list) else [] if configured is None else [configured]
-    own = respondent.tokenizer.eos_token_id
-    return list(dict.fromkeys([*listed, *([own] if isinstance(own, int) else [])]))
 
 
 def _text(tokenizer, ids: list[int], ends: Sequence[int]) -> str:
