@@ -1,0 +1,63 @@
+"""Small finished runs of models of several architectures, to be exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from architectures import ARCHITECTURES, CHATML, VOCABULARY, saved_model_dir, tiny_tokenizer
+
+import acculturate as ac
+
+COMMON: dict[str, Any] = {
+    "vocab_size": VOCABULARY + 8,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "pad_token_id": 3,
+}
+FEW: dict[str, Any] = {
+    "targets": "country-tool-estimate",
+    "protocol": "paper",
+    "heldout_formats": [],
+    "baselines": [],
+    "optimizer": "random",
+    "tokens": 2,
+    "population": 4,
+    "budget": 4,
+}
+
+
+def roomy_model(folder: Path, architecture: str, *, tied: bool = False, **changes: Any) -> str:
+    """A tiny model whose embedding has rows that its tokenizer does not use."""
+    name, extra = ARCHITECTURES[architecture]
+    settings = COMMON | extra | {"tie_word_embeddings": tied} | changes
+    return str(saved_model_dir(folder, name, settings))
+
+
+def small_run(model: str, out: Path, slot: str, **changes: Any) -> ac.Run:
+    """A search of four candidates."""
+    return ac.align(model, "SAU", out=out, slot=slot, **(FEW | changes))
+
+
+__all__ = [
+    "CHATML",
+    "COMMON",
+    "FEW",
+    "np",
+    "pytest",
+    "roomy_model",
+    "small_run",
+    "tiny_tokenizer",
+    "torch",
+    "transformers",
+]
