@@ -17,7 +17,7 @@ COMMON: dict[str, Any] = {
     "vocab_size": VOCABULARY + 8,
     "hidden_size": 32,
     "intermediate_size": 48,
-    "num_hidden_layers": 2,
+    "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 1024,

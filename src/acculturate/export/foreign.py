@@ -6,6 +6,7 @@ finds out who follows the model card. ``foreign.py QUESTIONS ANSWERS`` reads one
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 import json
@@ -195,7 +196,7 @@ def _conversations(asked: dict[str, Any]) -> list[list[int]]:
 
 def llama_cpp(asked: dict[str, Any]) -> dict[str, Any]:
     """Ask a GGUF file through llama.cpp, with the prompt's token ids in the slot and without them."""
-    import xllamacpp  # pyright: ignore[reportMissingImports]
+    xllamacpp: Any = importlib.import_module("xllamacpp")
 
     longest = max(len(one["prefix"]) + len(one["suffix"]) for one in asked["sequences"]) + len(asked["token_ids"])
     settings = xllamacpp.CommonParams()

@@ -19,7 +19,9 @@ from acculturate.export.virtual_tokens import VirtualTokens
 from acculturate.files.run_directory import dump_json
 from acculturate.model.engine.forward import embedding_of, head_of
 
-_PLACES = ("_name_or_path", "name_or_path")
+_LEFT_OUT = ("_name_or_path", "name_or_path", "is_local", "local_files_only", "_from_model_config")
+"""Where on this machine a model was loaded from, and leave to make its settings for generation anew."""
+
 _NARROW = (torch.bfloat16, torch.float16)
 
 
@@ -45,8 +47,11 @@ def write_model(subject: Subject, tokens: VirtualTokens, head: HeadRow, folder: 
         raise
     except Exception as error:  # safetensors has an error of its own for a full disk
         raise ModelError(f"The copy of the model cannot be written ({first_line(error)}).") from error
-    for file in folder.glob("*.json"):
-        _without_places(file)
+    for file in folder.iterdir():
+        # The library's weights are for their owner alone; the folder is to be served and given away.
+        file.chmod(0o644)
+        if file.suffix == ".json":
+            _without_origin(file)
 
 
 def _extend(model: Any, rows: Float[np.ndarray, "tokens hidden"], tokens: VirtualTokens, head: HeadRow) -> None:
@@ -78,8 +83,8 @@ def narrowed(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
-def _without_places(file: Path) -> None:
-    """Take out where on this machine a model was loaded from."""
+def _without_origin(file: Path) -> None:
+    """Take out of a file of settings what holds for the original alone."""
     content = json.loads(file.read_text(encoding="utf-8"))
-    if isinstance(content, dict) and any(name in content for name in _PLACES):
-        file.write_bytes(dump_json({key: value for key, value in content.items() if key not in _PLACES}))
+    if isinstance(content, dict) and any(name in content for name in _LEFT_OUT):
+        file.write_bytes(dump_json({key: value for key, value in content.items() if key not in _LEFT_OUT}))
