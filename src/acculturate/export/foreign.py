@@ -201,9 +201,9 @@ def llama_cpp(asked: dict[str, Any]) -> dict[str, Any]:
     longest = max(len(one["prefix"]) + len(one["suffix"]) for one in asked["sequences"]) + len(asked["token_ids"])
     settings = xllamacpp.CommonParams()
     settings.model.path = str(Path(asked["export"]) / "model.gguf")
-    settings.n_ctx, settings.n_gpu_layers, settings.warmup = longest + 8, 0, False
+    settings.n_ctx, settings.n_gpu_layers, settings.warmup = 3 * longest + 64, 0, False
     settings.n_parallel = 1
-    settings.verbosity = -1
+    settings.verbosity, settings.use_jinja = -1, True
     settings.cpuparams.n_threads = asked["threads"]
     server = xllamacpp.Server(settings)
     answers = {}
@@ -215,16 +215,27 @@ def llama_cpp(asked: dict[str, Any]) -> dict[str, Any]:
             likeliest = max([likeliest, *(float(np.exp(by_id[i])) for i in asked["token_ids"] if i in by_id)])
             rows.append([_sum(np.array([by_id[i] for i in one if i >= 0])) for one in options])
         answers[name] = rows
-    return answers | {"likeliest": likeliest, "conversations": []}
+    return answers | {
+        "likeliest": likeliest,
+        "conversations": [_counted(server, one) for one in asked["conversations"]],
+    }
+
+
+def _counted(server: Any, messages: list[dict[str, str]]) -> int:
+    """Count the token ids that llama.cpp makes of a conversation by the template in the file."""
+    reply = server.handle_chat_completions({"messages": messages, "max_tokens": 1, "cache_prompt": False})
+    if "usage" not in reply:
+        raise SystemExit(f"llama.cpp refuses a conversation: {str(reply)[:200]}")
+    return int(reply["usage"]["prompt_tokens"])
 
 
 def _followers(server: Any, ids: Ids, options: Sequence[Ids], vocabulary: int) -> dict[int, float]:
     """Read the log-probabilities of the likeliest tokens after a text: as many as hold all options."""
     wanted = {i for one in options for i in one if i >= 0}
     for most in (min(512, vocabulary), vocabulary):
-        reply = server.handle_completions(
-            {"prompt": list(ids), "n_predict": 1, "n_probs": most, "temperature": 0.0, "cache_prompt": True}
-        )
+        request = {"prompt": list(ids), "n_predict": 1, "n_probs": most, "temperature": 0.0, "cache_prompt": True}
+        # An end of text would be no token to report on. The probabilities are those before any bias.
+        reply = server.handle_completions(request | {"logit_bias": [[min(wanted), 1000.0]]})
         top = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         by_id = {entry["id"]: entry["logprob"] for entry in top}
         if wanted <= set(by_id):

@@ -23,7 +23,7 @@ from acculturate.model.gguf import gguf_reader
 from acculturate.model.slot import Slot
 
 EMBEDDING, HEAD, HEAD_BIAS = "token_embd.weight", "output.weight", "output.bias"
-_LIST = "tokenizer.ggml."
+_LIST, _TEMPLATE = "tokenizer.ggml.", gguf.Keys.Tokenizer.CHAT_TEMPLATE
 _TYPES = gguf.GGUFValueType
 
 
@@ -103,7 +103,7 @@ def _write_settings(
     words = dict(zip(tokens.ids, tokens.names, strict=True))
     own = {
         f"{_LIST}tokens": _at(_value(reader, f"{_LIST}tokens"), words, "[UNUSED]", vocabulary),
-        f"{_LIST}chat_template": tokens.template,
+        _TEMPLATE: tokens.template,
     }
     control = dict.fromkeys(tokens.ids, int(gguf.TokenType.CONTROL))
     if (types := _value(reader, f"{_LIST}token_type")) is not None:
@@ -122,7 +122,7 @@ def _write_settings(
         value = own.pop(field.name) if field.name in own else cast(Any, field).contents()
         inner = field.types[-1] if field.types[0] == _TYPES.ARRAY else None
         writer.add_key_value(field.name, value, field.types[0], inner)
-    if f"{_LIST}chat_template" in own:
+    if _TEMPLATE in own:
         writer.add_chat_template(tokens.template)
 
 
