@@ -5,11 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-import torch
-import transformers
-from architectures import ARCHITECTURES, CHATML, VOCABULARY, saved_model_dir, tiny_tokenizer
+from architectures import ARCHITECTURES, VOCABULARY, saved_model_dir
 
 import acculturate as ac
 
@@ -47,17 +43,3 @@ def roomy_model(folder: Path, architecture: str, *, tied: bool = False, **change
 def small_run(model: str, out: Path, slot: str, **changes: Any) -> ac.Run:
     """A search of four candidates."""
     return ac.align(model, "SAU", out=out, slot=slot, **(FEW | changes))
-
-
-__all__ = [
-    "CHATML",
-    "COMMON",
-    "FEW",
-    "np",
-    "pytest",
-    "roomy_model",
-    "small_run",
-    "tiny_tokenizer",
-    "torch",
-    "transformers",
-]
