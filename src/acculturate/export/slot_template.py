@@ -59,7 +59,7 @@ def slotted_template(chat: Chat, slot: str, tokens: str) -> str:
     written = json.dumps(tokens, ensure_ascii=False)
     thoughts = _NO_THOUGHTS if "thinking" in own else ""
     if slot == Slot.BEFORE_BOS:
-        return f"{thoughts}{{{{ {written} }}}}{own}"
+        return f"{thoughts}{{{{ {written} }}}}" + _ended(chat, own, '""')
     if slot == Slot.RESPONSE_START:
         return thoughts + (_APART if thoughts else "") + _ended(chat, own, written)
     lead = (_SYSTEM if slot == Slot.SYSTEM else _USER_END).replace("TOKENS", written)
