@@ -34,12 +34,16 @@ class HeadRow:
 
 
 def unsampled_row(subject: Subject) -> HeadRow:
-    """Find a row whose product with every hidden state is far below zero; a row of zeros where there is none.
+    """Find a row for the output head whose logit lies far below all others wherever the model may write."""
+    return row_against(*_hidden_states(subject))
+
+
+def row_against(hidden: Float[np.ndarray, "places hidden"], largest: Float[np.ndarray, "places"]) -> HeadRow:
+    """Find a row far below the ``largest`` logit at every hidden state; a row of zeros where there is none.
 
     Hidden states of a language model have much in common: a direction along which all of them lie on the same side is
     fitted to half of them, and believed if it holds for the other half.
     """
-    hidden, largest = _hidden_states(subject)
     fitted, apart = hidden[::2], hidden[1::2]
     ridge = 1e-4 * np.trace(fitted.T @ fitted) / fitted.shape[1]
     direction = np.linalg.solve(fitted.T @ fitted + ridge * np.eye(fitted.shape[1]), fitted.sum(axis=0))

@@ -103,8 +103,9 @@ def notes_of(
             "them out of texts."
         )
     if kind in (ExportKind.TOKENS, ExportKind.GGUF) and not sure:
+        suppressed = "generation_config.json suppresses them; " if kind is ExportKind.TOKENS else ""
         notes.append(
             "No row of the output head was found that keeps the tokens from being written in every engine: "
-            "generation_config.json suppresses them; tell an engine that does not read it (logit_bias)."
+            f"{suppressed}tell an engine that does not know it not to write them (logit_bias)."
         )
     return notes
