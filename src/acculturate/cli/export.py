@@ -54,8 +54,8 @@ def export(
         run, to, out=out, verify=verify, gguf=gguf, push=push, stage=lambda words: console.print(words, soft_wrap=True)
     )
     if as_json:
-        compared = None if exported.parity is None else exported.parity.to_json()
-        print_json({"export": exported.kind.value, "path": str(exported.path), "parity": compared})
+        comparison = None if exported.parity is None else exported.parity.to_json()
+        print_json({"export": exported.kind.value, "path": str(exported.path), "parity": comparison})
     else:
         _show(exported, push)
 

@@ -47,7 +47,7 @@ _PAPER = (
 )
 
 
-def model_card(subject: Subject, kind: ExportKind, usage: str, notes: Sequence[str], compared: Parity | None) -> str:
+def model_card(subject: Subject, kind: ExportKind, usage: str, notes: Sequence[str], comparison: Parity | None) -> str:
     """Write the card of an export as a Markdown page.
 
     Parameters
@@ -58,7 +58,7 @@ def model_card(subject: Subject, kind: ExportKind, usage: str, notes: Sequence[s
         How to use it, as Markdown of our own.
     notes
         Sentences to add, like on tokens that lose their meaning; text, not markup.
-    compared
+    comparison
         The comparison with the run; None where there was none.
     """
     target = subject.result.target
@@ -71,7 +71,7 @@ def model_card(subject: Subject, kind: ExportKind, usage: str, notes: Sequence[s
         _table(subject),
         f"## Use\n\n{usage}",
         "".join(f"- {literal(note)}\n" for note in notes),
-        _comparison(compared),
+        _comparison(comparison),
         _target(subject),
         _limits(subject),
         _licence(kind),
@@ -149,13 +149,13 @@ def _figure(row: Row, role: Role, name: str) -> str:
     return "–" if value is None else f"{value:.1f}" if name == "loss" else f"{value:.3g}"
 
 
-def _comparison(compared: Parity | None) -> str:
-    if compared is None:
+def _comparison(comparison: Parity | None) -> str:
+    if comparison is None:
         return "## Comparison\n\nThis export was not compared with the run that it was made from.\n"
-    rows = "".join(f"| {literal(name)} | {value} | {allowed} |\n" for name, value, allowed in compared.lines())
+    rows = "".join(f"| {literal(name)} | {value} | {allowed} |\n" for name, value, allowed in comparison.lines())
     return (
-        f"## Comparison\n\nLoaded with {literal(compared.library)} in a process of its own and asked all "
-        f"{compared.questions} questions of the run; differences to the run's own answers:\n\n"
+        f"## Comparison\n\nLoaded with {literal(comparison.library)} in a process of its own and asked all "
+        f"{comparison.questions} questions of the run; differences to the run's own answers:\n\n"
         f"| | difference | allowed |\n|---|---|---|\n{rows}"
     )
 

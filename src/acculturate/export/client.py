@@ -71,8 +71,8 @@ def packed(embeddings: torch.Tensor) -> str:
 def request(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Send a request to the server and return its reply."""
     data = json.dumps(body).encode()
-    asked = urllib.request.Request(f"{url.rstrip('/')}{path}", data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(asked) as reply:
+    call = urllib.request.Request(f"{url.rstrip('/')}{path}", data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(call) as reply:
         return json.load(reply)
 
 
@@ -88,18 +88,18 @@ def main() -> None:
     parser.add_argument("--dtype", default="bfloat16", help="the server's precision")
     parser.add_argument("--max-tokens", type=int, default=100)
     parser.add_argument("--chat", action="store_true", help="use the Chat API (slot user_end only)")
-    chosen = parser.parse_args()
-    prompt = Prompt(Path(__file__).parent, chosen.base)
-    dtype = getattr(torch, chosen.dtype)
-    body = {"model": chosen.model or chosen.base, "max_tokens": chosen.max_tokens, "cache_salt": prompt.salt}
-    if chosen.chat:
-        part = {"type": "prompt_embeds", "data": packed(prompt.user_part(chosen.question).to(dtype))}
+    options = parser.parse_args()
+    prompt = Prompt(Path(__file__).parent, options.base)
+    dtype = getattr(torch, options.dtype)
+    body = {"model": options.model or options.base, "max_tokens": options.max_tokens, "cache_salt": prompt.salt}
+    if options.chat:
+        part = {"type": "prompt_embeds", "data": packed(prompt.user_part(options.question).to(dtype))}
         messages = [{"role": "user", "content": [part]}]
-        reply = request(chosen.url, "/chat/completions", body | {"messages": messages})
+        reply = request(options.url, "/chat/completions", body | {"messages": messages})
         print(reply["choices"][0]["message"]["content"])
         return
-    embeddings = prompt.whole([{"role": "user", "content": chosen.question}]).to(dtype)
-    reply = request(chosen.url, "/completions", body | {"prompt_embeds": packed(embeddings)})
+    embeddings = prompt.whole([{"role": "user", "content": options.question}]).to(dtype)
+    reply = request(options.url, "/completions", body | {"prompt_embeds": packed(embeddings)})
     print(reply["choices"][0]["text"])
 
 

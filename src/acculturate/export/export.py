@@ -74,16 +74,16 @@ def export_prompt(
         sure = _WRITERS[kind](subject, tokens, folder)
         about = _about(subject, kind, tokens)
         write_about(folder, about)
-        compared = None
+        comparison = None
         if verify:
             stage("asking the export")
-            compared = parity(subject, kind, folder, tokens, share)
-            _check(compared)
-            write_about(folder, about | {"parity": compared.to_json()})
+            comparison = parity(subject, kind, folder, tokens, share)
+            _check(comparison)
+            write_about(folder, about | {"parity": comparison.to_json()})
         notes = notes_of(kind, tokens, tied=tied, sure=sure, meaning=meaning)
-        card = model_card(subject, kind, usage_of(subject, kind), notes, compared)
+        card = model_card(subject, kind, usage_of(subject, kind), notes, comparison)
         write_whole(folder / CARD, card.encode())
-    return Exported(kind, out, compared)
+    return Exported(kind, out, comparison)
 
 
 def _about(subject: Subject, kind: ExportKind, tokens: VirtualTokens | None) -> dict[str, object]:
@@ -102,13 +102,13 @@ def _about(subject: Subject, kind: ExportKind, tokens: VirtualTokens | None) -> 
     }
 
 
-def _check(compared: Parity) -> None:
+def _check(comparison: Parity) -> None:
     """Refuse an export that answers otherwise than the run."""
-    worse = [row for row in compared.rows if not row.holds]
+    worse = [row for row in comparison.rows if not row.holds]
     if worse:
         row = worse[0]
         raise ModelError(
-            f"The export answers otherwise than the run when {compared.library} asks it ({row.name} differs by "
+            f"The export answers otherwise than the run when {comparison.library} asks it ({row.name} differs by "
             f"{row.difference:.2g}, {row.allowed:.2g} allowed), so it was not kept; choose another form, or report "
             "this with the model's name."
         )

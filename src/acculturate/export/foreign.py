@@ -29,64 +29,64 @@ def main(questions: str, answers: str) -> None:
     """Answer the questions of one file in another."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    asked = json.loads(Path(questions).read_text(encoding="utf-8"))
-    found = {"gguf": llama_cpp}.get(asked["kind"], by_transformers)(asked)
-    Path(answers).write_text(json.dumps(found), encoding="utf-8")
+    query = json.loads(Path(questions).read_text(encoding="utf-8"))
+    answer = {"gguf": llama_cpp}.get(query["kind"], by_transformers)(query)
+    Path(answers).write_text(json.dumps(answer), encoding="utf-8")
 
 
-def by_transformers(asked: dict[str, Any]) -> dict[str, Any]:
+def by_transformers(query: dict[str, Any]) -> dict[str, Any]:
     """Ask through transformers, with PEFT or a client where the export is for those."""
     with torch.inference_mode():
-        forward = FORWARDS[asked["kind"]](asked)
-        return _read(asked, forward) | {"conversations": _conversations(asked)}
+        forward = FORWARDS[query["kind"]](query)
+        return _read(query, forward) | {"conversations": _conversations(query)}
 
 
-def _base(asked: dict[str, Any], folder: str | None = None) -> Any:
+def _base(query: dict[str, Any], folder: str | None = None) -> Any:
     """Load the model that the export is for, or the one in the export."""
-    options: dict[str, Any] = {"trust_remote_code": asked["trust_remote_code"], "dtype": torch.float32}
-    if folder is None and asked["revision"]:
-        options["revision"] = asked["revision"]
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder or asked["base"], **options)
-    return model.to(asked["device"]).eval()
+    options: dict[str, Any] = {"trust_remote_code": query["trust_remote_code"], "dtype": torch.float32}
+    if folder is None and query["revision"]:
+        options["revision"] = query["revision"]
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder or query["base"], **options)
+    return model.to(query["device"]).eval()
 
 
-def _around(asked: dict[str, Any]) -> Forward:
+def _around(query: dict[str, Any]) -> Forward:
     """Stand the prompt's vectors between embeddings; they come from the prompt file."""
-    model = _base(asked)
-    with safe_open(Path(asked["export"]) / "prompt.safetensors", framework="pt") as stored:
-        soft = stored.get_tensor("prompt").to(asked["device"])
+    model = _base(query)
+    with safe_open(Path(query["export"]) / "prompt.safetensors", framework="pt") as stored:
+        soft = stored.get_tensor("prompt").to(query["device"])
     table = model.get_input_embeddings()
 
     def embedded(ids: Ids) -> torch.Tensor:
-        return table(torch.tensor(list(ids), dtype=torch.long, device=asked["device"]))
+        return table(torch.tensor(list(ids), dtype=torch.long, device=query["device"]))
 
     return lambda texts: _last(model, [torch.cat([embedded(a), soft, embedded(b)]) for a, b in texts])
 
 
-def _by_client(asked: dict[str, Any]) -> Forward:
+def _by_client(query: dict[str, Any]) -> Forward:
     """Let the export's own client build whole prompts, as it sends them to a server."""
-    spec = importlib.util.spec_from_file_location("client", Path(asked["export"]) / "client.py")
+    spec = importlib.util.spec_from_file_location("client", Path(query["export"]) / "client.py")
     if spec is None or spec.loader is None:
         raise SystemExit("client.py cannot be read")
     client = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(client)
-    prompt = client.Prompt(Path(asked["export"]), asked["base"], asked["revision"], asked["trust_remote_code"])
-    model = _base(asked)
-    return lambda texts: _last(model, [prompt.around(a, b).to(asked["device"]) for a, b in texts])
+    prompt = client.Prompt(Path(query["export"]), query["base"], query["revision"], query["trust_remote_code"])
+    model = _base(query)
+    return lambda texts: _last(model, [prompt.around(a, b).to(query["device"]) for a, b in texts])
 
 
-def _by_prompt_tuning(asked: dict[str, Any]) -> Forward:
+def _by_prompt_tuning(query: dict[str, Any]) -> Forward:
     """Let PEFT stand the prompt before everything; texts of one length share a batch, for PEFT drops positions."""
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(_base(asked), asked["export"])
+    model = PeftModel.from_pretrained(_base(query), query["export"])
 
     def forward(texts: list[tuple[Ids, Ids]]) -> torch.Tensor:
         ids = [[*a, *b] for a, b in texts]
         rows: list[torch.Tensor] = [torch.empty(0)] * len(ids)
         for length in sorted({len(one) for one in ids}):
             places = [k for k, one in enumerate(ids) if len(one) == length]
-            batch = torch.tensor([ids[k] for k in places], device=asked["device"])
+            batch = torch.tensor([ids[k] for k in places], device=query["device"])
             logits = model(input_ids=batch, attention_mask=torch.ones_like(batch)).logits[:, -1]
             for k, row in zip(places, logits, strict=True):
                 rows[k] = row
@@ -95,18 +95,18 @@ def _by_prompt_tuning(asked: dict[str, Any]) -> Forward:
     return forward
 
 
-def _by_trainable_tokens(asked: dict[str, Any]) -> Forward:
+def _by_trainable_tokens(query: dict[str, Any]) -> Forward:
     """Let PEFT change the rows of some token ids, which then stand in the slot."""
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(_base(asked), asked["export"])
-    return lambda texts: _last_of_ids(model, asked, texts)
+    model = PeftModel.from_pretrained(_base(query), query["export"])
+    return lambda texts: _last_of_ids(model, query, texts)
 
 
-def _by_model(asked: dict[str, Any]) -> Forward:
+def _by_model(query: dict[str, Any]) -> Forward:
     """Ask the model in the export by ordinary token ids."""
-    model = _base(asked, asked["export"])
-    return lambda texts: _last_of_ids(model, asked, texts)
+    model = _base(query, query["export"])
+    return lambda texts: _last_of_ids(model, query, texts)
 
 
 FORWARDS: dict[str, Callable[[dict[str, Any]], Forward]] = {
@@ -128,12 +128,12 @@ def _last(model: Any, texts: Sequence[torch.Tensor]) -> torch.Tensor:
     return model(inputs_embeds=whole, attention_mask=mask, **_positions(model, mask)).logits[:, -1]
 
 
-def _last_of_ids(model: Any, asked: dict[str, Any], texts: list[tuple[Ids, Ids]]) -> torch.Tensor:
+def _last_of_ids(model: Any, query: dict[str, Any], texts: list[tuple[Ids, Ids]]) -> torch.Tensor:
     """Compute what follows each text of token ids, padded in front, with the prompt's own ids in the slot."""
-    ids = [[*a, *asked["token_ids"], *b] for a, b in texts]
+    ids = [[*a, *query["token_ids"], *b] for a, b in texts]
     longest = max(map(len, ids))
-    whole = torch.tensor([[0] * (longest - len(one)) + one for one in ids], device=asked["device"])
-    mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in ids], device=asked["device"])
+    whole = torch.tensor([[0] * (longest - len(one)) + one for one in ids], device=query["device"])
+    mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in ids], device=query["device"])
     return model(input_ids=whole, attention_mask=mask, **_positions(model, mask)).logits[:, -1]
 
 
@@ -145,20 +145,20 @@ def _positions(model: Any, mask: torch.Tensor) -> dict[str, Any]:
     return {name: value for name, value in counted.items() if name in takes} | {"use_cache": False}
 
 
-def _read(asked: dict[str, Any], forward: Forward) -> dict[str, Any]:
+def _read(query: dict[str, Any], forward: Forward) -> dict[str, Any]:
     """Read the log-probability of every option, and the largest probability of a virtual token."""
-    texts = [(one["prefix"], one["suffix"]) for one in asked["sequences"]]
+    texts = [(one["prefix"], one["suffix"]) for one in query["sequences"]]
     logprobs: list[list[float | None]] = []
     likeliest = 0.0
-    for start in range(0, len(texts), asked["batch"]):
-        logits = forward(texts[start : start + asked["batch"]]).double().cpu()
-        virtual = asked["token_ids"]
+    for start in range(0, len(texts), query["batch"]):
+        logits = forward(texts[start : start + query["batch"]]).double().cpu()
+        virtual = query["token_ids"]
         if virtual:
             likeliest = max(likeliest, float(logits.softmax(-1)[:, virtual].max()))
             logits[:, virtual] = -torch.inf
-        for row, options in zip(logits.log_softmax(-1), asked["options"][start : start + len(logits)], strict=True):
+        for row, options in zip(logits.log_softmax(-1), query["options"][start : start + len(logits)], strict=True):
             logprobs.append([_sum(row[[i for i in ids if i >= 0]].numpy()) for ids in options])
-    return {"logprobs": logprobs, "likeliest": likeliest if asked["token_ids"] else None}
+    return {"logprobs": logprobs, "likeliest": likeliest if query["token_ids"] else None}
 
 
 def _sum(logprobs: np.ndarray) -> float | None:
@@ -168,56 +168,56 @@ def _sum(logprobs: np.ndarray) -> float | None:
     return float(np.logaddexp.reduce(logprobs.astype(np.float64)))
 
 
-def _conversations(asked: dict[str, Any]) -> list[list[int]]:
+def _conversations(query: dict[str, Any]) -> list[list[int]]:
     """Turn conversations into token ids by the export's own template."""
-    if not asked["conversations"]:
+    if not query["conversations"]:
         return []
-    folder = Path(asked["export"])
-    if asked["kind"] == "tokens":
+    folder = Path(query["export"])
+    if query["kind"] == "tokens":
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     else:
-        options = {"revision": asked["revision"]} if asked["revision"] else {}
+        options = {"revision": query["revision"]} if query["revision"] else {}
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            asked["base"], trust_remote_code=asked["trust_remote_code"], **options
+            query["base"], trust_remote_code=query["trust_remote_code"], **options
         )
         about = json.loads((folder / "acculturate.json").read_text(encoding="utf-8"))
         tokenizer.add_tokens(about["new_tokens"], special_tokens=True)
         tokenizer.chat_template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
-    more = {"chat_template": asked["template"]} if asked["template"] else {}
+    more = {"chat_template": query["template"]} if query["template"] else {}
     return [
         list(
             tokenizer.apply_chat_template(
-                one, tokenize=True, add_generation_prompt=True, return_dict=False, **more, **asked["template_options"]
+                one, tokenize=True, add_generation_prompt=True, return_dict=False, **more, **query["template_options"]
             )
         )
-        for one in asked["conversations"]
+        for one in query["conversations"]
     ]
 
 
-def llama_cpp(asked: dict[str, Any]) -> dict[str, Any]:
+def llama_cpp(query: dict[str, Any]) -> dict[str, Any]:
     """Ask a GGUF file through llama.cpp, with the prompt's token ids in the slot and without them."""
     xllamacpp: Any = importlib.import_module("xllamacpp")
 
-    longest = max(len(one["prefix"]) + len(one["suffix"]) for one in asked["sequences"]) + len(asked["token_ids"])
+    longest = max(len(one["prefix"]) + len(one["suffix"]) for one in query["sequences"]) + len(query["token_ids"])
     settings = xllamacpp.CommonParams()
-    settings.model.path = str(Path(asked["export"]) / "model.gguf")
+    settings.model.path = str(Path(query["export"]) / "model.gguf")
     settings.n_ctx, settings.n_gpu_layers, settings.warmup = 3 * longest + 64, 0, False
     settings.n_parallel = 1
     settings.verbosity, settings.use_jinja = -1, True
-    settings.cpuparams.n_threads = asked["threads"]
+    settings.cpuparams.n_threads = query["threads"]
     server = xllamacpp.Server(settings)
     answers = {}
     likeliest = 0.0
-    for name, ids in (("logprobs", asked["token_ids"]), ("untuned", [])):
+    for name, ids in (("logprobs", query["token_ids"]), ("untuned", [])):
         rows = []
-        for one, options in zip(asked["sequences"], asked["options"], strict=True):
-            by_id = _followers(server, [*one["prefix"], *ids, *one["suffix"]], options, asked["vocabulary"])
-            likeliest = max([likeliest, *(float(np.exp(by_id[i])) for i in asked["token_ids"] if i in by_id)])
+        for one, options in zip(query["sequences"], query["options"], strict=True):
+            by_id = _followers(server, [*one["prefix"], *ids, *one["suffix"]], options, query["vocabulary"])
+            likeliest = max([likeliest, *(float(np.exp(by_id[i])) for i in query["token_ids"] if i in by_id)])
             rows.append([_sum(np.array([by_id[i] for i in one if i >= 0])) for one in options])
         answers[name] = rows
     return answers | {
         "likeliest": likeliest,
-        "conversations": [_counted(server, one) for one in asked["conversations"]],
+        "conversations": [_counted(server, one) for one in query["conversations"]],
     }
 
 

@@ -106,12 +106,12 @@ def parity(
     own = subject.tuned
     if share is not None:
         own = Answers(own.logprobs, own.log_mass - np.log1p(-share))
-    found = _asked(_questions(subject, kind, folder, tokens))
-    other = _answers(found["logprobs"], own)
-    rows = [*_by_option(kind, subject, own, other, found), _scores(kind, subject, other)]
+    reply = _reply_of(_questions(subject, kind, folder, tokens))
+    other = _answers(reply["logprobs"], own)
+    rows = [*_by_option(kind, subject, own, other, reply), _scores(kind, subject, other)]
     if tokens is not None:
-        rows += _by_token(kind, tokens, found)
-    return Parity(library=_library(kind), questions=len(found["logprobs"]), rows=tuple(rows))
+        rows += _by_token(kind, tokens, reply)
+    return Parity(library=_library(kind), questions=len(reply["logprobs"]), rows=tuple(rows))
 
 
 def _questions(subject: Subject, kind: ExportKind, folder: Path, tokens: VirtualTokens | None) -> dict[str, Any]:
@@ -138,19 +138,19 @@ def _questions(subject: Subject, kind: ExportKind, folder: Path, tokens: Virtual
     }
 
 
-def _asked(questions: dict[str, Any]) -> dict[str, Any]:
+def _reply_of(questions: dict[str, Any]) -> dict[str, Any]:
     """Run the other library in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="acculturate-") as place:
-        asked, answered = Path(place) / "questions.json", Path(place) / "answers.json"
-        asked.write_text(json.dumps(questions), encoding="utf-8")
+        questions_file, answers_file = Path(place) / "questions.json", Path(place) / "answers.json"
+        questions_file.write_text(json.dumps(questions), encoding="utf-8")
         # -P: the folder of the script holds modules of this package, which are not to be taken for libraries.
-        command = [sys.executable, "-P", foreign.__file__, str(asked), str(answered)]
+        command = [sys.executable, "-P", foreign.__file__, str(questions_file), str(answers_file)]
         environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false"}
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
             raise ModelError(f"The export could not be loaded and asked by its own library: {first_line(last)}.")
-        return json.loads(answered.read_text(encoding="utf-8"))
+        return json.loads(answers_file.read_text(encoding="utf-8"))
 
 
 def _answers(logprobs: Sequence[Sequence[float | None]], own: Answers) -> Answers:
@@ -163,7 +163,7 @@ def _answers(logprobs: Sequence[Sequence[float | None]], own: Answers) -> Answer
 
 
 def _by_option(
-    kind: ExportKind, subject: Subject, own: Answers, other: Answers, found: dict[str, Any]
+    kind: ExportKind, subject: Subject, own: Answers, other: Answers, reply: dict[str, Any]
 ) -> list[Difference]:
     """Compare the options' log-probabilities and their sum, question by question."""
     apart = _apart(own.logprobs, other.logprobs)
@@ -174,7 +174,7 @@ def _by_option(
             Difference(name="answer mass (logarithm)", difference=mass, allowed=LOGPROB),
         ]
     plain = subject.untuned
-    without = _apart(plain.logprobs, _answers(found["untuned"], plain).logprobs)
+    without = _apart(plain.logprobs, _answers(reply["untuned"], plain).logprobs)
     return [
         Difference(
             name="log-probability, mean",
@@ -194,7 +194,7 @@ def _apart(own: Float[np.ndarray, "*shape"], other: Float[np.ndarray, "*shape"])
         return np.abs(own - other)[there]
 
 
-def _by_token(kind: ExportKind, tokens: VirtualTokens, found: dict[str, Any]) -> list[Difference]:
+def _by_token(kind: ExportKind, tokens: VirtualTokens, reply: dict[str, Any]) -> list[Difference]:
     """Compare conversations as the export's template writes them, and see whether the tokens could be written.
 
     llama.cpp tells how many ids it makes of a conversation, not which; the date in a template is today's there.
@@ -202,10 +202,10 @@ def _by_token(kind: ExportKind, tokens: VirtualTokens, found: dict[str, Any]) ->
     expected: list[Any] = tokens.conversations_ids
     if kind is ExportKind.GGUF:
         expected = [] if tokens.dated_template is not None else [len(ids) for ids in expected]
-    wrong = sum(a != b for a, b in zip(found["conversations"], expected, strict=False))
+    wrong = sum(a != b for a, b in zip(reply["conversations"], expected, strict=False))
     rows = [Difference(name="templated conversations", difference=wrong, allowed=0)] if expected else []
     if kind is not ExportKind.EMBEDS:
-        rows.append(Difference(name="likeliest virtual token", difference=or_nan(found["likeliest"])))
+        rows.append(Difference(name="likeliest virtual token", difference=or_nan(reply["likeliest"])))
     return rows
 
 

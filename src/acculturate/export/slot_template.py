@@ -56,13 +56,13 @@ def slotted_template(chat: Chat, slot: str, tokens: str) -> str:
     chat.render(("user",), slot)  # says what is wrong with the slot
     plain = chat.template or _bare_template(chat)
     own = plain.removesuffix("\n")  # the engine leaves a last line break out, where it is the last
-    written = json.dumps(tokens, ensure_ascii=False)
+    literal = json.dumps(tokens, ensure_ascii=False)
     thoughts = _NO_THOUGHTS if "thinking" in own else ""
     if slot == Slot.BEFORE_BOS:
-        return f"{thoughts}{{{{ {written} }}}}" + _ended(chat, own, '""')
+        return f"{thoughts}{{{{ {literal} }}}}" + _ended(chat, own, '""')
     if slot == Slot.RESPONSE_START:
-        return thoughts + (_APART if thoughts else "") + _ended(chat, own, written)
-    lead = (_SYSTEM if slot == Slot.SYSTEM else _USER_END).replace("TOKENS", written)
+        return thoughts + (_APART if thoughts else "") + _ended(chat, own, literal)
+    lead = (_SYSTEM if slot == Slot.SYSTEM else _USER_END).replace("TOKENS", literal)
     return thoughts + lead + _APART + _ended(chat, own, '""')
 
 
@@ -71,22 +71,22 @@ def _bare_template(chat: Chat) -> str:
     return (f"{{{{ {json.dumps(chat.lead, ensure_ascii=False)} }}}}" if chat.lead else "") + _BARE
 
 
-def _ended(chat: Chat, own: str, written: str) -> str:
+def _ended(chat: Chat, own: str, literal: str) -> str:
     """End a request for a reply as the run did: with what the template opens, before a space, and tokens behind it."""
-    request, asked = chat.request
-    if asked == request and written == '""':
+    request, opening = chat.request
+    if opening == request and literal == '""':
         return own
-    if asked.startswith(request):
-        more = json.dumps(asked[len(request) :], ensure_ascii=False)
-        return f"{own}{{{{ ({more} + {written}) if add_generation_prompt else '' }}}}"
-    if not request.startswith(asked) or request[len(asked) :].strip(" "):
+    if opening.startswith(request):
+        more = json.dumps(opening[len(request) :], ensure_ascii=False)
+        return f"{own}{{{{ ({more} + {literal}) if add_generation_prompt else '' }}}}"
+    if not request.startswith(opening) or request[len(opening) :].strip(" "):
         raise ModelError(
             "This model's chat template begins a reply in a way that cannot be written as a template with the prompt "
             "in it; choose embeds or peft."
         )
     return (
         f"{{% set acculturate_text %}}{own}{{% endset %}}"
-        f"{{{{ (acculturate_text.rstrip(' ') + {written}) if add_generation_prompt else acculturate_text }}}}"
+        f"{{{{ (acculturate_text.rstrip(' ') + {literal}) if add_generation_prompt else acculturate_text }}}}"
     )
 
 

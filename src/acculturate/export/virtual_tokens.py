@@ -129,7 +129,7 @@ def _check(tokens: VirtualTokens) -> None:
     for messages, expected in zip(tokens.conversations, tokens.conversations_ids, strict=True):
         try:
             more: dict[str, Any] = {} if tokens.dated_template is None else {"chat_template": tokens.dated_template}
-            found = cast(Any, tokens.tokenizer).apply_chat_template(
+            ids = cast(Any, tokens.tokenizer).apply_chat_template(
                 messages,
                 tokenize=True,
                 add_generation_prompt=True,
@@ -142,7 +142,7 @@ def _check(tokens: VirtualTokens) -> None:
                 f"This model's chat template cannot be given a place for the prompt ({type(error).__name__}); choose "
                 "`to='safetensors'` or another slot."
             ) from error
-        if list(found) != expected:
+        if list(ids) != expected:
             raise ModelError(
                 "This model's tokenizer encodes text beside an added token otherwise than without one, so the prompt "
                 "would not stand where the run had it; choose `to='embeds'` or another slot."
