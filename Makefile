@@ -41,8 +41,8 @@ lint: $(STAMP) ## Check style, formatting, types and the direction of imports
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-check-slow: $(STAMP) ## Run the real-model checks that take long, and those against a foreign harness
-	$(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt --group referee
+check-slow: $(STAMP) ## Run the real-model checks that take long, and those against foreign harnesses and engines
+	$(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt --group referee --group llamacpp
 	$(BIN)/python -m pytest -m slow
 
 bench: $(STAMP) ## Time one candidate on the embedded model

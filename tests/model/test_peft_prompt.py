@@ -98,3 +98,54 @@ class TestMistakes:
         (own / "adapter_config.json").write_text("{")
         with pytest.raises(UserError, match=r"adapter_config\.json' is not valid JSON"):
             read_prompt(own)
+
+    @pytest.mark.parametrize(
+        "changes, said",
+        [
+            ({"base_model_name_or_path": "../../../etc"}, "a name in it leads out of its folder"),
+            ({"tokenizer_name_or_path": "x\\..\\y"}, "a name in it leads out of its folder"),
+            ({"tokenizer_kwargs": {"trust_remote_code": True}}, "it asks for code of its own to be run"),
+            ({"more": [{"auto_map": {"AutoModel": "evil.py"}}]}, "it asks for code of its own to be run"),
+            ({"auto_mapping": {"base_model_class": "X", "parent_library": "transformers_modules.evil"}}, "it asks for"),
+            ({"token_dim": 31}, "cannot be read as prompt tuning"),
+            ({"num_transformer_submodules": 2}, "cannot be read as prompt tuning"),
+        ],
+    )
+    def test_a_hostile_configuration(self, own, changes, said):
+        config = json.loads((own / "adapter_config.json").read_text()) | changes
+        (own / "adapter_config.json").write_text(json.dumps(config))
+        with pytest.raises(UserError, match=said):
+            read_prompt(own)
+
+    @pytest.mark.parametrize(
+        "tensors",
+        [
+            {"prompt_embeddings": torch.full((3, 32), torch.nan)},
+            {"prompt_embeddings": torch.zeros(3, 32, 1)},
+            {"prompt_embeddings": torch.zeros(96)},
+            {"../prompt_embeddings": torch.zeros(3, 32)},
+            {"prompt_embeddings": torch.zeros(3, 32), "base_model.model.lm_head.weight": torch.zeros(2, 2)},
+        ],
+    )
+    def test_hostile_weights(self, own, tensors):
+        from safetensors.torch import save_file
+
+        save_file(tensors, own / "adapter_model.safetensors")
+        with pytest.raises(UserError, match="cannot be read as prompt tuning"):
+            read_prompt(own)
+
+    def test_weights_that_lie_elsewhere(self, own, tmp_path):
+        file = own / "adapter_model.safetensors"
+        file.rename(tmp_path / "elsewhere.safetensors")
+        file.symlink_to(tmp_path / "elsewhere.safetensors")
+        with pytest.raises(UserError, match="is a link that leads out of its folder"):
+            read_prompt(own)
+
+    def test_a_folder_of_the_hub_s_cache_holds_links(self, own, tmp_path):
+        hub = tmp_path / "models--me--prompt"
+        folder = hub / "snapshots" / "0"
+        (hub / "blobs").mkdir(parents=True)
+        shutil.copytree(own, folder)
+        (folder / "adapter_model.safetensors").rename(hub / "blobs" / "hash")
+        (folder / "adapter_model.safetensors").symlink_to("../../blobs/hash")
+        assert read_prompt(folder).vectors.shape == (3, 32)

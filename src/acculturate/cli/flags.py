@@ -23,16 +23,20 @@ RUN_SETTINGS = tuple(name for name in RunSpec.model_fields if name != "optimizer
 OTHER_SETTINGS = (
     "against",
     "answers",
+    "gguf",
     "limit",
     "missing",
     "out",
     "point",
     "port",
     "prompt",
+    "push",
     "scale",
     "scores",
     "shared_tokens",
     "survey_below",
+    "to",
+    "verify",
 )
 """Parameters of Python functions that messages name and that are flags of some verb, but no settings of a run."""
 
@@ -69,6 +73,8 @@ def _flag(match: re.Match[str]) -> str:
         value = ast.literal_eval(written)
     except (ValueError, SyntaxError):
         return match[0]
+    if name == "verify" and value is False:
+        return "--no-verify"
     return flag_of(name) if value is True else f"{flag_of(name)} {shlex.quote(_typed(name, value))}"
 
 

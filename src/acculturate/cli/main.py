@@ -20,6 +20,7 @@ from acculturate.cli import pareto as cli_front
 from acculturate.cli import steer as cli_steer
 from acculturate.cli.chat import chat
 from acculturate.cli.evaluate import evaluate, named_tasks, show_evaluation
+from acculturate.cli.export import export
 from acculturate.cli.flags import Settings, in_flags, takes_settings
 from acculturate.cli.multitask import multitask
 from acculturate.cli.printing import Json, is_json, print_json
@@ -192,6 +193,7 @@ for verb in (
     cli_measure.audit,
     cli_measure.compare,
     evaluate,
+    export,
     chat,
     serve,
     cli_measure.oracle,

@@ -83,7 +83,7 @@ def _number(reader: gguf.GGUFReader, key: str) -> int:
     return 0 if field is None else int(field.contents())
 
 
-def _reader(path: Path) -> gguf.GGUFReader:
+def gguf_reader(path: Path) -> gguf.GGUFReader:
     """Open a GGUF file without reading its weights; raises ``UserError`` where it is none, or not whole."""
     try:
         with path.open("rb") as file:
@@ -175,7 +175,7 @@ def _make(files: Sequence[Path], scratch: Path, folder: Path) -> None:
     alone.mkdir()
     try:
         file = alone / "model.gguf"
-        readers = [_reader(one) for one in files]
+        readers = [gguf_reader(one) for one in files]
         _check_parts(files, readers)
         if len(files) == 1:
             file.symlink_to(files[0].resolve())
@@ -183,7 +183,7 @@ def _make(files: Sequence[Path], scratch: Path, folder: Path) -> None:
             _join(readers, file)
         # Its progress bars know no switch.
         with contextlib.redirect_stderr(io.StringIO()):
-            _dequantise(file, scratch, files[0], readers[0] if len(files) == 1 else _reader(file))
+            _dequantise(file, scratch, files[0], readers[0] if len(files) == 1 else gguf_reader(file))
         shutil.rmtree(alone)
         (scratch / _FINISHED).write_text(_marker(scratch), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier version, or damaged

@@ -74,7 +74,7 @@ def load_model(choice: ModelChoice) -> Loaded:
     transformers.logging.disable_progress_bar()
     device = resolve_device(choice.device)
     dtype = DTYPES[resolve_dtype(choice.dtype, device)]
-    folder, identity = _locate(choice)
+    folder, identity = located(choice)
     # Never None, for which the library asks on a terminal whether to run a model's own code.
     options: dict[str, Any] = {"trust_remote_code": choice.trust_remote_code}
     if choice.revision:
@@ -174,7 +174,7 @@ def embedded_path() -> Path:
     return files[0]
 
 
-def _locate(choice: ModelChoice) -> tuple[str, dict[str, str]]:
+def located(choice: ModelChoice) -> tuple[str, dict[str, str]]:
     """Locate a folder or hub id that transformers can load, and identify it as far as possible before loading."""
     name = _named(choice.name)
     try:

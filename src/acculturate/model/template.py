@@ -210,7 +210,7 @@ class Chat:
         return Tokenizer.from_str(json.dumps(description))
 
     @cached_property
-    def _lead(self) -> str:
+    def lead(self) -> str:
         """Give the beginning-of-text token where this tokenizer opens every text with one (templates bring it)."""
         bos = self.tokenizer.bos_token
         return str(bos) if bos and self.tokenizer.encode("a")[:1] == [self.tokenizer.bos_token_id] else ""
@@ -232,6 +232,16 @@ class Chat:
         """Give the white space that the template puts before a reply's text; it is part of the reply's first token."""
         request = self._apply([_user("x")])
         return (request + self._opening)[len(self._requested(request)) :]
+
+    @property
+    def template(self) -> str | None:
+        """Give the chat template that conversations are written with; None for a base model, which has none."""
+        return self.tokenizer.get_chat_template() if self.tokenizer.chat_template else None
+
+    @cached_property
+    def request(self) -> tuple[str, str]:
+        """Render a short conversation as the template ends it, and as it is put to the model, where a reply begins."""
+        return self._apply([_user("x")]), self._question
 
     @cached_property
     def _tail(self) -> str:
@@ -293,7 +303,7 @@ class Chat:
         if not self.tokenizer.chat_template:
             # A base model: the texts one after the other, and an invitation to answer.
             lines = [m["content"] if m["role"] != "assistant" else f"Answer:\n{m['content']}" for m in messages]
-            return self._lead + "\n\n".join([*lines, *(["Answer:\n"] if request else [])])
+            return self.lead + "\n\n".join([*lines, *(["Answer:\n"] if request else [])])
         text = self._templated(messages, request, date)
         if not all(m["content"] in text for m in messages):
             in_parts = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]

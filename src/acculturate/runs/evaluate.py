@@ -245,7 +245,7 @@ def evaluate_run(
     chosen = answers or (spec.answers if spec.answers != AnswerKind.SAMPLED else AnswerKind.PROBABILITIES)
     way_of(chosen)
     choice = replace(spec.choice, device=device or spec.device)
-    respondent = _model_of(run, choice, result)
+    respondent = model_of(run, choice, result)
     found = evaluate(
         respondent,
         tasks,
@@ -262,7 +262,7 @@ def evaluate_run(
     return found
 
 
-def _model_of(run: Path, choice: ModelChoice, result: Result) -> Respondent:
+def model_of(run: Path, choice: ModelChoice, result: Result) -> Respondent:
     """Load the model of a run in float32, or quantised as it was; ``UserError`` where it has changed since."""
     respondent = Respondent(choice if choice.quantize != "none" else replace(choice, dtype="float32"))
     if respondent.identity != result.model.root:

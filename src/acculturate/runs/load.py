@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import pandas as pd
 
 from acculturate.errors import RunDirectoryError
+from acculturate.export.export import Exported
 from acculturate.files.checksums import check_sum
 from acculturate.files.record import RunRecord
 from acculturate.files.run_directory import run_folder
@@ -22,6 +23,7 @@ from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, read_pr
 from acculturate.model.tuned import TunedModel
 from acculturate.report import plots
 from acculturate.runs.evaluate import Evaluated, evaluate_run, tasks_of
+from acculturate.runs.export import export_run
 from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.front import FRONT, PROMPTS
 from acculturate.runs.multitask import RECORD as MULTITASK
@@ -261,6 +263,49 @@ class Run(FinishedRun[Result]):
         """
         chosen, writing = tasks_of(tasks, limit=limit, countries=countries)
         return evaluate_run(self.path, chosen, answers=answers, writing=writing)
+
+    def export(
+        self,
+        to: str,
+        *,
+        out: str | Path | None = None,
+        verify: bool = True,
+        gguf: str | Path | None = None,
+        push: str | None = None,
+    ) -> Exported:
+        """Write the prompt in the form of another engine, and compare the two; what ``acculturate export`` does.
+
+        Parameters
+        ----------
+        to
+            ``safetensors``, ``peft``, ``peft-tokens``, ``tokens``, ``embeds`` or ``gguf`` (docs/export.md).
+        out
+            Folder of the export; by default in the run.
+        verify
+            Whether the export is loaded by the other library in a new process and asked the run's questionnaire.
+        gguf
+            A GGUF file of the model, for the form ``gguf``; by default the run's own.
+        push
+            A repository of the Hugging Face hub to upload the export to; by default none.
+
+        Returns
+        -------
+        Exported
+            Its folder, and how far its answers are from the run's.
+
+        Raises
+        ------
+        UserError
+            Where this form cannot hold the prompt, or the export answers otherwise than the run.
+        """
+        return export_run(
+            self.path,
+            to,
+            out=None if out is None else Path(out),
+            verify=verify,
+            gguf=None if gguf is None else Path(gguf),
+            push=push,
+        )
 
     def plot_curve(self) -> Figure:
         """Draw the course of the search for a paper (needs acculturate[plots])."""

@@ -1,0 +1,45 @@
+"""Small finished runs of models of several architectures, to be exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from architectures import ARCHITECTURES, VOCABULARY, saved_model_dir
+
+import acculturate as ac
+
+COMMON: dict[str, Any] = {
+    "vocab_size": VOCABULARY + 8,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "pad_token_id": 3,
+}
+FEW: dict[str, Any] = {
+    "targets": "country-tool-estimate",
+    "protocol": "paper",
+    "heldout_formats": [],
+    "baselines": [],
+    "optimizer": "random",
+    "tokens": 2,
+    "population": 4,
+    "budget": 4,
+}
+
+
+def roomy_model(folder: Path, architecture: str, *, tied: bool = False, **changes: Any) -> str:
+    """A tiny model whose embedding has rows that its tokenizer does not use."""
+    name, extra = ARCHITECTURES[architecture]
+    settings = COMMON | extra | {"tie_word_embeddings": tied} | changes
+    return str(saved_model_dir(folder, name, settings))
+
+
+def small_run(model: str, out: Path, slot: str, **changes: Any) -> ac.Run:
+    """A search of four candidates."""
+    return ac.align(model, "SAU", out=out, slot=slot, **(FEW | changes))
