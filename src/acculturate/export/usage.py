@@ -33,8 +33,11 @@ _USAGE = {
     ExportKind.SAFETENSORS: """`prompt.safetensors` holds one float32 tensor `prompt` (tokens, width) in the space
 of the embedding module's output, and in its metadata the slot and the model.
 
-```console
-$ acculturate score --model BASE --prompt .
+```python
+import acculturate
+
+base = BASE  # the base model: a hub id or a directory
+print(acculturate.load(base).score(prompt=".").scores)
 ```
 """,
     ExportKind.PEFT: """```python
@@ -77,8 +80,7 @@ The chat template in the file puts the prompt into its slot.
 def usage_of(subject: Subject, kind: ExportKind) -> str:
     """Say how to use an export, as Markdown."""
     base = json.dumps(subject.base_model, ensure_ascii=True).replace("`", "")
-    in_shell = "MODEL" if kind in (ExportKind.SAFETENSORS, ExportKind.EMBEDS) else base
-    return _USAGE[kind].replace("BASE", in_shell)
+    return _USAGE[kind].replace("BASE", "MODEL" if kind is ExportKind.EMBEDS else base)
 
 
 def notes_of(

@@ -215,7 +215,7 @@ class RunDirectory:
         # Before the settings are compared: a flipped digit is no other setting of the user's.
         check_sum(self.path / SPEC)
         earlier = read_json(self.path / SPEC)
-        for key in sorted(spec, key=lambda key: (key not in _LATER, key)):  # another kind of run differs in much else
+        for key in sorted(spec, key=lambda key: (key != "kind", key)):  # another kind of run differs in much else
             if key not in earlier and key in _LATER and _LATER[key] in (..., plain(spec[key])):
                 continue
             if earlier.get(key) != plain(spec[key]):

@@ -111,11 +111,9 @@ def multitask_spec(values: Mapping[str, object], source: str = "the command line
         spec = replace(spec, settings=settings.model_copy(update={"population": fewer}))
     if spec.settings.select_by is not None:
         raise SettingError("A multitask run has one search for all its countries; leave 'select_by' out, or use align.")
-    for name, value in (("consistency", spec.settings.agreement), ("fresh_formats", spec.settings.fresh)):
-        if value:
-            raise SettingError(
-                f"'{name}' is a setting of acculturate align; give {setting(name, 0)} for several countries."
-            )
+    if spec.settings.agreement or spec.settings.fresh:
+        none = f"{setting('consistency', 0)} and {setting('fresh_formats', 0)}"
+        raise SettingError(f"A search for several countries asks in all formats and holds none alike; give {none}.")
     if spec.settings.heldout_items:
         raise SettingError("A multitask run asks every item; leave 'heldout_items' out, or use acculturate align.")
     if not spec.candidates:
