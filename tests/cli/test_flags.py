@@ -84,7 +84,7 @@ OTHER_PROGRAMS = {"--no-deps", "--enable-prompt-embeds", "--jinja", "--base"}
 
 def test_the_library_below_the_command_line_names_no_flags() -> None:
     for path in SOURCE.rglob("*.py"):
-        if path.parent.name == "cli":
+        if path.parent.name == "cli" or path.name == "client.py":  # a program of its own, copied into exports
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
