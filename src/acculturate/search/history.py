@@ -28,7 +28,8 @@ class Generation:
     generation, evaluations
         Its number, from 1, and all candidates that were evaluated up to its end.
     best, median
-        The lowest training loss of the search so far, and the median of this generation, in points.
+        The lowest training loss of the search so far, and the median of this generation, in points. With fresh formats
+        the first is the center's, over all trained formats.
     validation
         The validation loss of a new best candidate; None where there is none.
     winner_at
