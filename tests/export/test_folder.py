@@ -14,8 +14,8 @@ from acculturate.export.folder import ABOUT, export_folder, write_about
 
 def write(out: Path, text: str) -> None:
     with export_folder(out) as folder:
-        write_about(folder, {"export": "x"})
         (folder / "file").write_text(text)
+        write_about(folder, {"export": "x"})
 
 
 def test_what_fails_leaves_nothing_and_what_stood_there_stays(tmp_path):
@@ -70,3 +70,11 @@ def test_two_processes_do_not_write_one_export(tmp_path):
             pass
         other.communicate("")
     assert (tmp_path / "out").is_dir()
+
+
+def test_a_file_that_somebody_put_into_an_export_is_not_lost(tmp_path):
+    write(tmp_path / "out", "first")
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    with pytest.raises(SettingError, match="other files .mine.txt."), export_folder(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"

@@ -100,6 +100,7 @@ def _talk(talks: dict[str, Conversation], answered: Answering) -> None:
     while True:
         try:
             message = input("> ") if on_terminal else _line()
+            message = message.encode("utf-8", "replace").decode()  # bytes that are no text come as halves of characters
             stopped = False
             if message.strip() == QUIT:
                 return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from acculturate.cli.flags import option_of
 from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.terminal import Console
 from acculturate.errors import SettingError
@@ -34,6 +35,7 @@ def export(
         str | None,
         typer.Option(metavar="OWNER/NAME", help="Upload the export to a private repository of the Hugging Face hub."),
     ] = None,
+    trust_remote_code: Annotated[bool, option_of("trust_remote_code")] = False,
     output: Json = "text",
 ) -> None:
     """Write a run's prompt in the form of another engine, and show that it answers as the run did.
@@ -51,7 +53,14 @@ def export(
 
     console = Console(stderr=True)
     exported = export_run(
-        run, to, out=out, verify=verify, gguf=gguf, push=push, stage=lambda words: console.print(words, soft_wrap=True)
+        run,
+        to,
+        out=out,
+        verify=verify,
+        gguf=gguf,
+        push=push,
+        trust_remote_code=trust_remote_code,
+        stage=lambda words: console.print(words, soft_wrap=True),
     )
     if as_json:
         comparison = None if exported.parity is None else exported.parity.to_json()

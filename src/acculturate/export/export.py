@@ -35,6 +35,10 @@ class Exported:
     parity: Parity | None
 
 
+_NAMED_BASE = (ExportKind.PEFT, ExportKind.PEFT_TOKENS, ExportKind.EMBEDS)
+"""Forms that hold no weights and name a model to load."""
+
+
 def export_prompt(
     subject: Subject,
     kind: ExportKind,
@@ -81,9 +85,19 @@ def export_prompt(
             _check(comparison)
             write_about(folder, about | {"parity": comparison.to_json()})
         notes = notes_of(kind, tokens, tied=tied, sure=sure, meaning=meaning)
+        if kind in _NAMED_BASE and _from_gguf(subject):
+            notes.append(
+                "The weights compared are those of the run's GGUF file, brought to float32. The repository that this "
+                "export names as its base may hold other weights; nothing was compared with those."
+            )
         card = model_card(subject, kind, usage_of(subject, kind), notes, comparison)
         write_whole(folder / CARD, card.encode())
     return Exported(kind, out, comparison)
+
+
+def _from_gguf(subject: Subject) -> bool:
+    model = subject.respondent.choice.name
+    return model == "embedded" or model.lower().endswith(".gguf")
 
 
 def _about(subject: Subject, kind: ExportKind, tokens: VirtualTokens | None) -> dict[str, object]:

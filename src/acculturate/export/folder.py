@@ -16,6 +16,9 @@ from acculturate.files.whole_file import sync_directory, write_whole
 ABOUT = "acculturate.json"
 """The file that says what an export is."""
 
+LATER = ("README.md",)
+"""Files that may be written after it."""
+
 
 @contextmanager
 def export_folder(out: Path) -> Iterator[Path]:
@@ -43,15 +46,24 @@ def check_place(out: Path) -> None:
         raise SettingError(f"'{out}' cannot name the folder of an export; name a new one with {setting('out')}.")
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise SettingError(f"'{out}' is no folder; name a new one for the export with {setting('out')}.")
-    if out.is_dir() and any(out.iterdir()) and not _is_export(out):
-        raise SettingError(f"'{out}' holds other files; name a new folder for the export with {setting('out')}.")
+    if out.is_dir() and (foreign := _foreign(out)):
+        raise SettingError(
+            f"'{out}' holds other files ({foreign[0]}); name a new folder for the export with {setting('out')}."
+        )
 
 
-def _is_export(folder: Path) -> bool:
+def _foreign(folder: Path) -> list[str]:
+    """List what no export wrote into a folder: all of it where there is none."""
     try:
-        return "export" in read_json(folder / ABOUT)
+        written = read_json(folder / ABOUT).get("files")
     except UserError:  # whatever stands there, it is not ours to remove
-        return False
+        written = None
+    own = {str(name) for name in written} if isinstance(written, list) else set()
+    return sorted(name for name in _names(folder) if name not in own)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 
 
 def _claimed(scratch: Path) -> int:
@@ -90,5 +102,5 @@ def _publish(scratch: Path, out: Path) -> None:
 
 
 def write_about(folder: Path, about: dict[str, object]) -> None:
-    """Write the file that says what an export is."""
-    write_whole(folder / ABOUT, dump_json(about))
+    """Write the file that says what an export is, and which files are its own: written last."""
+    write_whole(folder / ABOUT, dump_json({**about, "files": sorted({*_names(folder), ABOUT, *LATER})}))

@@ -19,6 +19,8 @@ _WAITING = re.compile(
     r"[<\[]\|?_*(reserved|unused|extra|special|placeholder|dummy|blank)\w*?_?\d+_*\|?[>\]]", re.IGNORECASE
 )
 
+_ROLES = {"system", "user", "assistant", "developer", "tool"}
+
 
 @dataclass(frozen=True)
 class FreeTokens:
@@ -76,7 +78,7 @@ def _special(subject: Subject) -> tuple[list[tuple[int, str]], list[tuple[int, s
     free = [
         (int(i), token.content)
         for i, token in sorted(tokenizer.added_tokens_decoder.items())
-        if token.special and i < rows and i not in roles and token.content not in template
+        if token.special and i < rows and i not in roles and token.content not in template and not _names_a_role(token)
     ]
     # Reserved tokens may stand in the vocabulary without being marked as special.
     marked = {i for i, _ in free}
@@ -87,6 +89,11 @@ def _special(subject: Subject) -> tuple[list[tuple[int, str]], list[tuple[int, s
     ]
     reserved = sorted([*(pair for pair in free if _WAITING.fullmatch(pair[1])), *plain])
     return reserved, [pair for pair in free if not _WAITING.fullmatch(pair[1])]
+
+
+def _names_a_role(token: object) -> bool:
+    """Tell whether a token is named after a role: a template may put it together from the role's name."""
+    return re.sub(r"[^a-z]", "", str(token).lower()) in _ROLES
 
 
 def _is_one(tokenizer: PreTrainedTokenizerBase, token: str, ident: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from acculturate.errors import RunDirectoryError, SettingError
@@ -35,6 +36,7 @@ def export_run(
     verify: bool = True,
     gguf: Path | None = None,
     push: str | None = None,
+    trust_remote_code: bool = False,
     stage: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Write the prompt of a finished run in the form of another engine, and compare the two.
@@ -51,6 +53,8 @@ def export_run(
         Whether the export is loaded by the other library and asked the run's questionnaire.
     gguf
         A GGUF file of the model, for the form gguf; by default the run's own.
+    trust_remote_code
+        Whether code that comes with the model may run: what the run's settings say of it was somebody else's word.
     push
         A repository of the Hugging Face hub to upload the export to; None for nowhere.
     stage
@@ -73,14 +77,18 @@ def export_run(
         check_library(kind)
     if push is not None:
         check_name(push)
-    exported = export_prompt(_subject(run, kind, gguf, stage), kind, folder, verify=verify, stage=stage)
+    exported = export_prompt(
+        _subject(run, kind, gguf, trust_remote_code, stage), kind, folder, verify=verify, stage=stage
+    )
     if push is not None:
         stage(f"uploading to {push}")
         publish(folder, push)
     return exported
 
 
-def _subject(run: Path, kind: ExportKind, gguf: Path | None, stage: Callable[[str], None]) -> Subject:
+def _subject(
+    run: Path, kind: ExportKind, gguf: Path | None, trust_remote_code: bool, stage: Callable[[str], None]
+) -> Subject:
     """Read a run and load its model; ``UserError`` where either has changed since."""
     result = read_record(run / RESULT, Result)
     prompt = read_prompt(run)
@@ -92,9 +100,10 @@ def _subject(run: Path, kind: ExportKind, gguf: Path | None, stage: Callable[[st
         )
     _check_files(run, spec)
     files = _gguf_files(spec, kind, gguf)
+    choice = replace(spec.choice, trust_remote_code=trust_remote_code)
     problem = prepare(spec, check_method=False).problem
     stage("loading the model")
-    respondent = model_of(run, spec.choice, result)
+    respondent = model_of(run, choice, result)
     return Subject(
         respondent=respondent,
         prompt=prompt,
@@ -102,7 +111,7 @@ def _subject(run: Path, kind: ExportKind, gguf: Path | None, stage: Callable[[st
         questionnaire=problem.everything,
         loss=problem.survey(problem.everything),
         answers=spec.answers,
-        source=located(spec.choice)[0],
+        source=located(choice)[0],
         gguf=files,
     )
 

@@ -272,6 +272,7 @@ class Run(FinishedRun[Result]):
         verify: bool = True,
         gguf: str | Path | None = None,
         push: str | None = None,
+        trust_remote_code: bool = False,
     ) -> Exported:
         """Write the prompt in the form of another engine, and compare the two; what ``acculturate export`` does.
 
@@ -287,6 +288,8 @@ class Run(FinishedRun[Result]):
             A GGUF file of the model, for the form ``gguf``; by default the run's own.
         push
             A repository of the Hugging Face hub to upload the export to; by default none.
+        trust_remote_code
+            Whether code that comes with the model may run, whatever the run's settings say.
 
         Returns
         -------
@@ -305,6 +308,7 @@ class Run(FinishedRun[Result]):
             verify=verify,
             gguf=None if gguf is None else Path(gguf),
             push=push,
+            trust_remote_code=trust_remote_code,
         )
 
     def plot_curve(self) -> Figure:

@@ -184,7 +184,7 @@ def _parsed(kind: type[Q], body: object) -> Q:
 
 def _complaint(error: ValidationError) -> RequestError:
     first = error.errors(include_url=False)[0]
-    place = str(first["loc"][0])
+    place = str(first["loc"][0]) if first["loc"] else "body"
     if first["type"] == "extra_forbidden":
         return RequestError(
             f"This server knows no parameter {shown(place)}; leave it out.", code="unknown_parameter", parameter=place
