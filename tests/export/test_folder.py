@@ -75,6 +75,6 @@ def test_two_processes_do_not_write_one_export(tmp_path):
 def test_a_file_that_somebody_put_into_an_export_is_not_lost(tmp_path):
     write(tmp_path / "out", "first")
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    with pytest.raises(SettingError, match="other files .mine.txt."), export_folder(tmp_path / "out"):
+    with pytest.raises(SettingError, match="other files"), export_folder(tmp_path / "out"):
         pass
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
