@@ -45,7 +45,7 @@ def test_an_export_shows_how_near_it_is(run, monkeypatch, capsys, tmp_path):
         (["nowhere", "--to", "peft"], "There is no finished run for one country in 'nowhere'"),
         (
             ["RUN", "--to", "tokens", "--out", "full"],
-            "'full' holds other files; name a new folder",
+            "'full' holds other files (mine.txt); name a new folder",
         ),
         (["RUN", "--to", "tokens", "--gguf", "x.gguf"], "--gguf names a file for the form gguf"),
         (["RUN", "--to", "peft", "--push", "name"], "--push name names no repository of the hub"),
