@@ -115,7 +115,8 @@ class TunedModel(torch.nn.Module):
         config = copy.deepcopy(generation_config or self.generation_config)
         for name in _REFUSED:
             value = settings.get(name, getattr(config, name, None))
-            if value not in (None, False) and not (name == "guidance_scale" and value == 1):
+            given = value is not None and value is not False
+            if given and not (name == "guidance_scale" and value == 1):
                 raise SettingError(f"A tuned model takes no {name} in generate: the soft prompt would be left out.")
         ids = _one_of(inputs, input_ids)
         rows = self._rows(ids, attention_mask)
