@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from countries import COUNTRIES
 from jaxtyping import Float
 
 from acculturate.judge.gradient import answer_slopes
@@ -35,10 +36,9 @@ from acculturate.survey.instrument import Instrument
 from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.protocols import protocol_formats
 from acculturate.survey.questionnaire import questionnaire
+from acculturate.survey.scoring import Scoring
 from acculturate.survey.targets import find_target
 
-# Saudi Arabia lacks four scores in the 2015 matrix; the set is the one that the demo uses.
-COUNTRIES = {"SAU": "country-tool-estimate", "USA": "hofstede-2015", "CHN": "hofstede-2015", "IND": "hofstede-2015"}
 POINTS = ("blank:1", "blank:2", "vocabulary:0")
 DAMPINGS = np.geomspace(1e-3, 30, 9)
 AGREEMENTS = (0.0, 0.3, 1.0)
@@ -138,8 +138,8 @@ def _cells(instrument: Instrument, train: Slopes, unseen: Slopes) -> list[str]:
     cells = [f"{_common(train.slopes):.2f}", f"{_common(scores):.2f}", f"{np.mean(cosines):+.2f}"]
     for country, target_set in COUNTRIES.items():
         target = find_target(country, target_set, instrument.dimension_ids).vector(instrument.dimension_ids)
-        gap = instrument.constants(50.0) - target
-        left = [_left(weights, gap, train, unseen, agreement) for agreement in AGREEMENTS]
+        scoring = Scoring(weights, instrument.constants(50.0), target)
+        left = [_left(scoring, train, unseen, agreement) for agreement in AGREEMENTS]
         cells.append(f"{left[0]:.0%}, {min(left[1:]):.0%}")
     return cells
 
@@ -148,33 +148,21 @@ def _common(slopes: Float[np.ndarray, "ways _ dim"]) -> float:
     return float((slopes.mean(axis=0) ** 2).sum() / (slopes**2).mean(axis=0).sum())
 
 
-def _left(
-    weights: Float[np.ndarray, "dims items"],
-    gap: Float[np.ndarray, "dims"],
-    train: Slopes,
-    unseen: Slopes,
-    agreement: float,
-) -> float:
+def _left(scoring: Scoring, train: Slopes, unseen: Slopes, agreement: float) -> float:
     """Compute the least share of the untuned distance that a step fitted on trained ways leaves in unseen ones."""
 
     def distance(means: Float[np.ndarray, "ways items"]) -> float:
-        return float(np.abs(means @ weights.T + gap).sum(axis=1).mean())
+        return float(scoring.distances(scoring.scores(means)).mean())
 
-    steps = (_step(weights, gap, train, agreement, damping) for damping in DAMPINGS)
+    steps = (_step(scoring, train, agreement, damping) for damping in DAMPINGS)
     return min(distance(unseen.means + unseen.slopes @ step) for step in steps) / distance(unseen.untuned)
 
 
-def _step(
-    weights: Float[np.ndarray, "dims items"],
-    gap: Float[np.ndarray, "dims"],
-    train: Slopes,
-    agreement: float,
-    damping: float,
-) -> Float[np.ndarray, " dim"]:
+def _step(scoring: Scoring, train: Slopes, agreement: float, damping: float) -> Float[np.ndarray, " dim"]:
     """Minimise the mean L1 distance, with what items move apart and the damped square of the step, by reweighting."""
-    count = len(train.means)
+    count, weights = len(train.means), scoring.weights
     rows = [np.einsum("di,wix->wdx", weights, train.slopes).reshape(-1, train.slopes.shape[-1]) / count]
-    residuals = [(train.means @ weights.T + gap).ravel() / count]
+    residuals = [(scoring.scores(train.means) - scoring.target).ravel() / count]
     if agreement:
         points = agreement * np.abs(weights).sum(axis=0) / count
         moved = train.means - train.untuned

@@ -13,6 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from countries import COUNTRIES
+
 from acculturate.judge.audits import audit_model, ceilings, with_ceilings
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
@@ -20,8 +22,6 @@ from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.targets import Target, find_target
 
 WAYS = ("probabilities", "calibrated", "cloze", "cloze-prior")
-# Saudi Arabia lacks four scores in the 2015 matrix; the set is the one that the demo uses.
-COUNTRIES = {"SAU": "country-tool-estimate", "USA": "hofstede-2015", "CHN": "hofstede-2015", "IND": "hofstede-2015"}
 
 
 def main() -> None:

@@ -55,3 +55,9 @@ def test_special_tokens_that_no_conversation_holds_are_the_last_resort_and_named
 def test_ordinary_tokens_are_not_taken(tmp_path):
     with pytest.raises(UserError, match="has 0 token ids without a use"):
         tokens_of(model_with(tmp_path / "m", "word", "other", special=False), tmp_path / "run")
+
+
+def test_a_token_named_after_a_role_is_not_taken(tmp_path):
+    """A template may put it together from the role's name, where it cannot be found as a whole."""
+    names, _ = tokens_of(model_with(tmp_path / "m", "<|system|>", "<filename>", "<issue_start>"), tmp_path / "run")
+    assert names == ["<filename>", "<issue_start>"]

@@ -25,7 +25,7 @@ CHATML = (
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHATML
 
 HIDDEN, VOCABULARY, WINDOW = 32, 400, 24
-_COMMON = {
+COMMON = {
     "vocab_size": VOCABULARY,
     "hidden_size": HIDDEN,
     "intermediate_size": 48,
@@ -45,7 +45,7 @@ _SLIDING = {
     "query_pre_attn_scalar": 16,
 }
 _CAPPED = {"attn_logit_softcapping": 5.0, "final_logit_softcapping": 10.0}
-# Per name here: the config class, and what it gets beyond _COMMON.
+# Per name here: the config class, and what it gets beyond COMMON.
 ARCHITECTURES: dict[str, tuple[str, dict]] = {
     "llama": ("LlamaConfig", {}),
     "qwen2": ("Qwen2Config", {}),
@@ -100,7 +100,7 @@ def tiny_model_dir(factory: pytest.TempPathFactory, architecture: str = "llama",
     key = (architecture, template)
     if key not in _made:
         name, extra = ARCHITECTURES[architecture]
-        common = {k: v for k, v in _COMMON.items() if architecture not in RECURRENT or "heads" not in k}
+        common = {k: v for k, v in COMMON.items() if architecture not in RECURRENT or "heads" not in k}
         torch.manual_seed(0)
         model = transformers.AutoModelForCausalLM.from_config(
             getattr(transformers, name)(**{**common, **extra}), dtype=torch.float32

@@ -6,21 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from architectures import ARCHITECTURES, VOCABULARY, saved_model_dir
+from architectures import COMMON as SMALL
 
 import acculturate as ac
 
-COMMON: dict[str, Any] = {
-    "vocab_size": VOCABULARY + 8,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 1024,
-    "bos_token_id": 0,
-    "eos_token_id": 2,
-    "pad_token_id": 3,
-}
+COMMON: dict[str, Any] = SMALL | {"vocab_size": VOCABULARY + 8}
 FEW: dict[str, Any] = {
     "targets": "country-tool-estimate",
     "protocol": "paper",

@@ -14,7 +14,7 @@ import typer
 
 from acculturate.cli.flags import in_flags, option_of
 from acculturate.cli.printing import Json, is_json
-from acculturate.cli.settings import check_range, warn_if_slow
+from acculturate.cli.settings import PromptOfModel, RunDevice, RunPrecision, check_range, warn_if_slow
 from acculturate.cli.terminal import complain, say, say_json, say_on
 from acculturate.errors import SettingError, UserError
 
@@ -30,9 +30,7 @@ def chat(
         Path | None, typer.Argument(help="Directory of a finished run, a prompt file or a PEFT adapter.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="The model; by default that of the run.")] = None,
-    prompt: Annotated[
-        Path | None, typer.Option(help="Soft prompt for --model: a run, a .safetensors file or a PEFT adapter.")
-    ] = None,
+    prompt: PromptOfModel = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Answer as the untuned model too, below the tuned one.")
     ] = False,
@@ -41,12 +39,8 @@ def chat(
     top_p: Annotated[float, typer.Option(help="Total probability of the tokens that are drawn from.")] = 0.8,
     max_tokens: Annotated[int, typer.Option(help="Where an answer is cut off.")] = 512,
     seed: Annotated[int | None, typer.Option(help="What all draws follow from; by default fresh ones.")] = None,
-    dtype: Annotated[
-        str | None, option_of("dtype", "Precision; by default float32, in which runs measure.", own_default=True)
-    ] = None,
-    device: Annotated[
-        str | None, option_of("device", "Where to compute; by default as the run.", own_default=True)
-    ] = None,
+    dtype: RunPrecision = None,
+    device: RunDevice = None,
     trust_remote_code: Annotated[bool, option_of("trust_remote_code")] = False,
     output: Json = "text",
 ) -> None:
@@ -89,18 +83,17 @@ Answering = Callable[[str, dict[str, "Conversation"]], None]
 
 def _talk(talks: dict[str, Conversation], answered: Answering) -> None:
     """Read messages and answer them until the input ends."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # bytes that are no text are no reason to leave
     on_terminal = sys.stdin.isatty()
     if on_terminal:
         with suppress(ImportError):
             import readline  # noqa: F401 (its import gives input() an editor and a history)
         complain(f"{' and '.join(talks)} answer; {RESET} begins anew, {QUIT} leaves.")
-    elif isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
     stopped = False
     while True:
         try:
             message = input("> ") if on_terminal else _line()
-            message = message.encode("utf-8", "replace").decode()  # bytes that are no text come as halves of characters
             stopped = False
             if message.strip() == QUIT:
                 return

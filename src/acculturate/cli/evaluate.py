@@ -11,7 +11,7 @@ from rich.text import Text
 
 from acculturate.cli.flags import option_of
 from acculturate.cli.printing import Json, is_json, print_json
-from acculturate.cli.settings import check_range, warn_if_slow
+from acculturate.cli.settings import PromptOfModel, RunDevice, check_range, warn_if_slow
 from acculturate.cli.terminal import Console, following
 from acculturate.errors import SettingError
 from acculturate.legible import capital
@@ -28,9 +28,7 @@ SHOWN = 8
 def evaluate(
     run: Annotated[Path | None, typer.Argument(help="Directory of a finished run: its model and its prompt.")] = None,
     model: Annotated[str | None, typer.Option(help="A model instead of a run.")] = None,
-    prompt: Annotated[
-        Path | None, typer.Option(help="Soft prompt for --model: a run, a .safetensors file or a PEFT adapter.")
-    ] = None,
+    prompt: PromptOfModel = None,
     tasks: Annotated[
         str,
         typer.Option(help="Tasks, comma-separated: a name (acculturate list tasks), NAME=FILE, or a file of your own."),
@@ -49,9 +47,7 @@ def evaluate(
     dtype: Annotated[
         str | None, option_of("dtype", "Precision of --model; a run is evaluated in float32.", own_default=True)
     ] = None,
-    device: Annotated[
-        str | None, option_of("device", "Where to compute; by default as the run.", own_default=True)
-    ] = None,
+    device: RunDevice = None,
     output: Json = "text",
 ) -> None:
     """Measure what a model knows, without and with a soft prompt: accuracy with intervals and paired tests.

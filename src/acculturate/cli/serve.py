@@ -8,7 +8,7 @@ import typer
 
 from acculturate.cli.flags import option_of
 from acculturate.cli.printing import Json, is_json, print_json
-from acculturate.cli.settings import check_range, warn_if_slow
+from acculturate.cli.settings import RunDevice, RunPrecision, check_range, warn_if_slow
 from acculturate.cli.terminal import complain, say
 
 
@@ -26,12 +26,8 @@ def serve(
             help="Listen on all networks: whoever reaches this machine can use the model; no password, no encryption.",
         ),
     ] = False,
-    dtype: Annotated[
-        str | None, option_of("dtype", "Precision; by default float32, in which runs measure.", own_default=True)
-    ] = None,
-    device: Annotated[
-        str | None, option_of("device", "Where to compute; by default as the run.", own_default=True)
-    ] = None,
+    dtype: RunPrecision = None,
+    device: RunDevice = None,
     trust_remote_code: Annotated[bool, option_of("trust_remote_code")] = False,
     output: Json = "text",
 ) -> None:

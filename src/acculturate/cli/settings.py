@@ -8,10 +8,19 @@ from typing import Annotated
 
 import typer
 
+from acculturate.cli.flags import option_of
 from acculturate.errors import SettingError
 from acculturate.legible import shown
 
 Out = Annotated[Path | None, typer.Option("--out", help="Directory of the run; the same command goes on with it.")]
+
+RunDevice = Annotated[str | None, option_of("device", "Where to compute; by default as the run.", own_default=True)]
+RunPrecision = Annotated[
+    str | None, option_of("dtype", "Precision; by default float32, in which runs measure.", own_default=True)
+]
+PromptOfModel = Annotated[
+    Path | None, typer.Option(help="Soft prompt for --model: a run, a .safetensors file or a PEFT adapter.")
+]
 
 
 def directory(out: Path | None, what: str = "run") -> Path:

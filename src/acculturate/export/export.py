@@ -18,10 +18,10 @@ from acculturate.export.model_copy import write_model
 from acculturate.export.parity import Parity, parity
 from acculturate.export.subject import Subject
 from acculturate.export.unsampled import unsampled_row
-from acculturate.export.usage import notes_of, usage_of
+from acculturate.export.usage import notes_of, usage_of, weights_notes
 from acculturate.export.virtual_tokens import VirtualTokens, name_of, virtual_tokens
 from acculturate.files.whole_file import write_whole
-from acculturate.model.engine.forward import embedding_of, head_of
+from acculturate.model.engine.forward import is_tied
 from acculturate.model.soft_prompt import FILE, SoftPrompt, write_prompt
 from acculturate.version import VERSION
 
@@ -33,10 +33,6 @@ class Exported:
     kind: ExportKind
     path: Path
     parity: Parity | None
-
-
-_NAMED_BASE = (ExportKind.PEFT, ExportKind.PEFT_TOKENS, ExportKind.EMBEDS)
-"""Forms that hold no weights and name a model to load."""
 
 
 def export_prompt(
@@ -70,7 +66,7 @@ def export_prompt(
         _ = subject.tuned
         if kind is ExportKind.GGUF:
             _ = subject.untuned
-    tied = head_of(subject.respondent.model).weight is embedding_of(subject.respondent.model).weight
+    tied = is_tied(subject.respondent.model)  # a form may untie it
     tokens, meaning = _TOKENS[kind](subject) if kind in _TOKENS else (None, ())
     share = subject.share_of(tokens.ids) if verify and tokens is not None and kind is not ExportKind.EMBEDS else None
     with export_folder(out) as folder:
@@ -84,20 +80,10 @@ def export_prompt(
             comparison = parity(subject, kind, folder, tokens, share)
             _check(comparison)
             write_about(folder, about | {"parity": comparison.to_json()})
-        notes = notes_of(kind, tokens, tied=tied, sure=sure, meaning=meaning)
-        if kind in _NAMED_BASE and _from_gguf(subject):
-            notes.append(
-                "The weights compared are those of the run's GGUF file, brought to float32. The repository that this "
-                "export names as its base may hold other weights; nothing was compared with those."
-            )
+        notes = [*notes_of(kind, tokens, tied=tied, sure=sure, meaning=meaning), *weights_notes(subject, kind)]
         card = model_card(subject, kind, usage_of(subject, kind), notes, comparison)
         write_whole(folder / CARD, card.encode())
     return Exported(kind, out, comparison)
-
-
-def _from_gguf(subject: Subject) -> bool:
-    model = subject.respondent.choice.name
-    return model == "embedded" or model.lower().endswith(".gguf")
 
 
 def _about(subject: Subject, kind: ExportKind, tokens: VirtualTokens | None) -> dict[str, object]:
@@ -126,10 +112,6 @@ def _check(comparison: Parity) -> None:
             f"{row.difference:.2g}, {row.allowed:.2g} allowed), so it was not kept; choose another form, or report "
             "this with the model's name."
         )
-
-
-def _prompt_file(subject: Subject, folder: Path) -> None:
-    write_prompt(folder / FILE, SoftPrompt(subject.prompt.vectors, subject.prompt.slot, subject.identity))
 
 
 def _free(subject: Subject) -> tuple[VirtualTokens, tuple[str, ...]]:

@@ -78,7 +78,11 @@ def _special(subject: Subject) -> tuple[list[tuple[int, str]], list[tuple[int, s
     free = [
         (int(i), token.content)
         for i, token in sorted(tokenizer.added_tokens_decoder.items())
-        if token.special and i < rows and i not in roles and token.content not in template and not _names_a_role(token)
+        if token.special
+        and i < rows
+        and i not in roles
+        and token.content not in template
+        and not _names_a_role(token.content)
     ]
     # Reserved tokens may stand in the vocabulary without being marked as special.
     marked = {i for i, _ in free}
@@ -91,9 +95,9 @@ def _special(subject: Subject) -> tuple[list[tuple[int, str]], list[tuple[int, s
     return reserved, [pair for pair in free if not _WAITING.fullmatch(pair[1])]
 
 
-def _names_a_role(token: object) -> bool:
+def _names_a_role(name: str) -> bool:
     """Tell whether a token is named after a role: a template may put it together from the role's name."""
-    return re.sub(r"[^a-z]", "", str(token).lower()) in _ROLES
+    return re.sub(r"[^a-z]", "", name.lower()) in _ROLES
 
 
 def _is_one(tokenizer: PreTrainedTokenizerBase, token: str, ident: int) -> bool:

@@ -17,7 +17,7 @@ from acculturate.export.subject import Subject
 from acculturate.export.unsampled import HeadRow
 from acculturate.export.virtual_tokens import VirtualTokens
 from acculturate.files.run_directory import dump_json
-from acculturate.model.engine.forward import embedding_of, head_of
+from acculturate.model.engine.forward import embedding_of, head_of, is_tied
 
 _LEFT_OUT = ("_name_or_path", "name_or_path", "is_local", "local_files_only", "_from_model_config")
 """Where on this machine a model was loaded from, and leave to make its settings for generation anew."""
@@ -57,7 +57,7 @@ def write_model(subject: Subject, tokens: VirtualTokens, head: HeadRow, folder: 
 def _extend(model: Any, rows: Float[np.ndarray, "tokens hidden"], tokens: VirtualTokens, head: HeadRow) -> None:
     """Give the model's embedding the prompt's rows, and its output head rows that are never written."""
     ids = list(tokens.ids)
-    tied = head_of(model).weight is embedding_of(model).weight
+    tied = is_tied(model)
     if max(ids) >= embedding_of(model).weight.shape[0]:
         model.resize_token_embeddings(max(ids) + 1, mean_resizing=False)
     table = embedding_of(model).weight

@@ -86,7 +86,7 @@ class Subject:
 
         Where it read generated text, they are those of the labels' probabilities, which are compared in its place.
         """
-        if self._way == self.answers:
+        if self.answers == self._way:
             return {one.view: one.scores for one in self.result.tuned.by_view}
         scores = self.loss.scores(self.reading.responses(self.tuned)[0].logprobs)
         ids = self.questionnaire.instrument.dimension_ids
@@ -108,9 +108,9 @@ class Subject:
         return np.exp(engine(self.prompt.vectors[None]).log_mass[0])
 
     @property
-    def _way(self) -> str:
-        """How answers are read where they are compared: generated text has no probabilities, its labels have."""
-        return AnswerKind.PROBABILITIES if self.answers == AnswerKind.SAMPLED else self.answers
+    def _way(self) -> AnswerKind:
+        """How answers are read where they are compared."""
+        return AnswerKind(self.answers).weighed
 
     def _interview(self, n_tokens: int) -> Interview:
         put = ways.interview(self._way, self.respondent, self.questionnaire, slot=self.prompt.slot, n_tokens=n_tokens)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from acculturate.export.kinds import ExportKind
 from acculturate.export.subject import Subject
 from acculturate.export.virtual_tokens import VirtualTokens
+from acculturate.model.gguf import is_gguf
+
+_WITHOUT_WEIGHTS = (ExportKind.PEFT, ExportKind.PEFT_TOKENS, ExportKind.EMBEDS)
+"""Forms that name a model to load."""
 
 _SLOTTED = """```python
 import json
@@ -111,3 +116,14 @@ def notes_of(
             f"{suppressed}tell an engine that does not know it not to write them (logit_bias)."
         )
     return notes
+
+
+def weights_notes(subject: Subject, kind: ExportKind) -> list[str]:
+    """Say with which weights an export was compared, where it names others that a reader will load."""
+    name = subject.respondent.choice.name
+    if kind not in _WITHOUT_WEIGHTS or not (name == "embedded" or is_gguf(Path(name))):
+        return []
+    return [
+        "The weights compared are those of the run's GGUF file, brought to float32. The repository that this export "
+        "names as its base may hold other weights; nothing was compared with those."
+    ]

@@ -80,5 +80,4 @@ def short_audit(respondent: Respondent, instrument: Instrument, answers: str) ->
 
     Where text is generated, the probabilities of the labels are audited, which tell the same of them at once.
     """
-    way = AnswerKind.PROBABILITIES if answers == AnswerKind.SAMPLED else answers
-    return audit_model(respondent, instrument, way, short=True)
+    return audit_model(respondent, instrument, AnswerKind(answers).weighed, short=True)

@@ -42,6 +42,11 @@ class GroupFigures(Record):
         return None if self.tuned is None or self.untuned is None else self.tuned - self.untuned
 
 
+def written(figure: float, unit: str) -> str:
+    """Write a figure of a task: a share in percent, a distance with three decimals."""
+    return f"{100 * figure:.1f}" if unit == "share" else f"{figure:.3f}"
+
+
 class Measure(Record):
     """Hold one measure of a task: all questions first, then by group.
 
@@ -66,9 +71,7 @@ class Measure(Record):
 
     def written(self, figure: float | None) -> str:
         """Write a figure of this measure: a share in percent, a distance with three decimals."""
-        if figure is None:
-            return "–"
-        return f"{100 * figure:.1f}" if self.unit == "share" else f"{figure:.3f}"
+        return "–" if figure is None else written(figure, self.unit)
 
     def between(self, interval: Interval) -> str:
         """Write an interval of this measure."""

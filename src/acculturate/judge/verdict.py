@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from acculturate.files.record import or_nan
 from acculturate.judge.audit_verdict import MASS_LOW
 from acculturate.judge.effects import by_chance
+from acculturate.judge.evaluation_records import written
 from acculturate.judge.records import EffectRecord, Row, RowId, Verdict, VerdictKind
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.search.history import SearchRecord, SelectionRecord
@@ -203,9 +204,8 @@ def selection_sentence(selection: SelectionRecord) -> str:
     finalists = selection.finalists
     lowest, winner = finalists[0], finalists[selection.selected]
 
-    def written(figure: float | None) -> str:
-        value = or_nan(figure)
-        return f"{100 * value:.1f} %" if selection.unit == "share" else f"{value:.3f}"
+    def shown(figure: float | None) -> str:
+        return written(or_nan(figure), selection.unit) + (" %" if selection.unit == "share" else "")
 
     if len(finalists) == 1:
         return f"No other candidate kept nine tenths of the gain, so {selection.title} had nothing to choose between."
@@ -213,12 +213,12 @@ def selection_sentence(selection: SelectionRecord) -> str:
         f"{selection.title} ({selection.measure}) chose the prompt among {len(finalists)} that keep nine tenths of the "
         "gain"
     )
-    untuned = f"the untuned model has {written(selection.untuned)}"
+    untuned = f"the untuned model has {shown(selection.untuned)}"
     if selection.selected == 0:
-        return f"{what}: the one with the lowest loss, with {written(lowest.figure)}; {untuned}."
+        return f"{what}: the one with the lowest loss, with {shown(lowest.figure)}; {untuned}."
     return (
-        f"{what}: one with {written(winner.figure)} at {or_nan(winner.judged):.1f} points, where the lowest loss "
-        f"({or_nan(lowest.judged):.1f}) has {written(lowest.figure)}; {untuned}."
+        f"{what}: one with {shown(winner.figure)} at {or_nan(winner.judged):.1f} points, where the lowest loss "
+        f"({or_nan(lowest.judged):.1f}) has {shown(lowest.figure)}; {untuned}."
     )
 
 
@@ -228,13 +228,8 @@ def choice_sentences(search: SearchRecord) -> list[str]:
     Nothing in a search for several countries, whose prompts are chosen together and not for how well one of them fits.
     """
     chosen = search.chosen
-    if (
-        search.together_with is not None
-        or search.selection is not None
-        or search.averaged is not None
-        or chosen is None
-        or chosen.validation is None
-    ):
+    chosen_otherwise = (search.together_with, search.selection, search.averaged)
+    if any(one is not None for one in chosen_otherwise) or chosen is None or chosen.validation is None:
         return []
     lowest, best = or_nan(search.search_loss), or_nan(chosen.best)
     if lowest >= (1 - MATERIAL) * best:

@@ -30,6 +30,11 @@ class AnswerKind(StrEnum):
         """Tell whether the options' own words are the answers: labels, layout and order then play no part."""
         return self in (AnswerKind.CLOZE, AnswerKind.CLOZE_PRIOR, AnswerKind.CLOZE_SUM)
 
+    @property
+    def weighed(self) -> AnswerKind:
+        """The kind where probabilities are needed: itself, or the labels' where text is generated, which has none."""
+        return AnswerKind.PROBABILITIES if self is AnswerKind.SAMPLED else self
+
     def formats(self, texts: Sequence[str]) -> list[Format]:
         """Read the names of formats, each once; where option texts are the answers only wordings tell them apart.
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from jaxtyping import Float
 
 from acculturate.model.answers.sampled import generated_replies
 from acculturate.model.engine.batches import batches
@@ -14,7 +12,7 @@ from acculturate.model.engine.forward import embed_around, virtual_tokens
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.respondent import Respondent
 from acculturate.model.slot import Slot
-from acculturate.model.soft_prompt import SoftPrompt
+from acculturate.model.soft_prompt import SoftPrompt, vectors_of
 from acculturate.model.template import Turn
 
 BATCH = 8
@@ -41,7 +39,7 @@ def reply_loss(respondent: Respondent, request: str, reply: str, prompt: SoftPro
         replies is the exponential of their summed losses by their summed numbers.
     """
     asked, tokens = _asked(respondent, request, prompt), respondent.chat.reply(reply)
-    model, soft = respondent.model, virtual_tokens(respondent.model, _vectors(respondent, prompt))
+    model, soft = respondent.model, virtual_tokens(respondent.model, vectors_of(prompt, respondent.hidden))
     whole = SlottedTokens(asked.prefix, (*asked.suffix, *tokens))
     respondent.check_window([whole], len(soft))
     logits = model(inputs_embeds=embed_around(model, whole, soft)[None], use_cache=False).logits[0]
@@ -55,7 +53,7 @@ def replies(
     respondent: Respondent, requests: Sequence[str], prompt: SoftPrompt | None = None, *, tokens: int = 48
 ) -> list[str]:
     """Generate the likeliest reply to every request, word by word (greedy), of so many tokens at most."""
-    soft = _vectors(respondent, prompt)
+    soft = vectors_of(prompt, respondent.hidden)
     sequences = [_asked(respondent, request, prompt) for request in requests]
     respondent.check_window(sequences, len(soft) + tokens, "its soft prompt and a reply")
     written = [""] * len(sequences)
@@ -71,7 +69,3 @@ def replies(
 
 def _asked(respondent: Respondent, request: str, prompt: SoftPrompt | None) -> SlottedTokens:
     return respondent.chat.encode([Turn("user", request)], Slot.RESPONSE_START if prompt is None else prompt.slot)
-
-
-def _vectors(respondent: Respondent, prompt: SoftPrompt | None) -> Float[np.ndarray, "tokens hidden"]:
-    return np.zeros((0, respondent.hidden), dtype=np.float32) if prompt is None else prompt.vectors

@@ -21,7 +21,7 @@ from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.generation import generate
 from acculturate.model.respondent import Respondent
 from acculturate.model.slot import Slot
-from acculturate.model.soft_prompt import SoftPrompt
+from acculturate.model.soft_prompt import SoftPrompt, vectors_of
 from acculturate.model.template import Turn
 
 ALTERNATIVES = 100
@@ -174,7 +174,7 @@ def write_reply(
         Where the question and the reply do not fit the model's window, or its architecture generates nothing.
     """
     check_reply(respondent, sequence, prompt, how)
-    vectors = np.zeros((0, respondent.hidden), dtype=np.float32) if prompt is None else prompt.vectors
+    vectors = vectors_of(prompt, respondent.hidden)
     with torch.inference_mode():
         row = embed_around(respondent.model, sequence, virtual_tokens(respondent.model, vectors))
     following = _Following(WrittenText(respondent.tokenizer, how.stop), how, draw, respondent.ends, each)

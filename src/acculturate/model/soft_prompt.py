@@ -31,6 +31,11 @@ class SoftPrompt:
     identity: dict[str, str]
 
 
+def vectors_of(prompt: SoftPrompt | None, hidden: int) -> Float[np.ndarray, "tokens hidden"]:
+    """Return the vectors of a prompt; none of a width where there is no prompt."""
+    return np.zeros((0, hidden), dtype=np.float32) if prompt is None else prompt.vectors
+
+
 def write_prompt(path: Path, prompt: SoftPrompt) -> None:
     """Write one prompt with its slot and model to a file."""
     _write(path, "prompt", prompt.vectors, prompt.slot, prompt.identity)

@@ -31,7 +31,7 @@ from acculturate.model.engine.forward import precision_name
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.report.run_page import write_report
-from acculturate.runs.finished import RESULT, read_record, write_last
+from acculturate.runs.finished import RESULT, read_record, read_result, write_last
 from acculturate.runs.spec import make_spec
 from acculturate.version import VERSION
 
@@ -233,16 +233,11 @@ def evaluate_run(
     UserError
         Where there is no such run, or its model has changed since.
     """
-    if not (run / RESULT).is_file():
-        raise SettingError(
-            f"There is no finished run for one country in '{run}'; give the directory of one (acculturate align), or "
-            "of one country of a multitask run, or a model and a prompt."
-        )
-    result = read_record(run / RESULT, Result)
+    result = read_result(run, ", or a model and a prompt")
     folder = evaluation_folder(run / FOLDER if out is None else out)
     prompt = read_prompt(run)
     spec = make_spec(result.spec, f"'{run / RESULT}'")
-    chosen = answers or (spec.answers if spec.answers != AnswerKind.SAMPLED else AnswerKind.PROBABILITIES)
+    chosen = answers or spec.answer.weighed
     way_of(chosen)
     choice = replace(spec.choice, device=device or spec.device)
     respondent = model_of(run, choice, result)

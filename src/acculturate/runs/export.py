@@ -18,7 +18,7 @@ from acculturate.model.gguf import gguf_parts, is_gguf
 from acculturate.model.loading import embedded_path, located
 from acculturate.model.soft_prompt import read_prompt
 from acculturate.runs.evaluate import model_of
-from acculturate.runs.finished import RESULT, read_record
+from acculturate.runs.finished import RESULT, read_record, read_result
 from acculturate.runs.provenance import named_files
 from acculturate.runs.records import MadeWith
 from acculturate.runs.resolve import prepare
@@ -66,11 +66,7 @@ def export_run(
         Where there is no such run, this form cannot hold its prompt, or the export answers otherwise than the run.
     """
     kind = kind_named(to)
-    if not (run / RESULT).is_file():
-        raise SettingError(
-            f"There is no finished run for one country in '{run}'; give the directory of one (acculturate align), or "
-            "of one country of a multitask run."
-        )
+    result = read_result(run)
     folder = run / FOLDER / kind.value if out is None else out
     check_place(folder)
     if verify:
@@ -78,7 +74,7 @@ def export_run(
     if push is not None:
         check_name(push)
     exported = export_prompt(
-        _subject(run, kind, gguf, trust_remote_code, stage), kind, folder, verify=verify, stage=stage
+        _subject(run, result, kind, gguf, trust_remote_code, stage), kind, folder, verify=verify, stage=stage
     )
     if push is not None:
         stage(f"uploading to {push}")
@@ -87,10 +83,14 @@ def export_run(
 
 
 def _subject(
-    run: Path, kind: ExportKind, gguf: Path | None, trust_remote_code: bool, stage: Callable[[str], None]
+    run: Path,
+    result: Result,
+    kind: ExportKind,
+    gguf: Path | None,
+    trust_remote_code: bool,
+    stage: Callable[[str], None],
 ) -> Subject:
     """Read a run and load its model; ``UserError`` where either has changed since."""
-    result = read_record(run / RESULT, Result)
     prompt = read_prompt(run)
     spec = make_spec(result.spec, f"'{run / RESULT}'")
     if spec.quantize != "none" and kind is not ExportKind.SAFETENSORS:

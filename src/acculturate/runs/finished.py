@@ -14,12 +14,13 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from acculturate.errors import RunDirectoryError
+from acculturate.errors import RunDirectoryError, SettingError
 from acculturate.files.checksums import SPEC, SUMS, check_sum, digest, read_sums, write_sums
 from acculturate.files.record import Record
 from acculturate.files.run_directory import RunDirectory, dump_json, read_json
 from acculturate.files.tensor_file import DamagedFileError, read_tensors
 from acculturate.files.whole_file import write_whole
+from acculturate.judge.records import Result
 from acculturate.legible import shown
 
 RESULT = "result.json"
@@ -49,6 +50,19 @@ def _complaint(error: ValidationError) -> str:
     if first["type"] == "value_error":
         return first["msg"].removeprefix("Value error, ")
     return f"'{place}' cannot be {shown(first['input'])}"
+
+
+def read_result(run: Path, otherwise: str = "") -> Result:
+    """Read the record of a finished run for one country; ``UserError`` where a directory holds none.
+
+    ``otherwise``: what could be given in place of a run, to end the sentence.
+    """
+    if not (run / RESULT).is_file():
+        raise SettingError(
+            f"There is no finished run for one country in '{run}'; give the directory of one (acculturate align), or "
+            f"of one country of a multitask run{otherwise}."
+        )
+    return read_record(run / RESULT, Result)
 
 
 def finished(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from acculturate.errors import SettingError, setting
+from acculturate.files.record import or_nan
 from acculturate.judge.evaluation_records import Measure
 from acculturate.judge.knowledge import measures
 from acculturate.knowledge.catalog import load_task
@@ -61,12 +61,12 @@ def select(
     tell
         Is told how far it is.
     """
-    way = read_as(AnswerKind.PROBABILITIES if answers == AnswerKind.SAMPLED else AnswerKind(answers), task.kind)
+    way = read_as(AnswerKind(answers).weighed, task.kind)
     untuned = _first_measure(task, answer(respondent, task, way))
     figures = []
     for n, one in enumerate(candidates, start=1):
         tell(f"selecting by {task.title}, {n} of {len(candidates)}")
-        figures.append(_figure(_first_measure(task, answer(respondent, task, way, prompt_of(one)))))
+        figures.append(or_nan(_first_measure(task, answer(respondent, task, way, prompt_of(one))).whole.untuned))
     sign = -1.0 if untuned.better == "lower" else 1.0
     best = max(range(len(candidates)), key=lambda k: (sign * figures[k], -k))
     record = SelectionRecord(
@@ -75,7 +75,7 @@ def select(
         checksum=task.checksum,
         measure=untuned.name,
         unit=untuned.unit,
-        untuned=_figure(untuned),
+        untuned=or_nan(untuned.whole.untuned),
         finalists=tuple(
             FinalistRecord(evaluations=one.evaluations, judged=one.judged, figure=figure)
             for one, figure in zip(candidates, figures, strict=True)
@@ -87,8 +87,3 @@ def select(
 
 def _first_measure(task: Task, answered: TaskAnswers) -> Measure:
     return measures(task, answered.shares)[0]
-
-
-def _figure(measure: Measure) -> float:
-    figure = measure.whole.untuned
-    return math.nan if figure is None else float(figure)

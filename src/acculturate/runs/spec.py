@@ -399,8 +399,10 @@ def to_json(spec: RunSpec) -> dict[str, object]:
     for role in ROLES:
         forms = spec.formats(role)
         given[f"{role}_formats"] = [form.presentation if spec.balanced else form.name for form in forms]
-    return (
-        given
-        | {"start": spec.begins, "spread": spec.first_spread, "mass_penalty": spec.lost_mass_penalty}
-        | {"fresh_formats": spec.fresh, "consistency": spec.agreement}
-    )
+    return given | {
+        "start": spec.begins,
+        "spread": spec.first_spread,
+        "mass_penalty": spec.lost_mass_penalty,
+        "fresh_formats": spec.fresh,
+        "consistency": spec.agreement,
+    }

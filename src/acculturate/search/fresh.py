@@ -45,13 +45,9 @@ class FreshFormats:
     seed: int
     unasked: Unasked | None = None
 
-    def views(self, generation: int) -> tuple[int, ...]:
-        """Draw the views of a generation: as many wordings as can be, each in one presentation."""
-        return drawn_views(self.interviews.questionnaire, self.size, generation, self.seed)
-
     def at(self, generation: int) -> PartObjective:
         """Build the objective of one generation."""
-        views = self.views(generation)
+        views = drawn_views(self.interviews.questionnaire, self.size, generation, self.seed)
         formats = tuple(form for view in views for form in self.survey.views[view])
         unasked = None if self.unasked is None else self.unasked.on(formats)
         return PartObjective(Objective(self.interviews.on(views), self.survey.on(views), unasked), formats)

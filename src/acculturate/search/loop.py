@@ -35,14 +35,6 @@ SHORTLIST = 12
 """Successive best candidates that a search remembers: the first and the latest."""
 
 
-def _no_candidates() -> Float[np.ndarray, "0 0"]:
-    return np.zeros((0, 0))
-
-
-def _no_figures() -> Float[np.ndarray, "0"]:
-    return np.zeros(0)
-
-
 @dataclass(frozen=True, eq=False)
 class Progress:
     """Hold how far a search is. ``best``: lowest training loss. ``winner``: the prompt that a run delivers.
@@ -60,9 +52,9 @@ class Progress:
     winner_x: Float[np.ndarray, " dim"]
     winner_judged: float
     winner_at: int
-    shortlist_x: Float[np.ndarray, "n _"] = field(default_factory=_no_candidates)
-    shortlist_judged: Float[np.ndarray, " n"] = field(default_factory=_no_figures)
-    shortlist_at: Float[np.ndarray, " n"] = field(default_factory=_no_figures)
+    shortlist_x: Float[np.ndarray, "n _"] = field(default_factory=lambda: np.zeros((0, 0)))
+    shortlist_judged: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))
+    shortlist_at: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def before(cls, start: Float[np.ndarray, "pop dim"], seed: int) -> Progress:
@@ -180,14 +172,7 @@ class Search:
         after = replace(before, generation=before.generation + 1, evaluations=before.evaluations + len(x))
         validation = None
         if self.fresh is None and losses[best] < before.best_loss:
-            after = replace(after, best_x=x[best], best_loss=float(losses[best]))
-            judged = after.best_loss
-            if self.validate is not None:
-                validation = float(self.validate(self._prompts(x[best : best + 1])))
-                judged = fitted_and_validated(seen[best], validation)
-            after = _shortlisted(after, x[best], judged)
-            if judged < before.winner_judged:
-                after = replace(after, winner_x=x[best], winner_judged=judged, winner_at=after.evaluations)
+            after, validation = self._bettered(after, x[best], float(losses[best]), seen[best].selection_loss)
         return after, Generation(
             generation=after.generation,
             evaluations=after.evaluations,
@@ -210,16 +195,24 @@ class Search:
         x, loss = state.center, float(state.center_loss)
         if not np.isfinite(loss) or (np.isfinite(progress.best_loss) and np.array_equal(x, progress.best_x)):
             return progress, generation
+        progress, validation = self._bettered(progress, x, loss, loss)
+        return progress, replace(generation, best=loss, validation=validation, winner_at=progress.winner_at)
+
+    def _bettered(
+        self, progress: Progress, x: Float[np.ndarray, " dim"], loss: float, fitted: float
+    ) -> tuple[Progress, float | None]:
+        """Take in a new best candidate: validate it, list it and see whether it wins; its validation loss is second.
+
+        ``fitted``: the training loss that counts beside the validation loss.
+        """
         validation, judged = None, loss
         if self.validate is not None:
             validation = float(self.validate(self._prompts(x[None])))
-            judged = (loss + validation) / 2
+            judged = halves(fitted, validation)
         progress = _shortlisted(replace(progress, best_x=x, best_loss=loss), x, judged)
         if judged < progress.winner_judged:
             progress = replace(progress, winner_x=x, winner_judged=judged, winner_at=progress.evaluations)
-        return progress, replace(
-            generation, best=progress.best_loss, validation=validation, winner_at=progress.winner_at
-        )
+        return progress, validation
 
 
 def _shortlisted(progress: Progress, x: Float[np.ndarray, " dim"], judged: float) -> Progress:
@@ -250,7 +243,12 @@ def fitted_and_validated(seen: Evaluation, validation: float) -> float:
     One validation format is one sample of how questions can be put. It may move away from the target while all others
     come nearer, and alone it would then deliver a prompt of the first generation, which is nowhere nearer.
     """
-    return (seen.selection_loss + validation) / 2
+    return halves(seen.selection_loss, validation)
+
+
+def halves(fitted: float, validation: float) -> float:
+    """Let a training loss and a validation loss count for half each."""
+    return (fitted + validation) / 2
 
 
 def unpack_search(kind: type[S], arrays: Mapping[str, np.ndarray], scalars: Mapping[str, Any]) -> tuple[S, Progress]:

@@ -10,13 +10,13 @@ from jaxtyping import Float
 from acculturate.errors import SettingError, setting
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers import ways
-from acculturate.model.answers.by_view import InterviewsByView, joined
+from acculturate.model.answers.by_view import InterviewsByView
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import ROLES, Role
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire, part_of
-from acculturate.survey.response import Response
+from acculturate.survey.response import Response, joined
 from acculturate.survey.targets import Target
 
 

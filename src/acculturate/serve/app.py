@@ -15,13 +15,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from acculturate.errors import UserError, first_line
+from acculturate.errors import UserError
 from acculturate.runs.prompts import UNTUNED, Prompts, StoredPrompt
 from acculturate.serve.answering import Answering, Event
 from acculturate.serve.answers import Answer
 from acculturate.serve.guard import Guard, json_body
 from acculturate.serve.questions import Question, chat_question, text_question
-from acculturate.serve.request_error import RequestError, error_body, status_of
+from acculturate.serve.request_error import RequestError, error_body, failed, status_of
 from acculturate.serve.worker import Job, Worker
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -98,8 +98,7 @@ def _with_errors_as_json(endpoint: Endpoint, complain: Callable[[str], None]) ->
         except UserError as error:
             return JSONResponse(error_body(error), status_of(error))
         except Exception as error:
-            complain(f"a request failed: {type(error).__name__}: {first_line(error)}")
-            failure = RequestError("The server failed on this request; its own messages say why.", 500)
+            failure = failed(error, complain)
             return JSONResponse(error_body(failure), failure.status)
 
     return answered

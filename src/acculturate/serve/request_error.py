@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from acculturate.errors import UserError
+from acculturate.errors import UserError, first_line
 
 
 class RequestError(UserError):
@@ -27,6 +28,12 @@ class RequestError(UserError):
     ) -> None:
         super().__init__(sentence)
         self.status, self.code, self.parameter = status, code, parameter
+
+
+def failed(error: Exception, complain: Callable[[str], None]) -> RequestError:
+    """Complain of what is nobody's mistake, and return what its request is answered with."""
+    complain(f"a request failed: {type(error).__name__}: {first_line(error)}")
+    return RequestError("The server failed on this request; its own messages say why.", 500)
 
 
 def error_body(error: UserError) -> dict[str, Any]:

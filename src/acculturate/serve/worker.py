@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from acculturate.errors import UserError, first_line
-from acculturate.serve.request_error import RequestError
+from acculturate.errors import UserError
+from acculturate.serve.request_error import RequestError, failed
 
 WAITING = 256
 """Jobs that wait, at most."""
@@ -46,8 +46,7 @@ class Job(Generic[E]):
             except UserError as error:
                 end = error
             except Exception as error:
-                complain(f"a request failed: {type(error).__name__}: {first_line(error)}")
-                end = RequestError("The server failed on this request; its own messages say why.", 500)
+                end = failed(error, complain)
         self._put(end)
 
     def _tell(self, event: E) -> bool:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from acculturate.survey.response import TINY, Response, divergences
 from acculturate.survey.scoring import Scoring, dimension_scores
+from acculturate.survey.views import views_alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,13 +128,11 @@ class Loss:
 
     def on(self, views: Sequence[int]) -> Loss:
         """Keep some of the views, by their places."""
-        kept = [self.views[view] for view in views]
-        formats = [form for view in kept for form in view]
-        starts = np.cumsum([0, *(len(view) for view in kept)]).tolist()
+        formats, renumbered = views_alone(self.views, views)
         return replace(
             self,
             target=self.target if self.target.ndim == 1 else self.target[list(views)],
-            views=tuple(tuple(range(start, start + len(view))) for start, view in zip(starts, kept, strict=False)),
+            views=renumbered,
             reference=None if self.reference is None else self.reference[formats],
             reference_mass=None if self.reference_mass is None else self.reference_mass[formats],
         )

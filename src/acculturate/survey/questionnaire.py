@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from acculturate.errors import SettingError
 from acculturate.survey.formats import ORDERS, Format, option_labels
 from acculturate.survey.instrument import Instrument
+from acculturate.survey.views import views_alone
 
 # What the closing request calls labels that are not letters (Frame.ask); a frame without it says "letter".
 _ASKED_AS = {"digits": "digits", "roman": "marks", "symbols": "marks"}
@@ -96,13 +97,8 @@ def questionnaire(instrument: Instrument, presentations: Sequence[Format], *, ba
 
 def part_of(whole: Questionnaire, views: Iterable[int]) -> Questionnaire:
     """Keep some of a questionnaire's views, by their places."""
-    kept = [whole.views[view] for view in views]
-    starts = np.cumsum([0, *(len(view) for view in kept)]).tolist()
-    return replace(
-        whole,
-        formats=tuple(whole.formats[f] for view in kept for f in view),
-        views=tuple(tuple(range(start, start + len(view))) for start, view in zip(starts, kept, strict=False)),
-    )
+    formats, renumbered = views_alone(whole.views, views)
+    return replace(whole, formats=tuple(whole.formats[form] for form in formats), views=renumbered)
 
 
 def without(whole: Questionnaire, items: Sequence[str]) -> Questionnaire:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,11 @@ class Response:
 
     logprobs: Float[np.ndarray, "formats items options"]
     mass: Float[np.ndarray, "formats items"]
+
+
+def joined(parts: Sequence[Response]) -> Response:
+    """Join responses to the same items in different formats, which follow each other."""
+    return Response(np.concatenate([part.logprobs for part in parts]), np.concatenate([part.mass for part in parts]))
 
 
 def without_prior(

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from acculturate.model.answers.ways import Interviews
 from acculturate.survey.questionnaire import Questionnaire, part_of
-from acculturate.survey.response import Response
+from acculturate.survey.response import Response, joined
 
 
 class InterviewsByView:
@@ -45,8 +45,3 @@ class InterviewsByView:
     def ask(self, prompt: Float[np.ndarray, "tokens hidden"] | None = None) -> Response:
         """Return the response after one soft prompt, or without."""
         return joined([part.ask(prompt) for part in self._parts])
-
-
-def joined(parts: Sequence[Response]) -> Response:
-    """Join responses to the same items in different formats."""
-    return Response(np.concatenate([part.logprobs for part in parts]), np.concatenate([part.mass for part in parts]))

@@ -20,7 +20,7 @@ from acculturate.model.respondent import Context, Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.soft_prompt import SoftPrompt
 from acculturate.survey.questionnaire import Questionnaire, part_of
-from acculturate.survey.response import Response
+from acculturate.survey.response import Response, joined
 
 Ask = Callable[[Questionnaire, Context], Response]
 """Put a questionnaire in a context and give the response."""
@@ -101,12 +101,7 @@ def ask(answers: str, respondent: Respondent, questionnaire: Questionnaire, cont
 
 def by_view(questionnaire: Questionnaire, put: Callable[[Questionnaire], Response]) -> Response:
     """Ask every view by itself: its answers are the same to the last digit whatever else is asked, and can be kept."""
-    asked = [(list(view), put(part_of(questionnaire, [v]))) for v, view in enumerate(questionnaire.views)]
-    shape = (len(questionnaire.formats), *asked[0][1].logprobs.shape[1:])
-    whole = Response(np.empty(shape), np.empty(shape[:2]))
-    for view, response in asked:
-        whole.logprobs[view], whole.mass[view] = response.logprobs, response.mass
-    return whole
+    return joined([put(part_of(questionnaire, [view])) for view in range(len(questionnaire.views))])
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,11 @@ def head_of(model: PreTrainedModel) -> torch.nn.Linear:
     return cast(torch.nn.Linear, model.get_output_embeddings())
 
 
+def is_tied(model: PreTrainedModel) -> bool:
+    """Tell whether the output head shares the embedding's rows."""
+    return head_of(model).weight is embedding_of(model).weight
+
+
 def embed(model: PreTrainedModel, tokens: Sequence[int]) -> Tensor:
     """Embed tokens through the embedding *module*, which may scale them (Gemma): ``(len(tokens), hidden)``."""
     ids = torch.tensor(list(tokens), dtype=torch.long, device=model.device)

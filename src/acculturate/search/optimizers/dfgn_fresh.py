@@ -42,40 +42,33 @@ def in_all_formats(
     """
     if state.phase == START:
         table = untuned_answers(survey)
-        asked = table[list(evaluations[0].formats or ())]
-        return state, x, [_completed(survey, table, asked, one) for one in evaluations]
+        return state, x, [_completed(survey, table, one) for one in evaluations]
     bases = state.rival_answers if state.phase == COMPARE else state.center_answers[None]
     each = len(evaluations) // len(bases)
-    heads = [evaluations[k * each] for k in range(len(bases))]
-    known = [
-        _completed(survey, table, table[list(head.formats or ())], head)
-        for table, head in zip(bases, heads, strict=True)
-    ]
-    tables = [structured(one.response) for one in known]
+    centers = [_completed(survey, table, evaluations[k * each]) for k, table in enumerate(bases)]
+    tables = [structured(one.response) for one in centers]
     rows = [i for i in range(len(evaluations)) if i % each]
-    others = [
-        _completed(survey, tables[i // each], structured(heads[i // each].response), evaluations[i]) for i in rows
-    ]
+    others = [_completed(survey, tables[i // each], evaluations[i]) for i in rows]
     if state.phase == COMPARE:
-        state = replace(state, rival_answers=np.stack(tables), rival_losses=np.array([one.loss for one in known]))
-    else:
-        here = {"answers": tables[0], "loss": known[0].loss}
-        state = replace(state, x=state.center, center_answers=tables[0], center_loss=known[0].loss, **here)
+        losses = np.array([one.loss for one in centers])
+        return replace(state, rival_answers=np.stack(tables), rival_losses=losses), x[rows], others
+    loss, answers = centers[0].loss, tables[0]
+    state = replace(state, x=state.center, loss=loss, answers=answers, center_loss=loss, center_answers=answers)
     return state, x[rows], others
 
 
 def _completed(
     survey: Loss,
     table: Float[np.ndarray, "formats items columns"],
-    base: Float[np.ndarray, "asked items columns"],
     evaluation: Evaluation,
 ) -> Evaluation:
-    """Complete an evaluation in some formats to one in all, from the answers of its base in all and in those."""
-    answers = structured(evaluation.response)
+    """Complete an evaluation in some formats to one in all, from a table of what its base answers in all."""
+    formats = list(evaluation.formats or ())
+    answers, base = structured(evaluation.response), table[formats]
     with np.errstate(invalid="ignore"):  # -inf - -inf where an item has fewer options
         change = np.where(np.isfinite(base), answers - base, 0.0).mean(axis=0)
     whole = table + change
-    whole[list(evaluation.formats or ())] = answers
+    whole[formats] = answers
     logprobs, odds = whole[..., :-1], whole[..., -1]
     logprobs = logprobs - np.logaddexp.reduce(logprobs, axis=-1, keepdims=True)
     return survey.evaluate(Response(logprobs, 1.0 / (1.0 + np.exp(odds))))
