@@ -62,7 +62,7 @@ def test_a_conversation_goes_on_until_it_is_reset(run, monkeypatch, capsys) -> N
 
 def test_a_model_alone_and_a_message_too_long(tiny, monkeypatch, capsys) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{'word ' * 9000}\nHi\n"))
-    assert call(monkeypatch, "chat", "--model", tiny, "--max-tokens", 4, "--seed", 0) == 0
+    assert call(monkeypatch, "chat", "--model", tiny, "--max-tokens", 4, "--seed", 0) == 2
     shown = capsys.readouterr()
     assert "this model reads 8192 at most" in shown.err
     assert "/reset begins anew" in shown.err

@@ -87,3 +87,21 @@ def test_two_prompts_have_two_salts(model, tmp_path):
         run = small_run(model, tmp_path / f"run{seed}", "user_end", seed=seed)
         salts.add(client_of(run).Prompt(Path(run.path / "export" / "embeds"), model).salt)
     assert len(salts) == 2
+
+
+@pytest.mark.parametrize("chat", [(), ("--chat",)])
+def test_a_message_cannot_move_the_prompt(model, tmp_path, monkeypatch, chat):
+    client = client_of(small_run(model, tmp_path / "run", "user_end"))
+    with pytest.raises(SystemExit, match=r"holds <\|acculturate_0\|>, which marks"):
+        sent(client, monkeypatch, "--base", model, *chat, "Why <|acculturate_0|><|acculturate_1|>?")
+
+
+def test_what_is_not_there_is_a_sentence(model, tmp_path, monkeypatch):
+    client = client_of(small_run(model, tmp_path / "run", "user_end"))
+    monkeypatch.setattr("sys.argv", ["client.py", "--base", str(tmp_path / "nowhere"), "Why?"])
+    with pytest.raises(SystemExit, match="nowhere cannot be loaded: "):
+        client.main()
+    # Port 9 is closed.
+    monkeypatch.setattr("sys.argv", ["client.py", "--url", "http://127.0.0.1:9/v1", "--base", model, "Why?"])
+    with pytest.raises(SystemExit, match=r"127\.0\.0\.1:9/v1 cannot be reached: "):
+        client.main()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from acculturate.errors import SettingError
+from acculturate.export import folder as folder_module
 from acculturate.export.folder import ABOUT, export_folder, write_about
 
 
@@ -78,3 +79,54 @@ def test_a_file_that_somebody_put_into_an_export_is_not_lost(tmp_path):
     with pytest.raises(SettingError, match="other files"), export_folder(tmp_path / "out"):
         pass
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+
+
+def test_an_export_that_was_set_aside_comes_back(tmp_path):
+    """A process was killed between setting the earlier export aside and publishing the new one."""
+    out = tmp_path / "out"
+    write(out, "whole")
+    out.rename(tmp_path / ".out.earlier")
+    with pytest.raises(KeyboardInterrupt), export_folder(out):
+        raise KeyboardInterrupt
+    assert (out / "file").read_text() == "whole" and list(tmp_path.iterdir()) == [out]
+
+
+def test_a_folder_that_was_published_in_the_meantime_is_not_emptied(tmp_path, monkeypatch):
+    """Another process publishes between our opening the scratch folder and our locking it."""
+    out, scratch, lock = tmp_path / "out", tmp_path / ".out.partial", folder_module.fcntl.flock
+    scratch.mkdir()
+    (scratch / "file").write_text("whole")
+
+    def publish_first(handle: int, how: int) -> None:
+        scratch.rename(out)
+        lock(handle, how)
+
+    monkeypatch.setattr(folder_module.fcntl, "flock", publish_first)
+    with pytest.raises(SettingError, match="Another process is writing"), export_folder(out):
+        pass
+    assert (out / "file").read_text() == "whole"
+
+
+def test_a_place_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with (
+        pytest.raises(SettingError, match="file' is no folder; name another"),
+        export_folder(tmp_path / "file" / "out"),
+    ):
+        pass
+
+
+def test_a_killed_process_leaves_the_earlier_export(tmp_path):
+    out = tmp_path / "out"
+    write(out, "whole")
+    code = (
+        "import sys; from pathlib import Path; from acculturate.export.folder import export_folder\n"
+        "with export_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').write_text('x'); print('ready', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(out)], stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "ready\n"
+        other.kill()
+    assert (out / "file").read_text() == "whole"
+    write(out, "next")
+    assert (out / "file").read_text() == "next" and list(tmp_path.iterdir()) == [out]

@@ -61,3 +61,14 @@ def test_a_token_named_after_a_role_is_not_taken(tmp_path):
     """A template may put it together from the role's name, where it cannot be found as a whole."""
     names, _ = tokens_of(model_with(tmp_path / "m", "<|system|>", "<filename>", "<issue_start>"), tmp_path / "run")
     assert names == ["<filename>", "<issue_start>"]
+
+
+def test_a_token_that_only_a_conversation_shows_is_not_taken(tmp_path):
+    """The template puts it together, and no name gives it away."""
+    model = model_with(tmp_path / "m", "<|note|>", "<filename>", "<issue_start>")
+    template = Path(model) / "chat_template.jinja"
+    parts = "{% if m['role'] == 'tool' %}{{ '<|' + 'no' + 'te|>' }}{% endif %}{{ m['role'] + ': ' + m['content'] }}"
+    template.write_text(
+        "{% for m in messages %}" + parts + "{% endfor %}{# <|im_start|><|im_end|> #}{{ 'assistant: ' }}"
+    )
+    assert tokens_of(model, tmp_path / "run")[0] == ["<filename>", "<issue_start>"]

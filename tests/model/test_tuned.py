@@ -193,6 +193,18 @@ def test_logits_behind_ids_without_a_mark(llama) -> None:
     np.testing.assert_allclose(tuned(plain).logits[0, -1], tuned(marked).logits[0, -1], atol=1e-5)
 
 
+def test_the_loss_of_labels_is_the_cross_entropy_of_what_follows(llama) -> None:
+    tuned = TunedModel(llama, prompt_of(llama, Slot.USER_END))
+    ids = tuned.tokenizer.apply_chat_template(asked("Hello"), return_tensors="pt")["input_ids"]
+    labels = ids.clone()
+    labels[0, :2] = -100
+    out = tuned(ids, labels=labels, return_dict=True)
+    targets = [(k, int(token)) for k, token in enumerate(ids[0]) if k >= 2 and token != tuned.tokenizer.slot_id]
+    by_hand = [-float(out.logits[0, k - 1].log_softmax(-1)[token]) for k, token in targets]
+    assert len(by_hand) == ids.shape[1] - 3
+    assert float(out.loss) == pytest.approx(np.mean(by_hand), abs=1e-5)
+
+
 def test_rows_that_may_not_stand_side_by_side_come_back_in_order(tmp_path) -> None:
     respondent = Respondent(ModelChoice(str(saved_model_dir(tmp_path, "RwkvConfig", _RWKV)), dtype="float32"))
     assert respondent.generated_side_by_side is Batching.ALONE
@@ -234,6 +246,13 @@ def test_what_would_leave_the_prompt_out_is_refused(llama, wrong, words) -> None
         tuned.generate(torch.tensor([[5, 6, 7]]), **wrong)
     with pytest.raises(UserError, match="embedding ends at"):
         tuned.generate(torch.tensor([[5, 6, 10**6]]))
+    for ids, why in (([[5, 6]], "torch.tensor"), (torch.zeros(0, 3, dtype=torch.long), "no rows")):
+        with pytest.raises(UserError, match=why):
+            tuned(ids)
+    with pytest.raises(UserError, match="takes no output_attentions in forward"):
+        tuned(torch.tensor([[5, 6, 7]]), output_attentions=True)
+    with pytest.raises(UserError, match="two axes of the token ids"):
+        tuned(torch.tensor([[5, 6, 7]]), labels=torch.zeros(1, 2, dtype=torch.long))
     with pytest.raises(UserError, match="cannot save"):
         tuned.save_pretrained("somewhere")
 
@@ -255,6 +274,15 @@ def test_what_is_no_conversation_is_refused_in_a_sentence(llama, messages, how, 
     tokenizer = TunedModel(llama, prompt_of(llama, Slot.BEFORE_BOS)).tokenizer
     with pytest.raises(UserError, match=words):
         tokenizer.apply_chat_template(messages, **how)
+
+
+def test_a_text_may_not_hold_the_mark(llama) -> None:
+    tokenizer = TunedModel(llama, prompt_of(llama, Slot.USER_END)).tokenizer
+    with pytest.raises(UserError, match="marks the place of the prompt"):
+        tokenizer.apply_chat_template(asked(f"a {MARK} b"), tokenize=False)
+    # As ids it is only text.
+    ids = tokenizer.apply_chat_template(asked(f"a {MARK} b"), return_tensors="pt")["input_ids"]
+    assert int((ids == tokenizer.slot_id).sum()) == 1
 
 
 def test_a_prompt_of_another_width_is_refused_and_one_of_another_model_warned_of(llama) -> None:

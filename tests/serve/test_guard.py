@@ -42,7 +42,18 @@ def test_this_machine_may_ask_by_its_own_names(served, host) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.", "0.0.0.0", "[", "10.0.0.1"]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "",
+        "localhost.",
+        "0.0.0.0",
+        "[",
+        "10.0.0.1",
+        "evil@127.0.0.1",
+        "evil:x@localhost:1",
+    ],
 )
 def test_another_name_of_this_machine_is_refused(served, host) -> None:
     refused(asked(served.port, "GET", "/v1/models", Host=host), 403, "answers to 127.0.0.1")
@@ -122,3 +133,10 @@ def test_other_paths_and_methods_are_refused_as_json(served) -> None:
 def test_loopback_names() -> None:
     assert all(map(is_loopback, ["localhost", "127.0.0.1", "::1", "127.8.8.8"]))
     assert not any(map(is_loopback, [None, "", "0.0.0.0", "::", "example.org", "localhost.example.org"]))
+
+
+def test_too_many_open_requests_are_refused_as_json(served, monkeypatch) -> None:
+    monkeypatch.setattr(guard, "MOST_OPEN", 0)
+    refused(asked(served.port, "GET", "/v1/models"), 503, "try again later")
+    monkeypatch.undo()
+    assert asked(served.port, "GET", "/v1/models")[0] == 200

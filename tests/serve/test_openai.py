@@ -185,13 +185,15 @@ def test_raw_texts_and_ids_go_with_the_slots_at_an_end(served) -> None:
         ({"messages": []}, 400, "messages"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "take turns"),
         ({"messages": [{"role": "user", "content": None}]}, 400, "no text"),
-        ({"temperature": 3}, 400, "temperature is 3"),
+        ({"temperature": 3}, 400, "'temperature' cannot be 3; expected a number from 0 to 2"),
         ({"temperature": "hot"}, 400, "'temperature' cannot be 'hot'"),
-        ({"top_p": 0}, 400, "top-p is 0"),
-        ({"max_tokens": 0}, 400, "0 tokens"),
+        ({"top_p": 0}, 400, "'top_p' cannot be 0; expected a number above 0"),
+        ({"max_tokens": 0}, 400, "'max_tokens' cannot be 0; expected a whole number from 1"),
         ({"max_tokens": 5000}, 400, "reads 1024 at most"),
         ({"n": 17}, 400, "'n' cannot be 17"),
         ({"stop": list("abcde")}, 400, "'stop'"),
+        ({"stop": ""}, 400, "none of them empty"),
+        ({"stream_options": {"include_usage": "yes"}}, 400, "'stream_options'"),
         ({"top_logprobs": 3}, 400, "needs 'logprobs'"),
         ({"logprobs": True, "top_logprobs": 101}, 400, "0 to 100"),
         ({"frequency_penalty": 0.5}, 400, "does not offer it"),
@@ -209,6 +211,7 @@ def test_mistakes_are_errors_in_the_shape_of_the_api(served, change, status, wor
     body = refused.value.response.json()["error"]
     assert words in body["message"]
     assert set(body) == {"message", "type", "param", "code"}
+    assert body["param"] in ("messages", *change.get("extra_body", change))
     assert not served.complaints
 
 
@@ -236,3 +239,18 @@ def test_a_reply_without_a_limit_ends_with_the_window(served) -> None:
         model="system", messages=[{"role": "user", "content": text}], temperature=0
     )
     assert answer.usage.total_tokens <= 1024
+
+
+@pytest.mark.parametrize(
+    "prompt, words",
+    [
+        ([5, 10**6], "no token 1000000; its ids end at"),
+        ([-1], "from 0"),
+        (["x"] * 65, "1 to 64 texts"),
+        ([], "1 to 64 texts"),
+    ],
+)
+def test_raw_texts_that_cannot_be_are_refused_by_the_parameter(served, prompt, words) -> None:
+    with pytest.raises(openai.BadRequestError, match=words) as refused:
+        served.client().completions.create(model="untuned", prompt=prompt)
+    assert refused.value.response.json()["error"]["param"] == "prompt"

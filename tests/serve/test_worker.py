@@ -137,3 +137,23 @@ def test_events_come_in_order_and_mistakes_at_their_end() -> None:
     worker.stop(5)
     assert not complaints
     assert not worker._thread.is_alive()
+
+
+def test_a_worker_whose_queue_is_full_ends_too(monkeypatch) -> None:
+    monkeypatch.setattr(worker_module, "WAITING", 1)
+    worker = Worker(print)
+    running, release = threading.Event(), threading.Event()
+
+    def work(_tell) -> None:
+        running.set()
+        release.wait(30)
+
+    async def fill() -> None:
+        worker.submit(Job(work))
+        assert running.wait(30)
+        worker.submit(Job(work))
+
+    asyncio.run(fill())
+    threading.Timer(0.2, release.set).start()
+    worker.stop(30)
+    assert not worker._thread.is_alive()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from acculturate.cli.flags import in_flags, option_of
+from acculturate.cli.interruption import RememberedInterrupt
 from acculturate.cli.printing import Json, is_json
 from acculturate.cli.settings import PromptOfModel, RunDevice, RunPrecision, check_range, warn_if_slow
 from acculturate.cli.terminal import complain, say, say_json, say_on
@@ -75,50 +76,58 @@ def chat(
         talks = {**tuned, **talks} if compare else tuned
     elif compare:
         raise SettingError("There is no prompt to compare the untuned model with; give a run, or --prompt.")
-    _talk(talks, _answered_in_json if as_json else _answered)
+    with RememberedInterrupt() as interrupt:
+        if not _talk(talks, _answered_in_json if as_json else _answered, interrupt):
+            raise typer.Exit(2)
 
 
-Answering = Callable[[str, dict[str, "Conversation"]], None]
+Answering = Callable[[str, dict[str, "Conversation"], Callable[[], None]], None]
+"""Print the answers to a message; the last argument is called between words, and ends them by raising."""
 
 
-def _talk(talks: dict[str, Conversation], answered: Answering) -> None:
-    """Read messages and answer them until the input ends."""
+def _talk(talks: dict[str, Conversation], answered: Answering, interrupt: RememberedInterrupt) -> bool:
+    """Read messages and answer them until the input ends; tell whether all piped ones were answered."""
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # bytes that are no text are no reason to leave
     on_terminal = sys.stdin.isatty()
     if on_terminal:
         with suppress(ImportError):
             import readline  # noqa: F401 (its import gives input() an editor and a history)
-        complain(f"{' and '.join(talks)} answer; {RESET} begins anew, {QUIT} leaves.")
-    stopped = False
+        verb = "answers" if len(talks) == 1 else "answer"
+        complain(f"{' and '.join(talks)} {verb}; {RESET} begins anew, {QUIT} leaves.")
+    stopped, whole = False, True
     while True:
         try:
             message = input("> ") if on_terminal else _line()
             stopped = False
             if message.strip() == QUIT:
-                return
-            _take(message, talks, answered)
+                break
+            whole &= _take(message, talks, answered, interrupt.check) or on_terminal
         except EOFError:
+            if on_terminal:
+                say("")
             break
         except KeyboardInterrupt:
             if stopped or not on_terminal:
                 raise
             stopped = True
+            interrupt.dealt_with()
             say("\n(stopped; Ctrl-C once more leaves)")
-    if on_terminal:
-        say("")
+    return whole
 
 
-def _take(message: str, talks: dict[str, Conversation], answered: Answering) -> None:
-    """Answer a message, or begin anew."""
+def _take(message: str, talks: dict[str, Conversation], answered: Answering, check: Callable[[], None]) -> bool:
+    """Answer a message, or begin anew; tell whether that went well."""
     if message.strip() == RESET:
         for talk in talks.values():
             talk.reset()
     elif message.strip():
         try:
-            answered(message, talks)
+            answered(message, talks, check)
         except UserError as error:
             complain(f"{in_flags(str(error))} {RESET} begins anew.")
+            return False
+    return True
 
 
 def _line() -> str:
@@ -128,16 +137,21 @@ def _line() -> str:
     return line.rstrip("\r\n")
 
 
-def _answered(message: str, talks: dict[str, Conversation]) -> None:
+def _answered(message: str, talks: dict[str, Conversation], check: Callable[[], None]) -> None:
     """Print every answer as it is written, one below the other."""
+
+    def write(text: str) -> None:
+        check()
+        say_on(text)
+
     for name, talk in talks.items():
         if len(talks) > 1:
             say_on(f"{name}: ")
-        talk.answer(message, say_on)
+        talk.answer(message, write)
         say("")
 
 
-def _answered_in_json(message: str, talks: dict[str, Conversation]) -> None:
+def _answered_in_json(message: str, talks: dict[str, Conversation], check: Callable[[], None]) -> None:
     """Print a line of JSON for each message, with all its answers."""
-    answers = {name: talk.answer(message).text for name, talk in talks.items()}
+    answers = {name: talk.answer(message, lambda _: check()).text for name, talk in talks.items()}
     say_json(json.dumps({"message": message, **answers}, ensure_ascii=False))

@@ -6,30 +6,29 @@ import numpy as np
 from jaxtyping import Float
 from safetensors.numpy import save
 
-from acculturate.errors import ModelError, SettingError
+from acculturate.errors import ModelError
 from acculturate.export.rows import rows_of
 from acculturate.export.subject import Subject
 from acculturate.export.virtual_tokens import VirtualTokens
 from acculturate.files.run_directory import dump_json
 from acculturate.model.engine.forward import embedding_of
 from acculturate.model.peft_prompt import CONFIG, WEIGHTS
-from acculturate.model.slot import Slot
 
 _ROWS = "trainable_tokens_delta"
 
 
 def prompt_tuning(subject: Subject) -> dict[str, bytes]:
-    """Write a prompt as an adapter of PEFT's prompt tuning: its files by name.
+    """Write a prompt of the slot ``before_bos`` as an adapter of PEFT's prompt tuning: its files by name.
 
-    Raises ``UserError`` for a prompt that does not stand before everything.
+    Raises ``UserError`` for a model without attention heads, which PEFT asks for.
     """
     prompt = subject.prompt
-    if prompt.slot != Slot.BEFORE_BOS:
-        raise SettingError(
-            f"PEFT's prompt tuning puts a prompt before everything, and this one stands in the slot {prompt.slot}; "
-            "choose `to='peft-tokens'`, `to='tokens'` or `to='embeds'`."
-        )
     config = subject.respondent.model.config.get_text_config()
+    if getattr(config, "num_attention_heads", None) is None:
+        raise ModelError(
+            f"PEFT's prompt tuning needs attention heads, and this model ({config.model_type}) has none; choose "
+            "`to='peft-tokens'`, `to='tokens'` or `to='embeds'`."
+        )
     settings = _settings(subject, "PROMPT_TUNING") | {
         "num_attention_heads": config.num_attention_heads,
         "num_layers": config.num_hidden_layers,

@@ -13,8 +13,10 @@ import base64
 import hashlib
 import io
 import json
+import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ class Prompt:
         self.tokenizer.add_tokens(about["new_tokens"], special_tokens=True)
         self.tokenizer.chat_template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
         self.ids: list[int] = about["token_ids"]
+        self.names: list[str] = about["token_names"]
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, **options)
         self.table = model.get_input_embeddings()
         # Prompts must not share a key of the server's prefix cache.
@@ -50,6 +53,7 @@ class Prompt:
 
     def whole(self, messages: list[dict[str, str]]) -> torch.Tensor:
         """Embed a whole conversation as the model's template writes it, for the Completions API."""
+        self._check("".join(str(message.get("content")) for message in messages))
         ids = list(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
         start = ids.index(self.ids[0])
         return self.around(ids[:start], ids[start + len(self.ids) :])
@@ -58,7 +62,14 @@ class Prompt:
         """Embed a user's message alone, for the Chat API, whose server writes the template around it."""
         if self.slot != "user_end":
             raise SystemExit(f"This prompt stands in the slot {self.slot}, outside a user's message: leave --chat out.")
+        self._check(text)
         return self.around(self.tokenizer.encode(text, add_special_tokens=False), [])
+
+    def _check(self, text: str) -> None:
+        """Refuse a text that names the prompt's tokens: it would be taken for the slot."""
+        for name in self.names:
+            if name in text:
+                raise SystemExit(f"The message holds {name}, which marks the place of the prompt: reword it.")
 
 
 def packed(embeddings: torch.Tensor) -> str:
@@ -72,8 +83,23 @@ def request(url: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """Send a request to the server and return its reply."""
     data = json.dumps(body).encode()
     call = urllib.request.Request(f"{url.rstrip('/')}{path}", data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(call) as reply:
-        return json.load(reply)
+    try:
+        with urllib.request.urlopen(call) as reply:
+            return json.load(reply)
+    except urllib.error.HTTPError as error:
+        raise SystemExit(f"{url} refuses: {error.code} {error.read(300).decode(errors='replace')}") from error
+    except OSError as error:
+        raise SystemExit(f"{url} cannot be reached: {error}") from error
+
+
+@contextmanager
+def sentences(what: str) -> Iterator[None]:
+    """End the program with a sentence where a library fails."""
+    try:
+        yield
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SystemExit(f"{what}: {first}") from error
 
 
 def main() -> None:
@@ -84,12 +110,17 @@ def main() -> None:
     parser.add_argument("question")
     parser.add_argument("--url", default="http://localhost:8000/v1")
     parser.add_argument("--base", required=True, help="the base model: a hub id or a directory")
+    parser.add_argument("--revision", help="its revision; by default the one that the prompt was made with")
+    parser.add_argument("--trust-remote-code", action="store_true", help="run code that comes with the base model")
     parser.add_argument("--model", help="the server's name of the model; by default that of --base")
-    parser.add_argument("--dtype", default="bfloat16", help="the server's precision")
+    parser.add_argument(
+        "--dtype", default="bfloat16", choices=("float32", "bfloat16", "float16"), help="the server's precision"
+    )
     parser.add_argument("--max-tokens", type=int, default=100)
     parser.add_argument("--chat", action="store_true", help="use the Chat API (slot user_end only)")
     options = parser.parse_args()
-    prompt = Prompt(Path(__file__).parent, options.base)
+    with sentences(f"{options.base} cannot be loaded"):
+        prompt = Prompt(Path(__file__).parent, options.base, options.revision, options.trust_remote_code)
     dtype = getattr(torch, options.dtype)
     body = {"model": options.model or options.base, "max_tokens": options.max_tokens, "cache_salt": prompt.salt}
     if options.chat:

@@ -63,9 +63,7 @@ def export_prompt(
     """
     if verify:  # before a form changes the model
         stage("asking the run's own engine")
-        _ = subject.tuned
-        if kind is ExportKind.GGUF:
-            _ = subject.untuned
+        _ = (subject.tuned, subject.untuned) if kind is ExportKind.GGUF else (subject.tuned, subject.in_conversations)
     tied = is_tied(subject.respondent.model)  # a form may untie it
     tokens, meaning = _TOKENS[kind](subject) if kind in _TOKENS else (None, ())
     share = subject.share_of(tokens.ids) if verify and tokens is not None and kind is not ExportKind.EMBEDS else None

@@ -24,13 +24,15 @@ LATER = ("README.md",)
 def export_folder(out: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``out`` that takes its place when the body ends well, and vanishes when it fails.
 
-    An earlier export at ``out`` is replaced. Raises ``UserError`` where other files stand there, nothing can be
-    written, or another process writes the same export.
+    An earlier export at ``out`` is replaced; one that a killed process had set aside comes back first. Raises
+    ``UserError`` where other files stand there, nothing can be written, or another process writes the same export.
     """
     check_place(out)
-    scratch = out.with_name(f".{out.name}.partial")
+    scratch, earlier = _beside(out)
     handle = _claimed(scratch)
     try:
+        if earlier.is_dir() and not earlier.is_symlink() and not out.exists():
+            earlier.rename(out)
         yield scratch
         _publish(scratch, out)
     except BaseException:
@@ -50,6 +52,10 @@ def check_place(out: Path) -> None:
         raise SettingError(
             f"'{out}' holds other files ({foreign[0]}); name a new folder for the export with {setting('out')}."
         )
+    parent = next(one for one in out.absolute().parents if one.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        why = "not writable" if parent.is_dir() else "no folder"
+        raise SettingError(f"'{parent}' is {why}; name another folder for the export with {setting('out')}.")
 
 
 def _foreign(folder: Path) -> list[str]:
@@ -83,16 +89,36 @@ def _claimed(scratch: Path) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise SettingError(f"Another process is writing the export '{scratch}'; wait for it to end.") from None
+        raise _busy(scratch) from None
     except OSError:
         pass  # no locks on this file system
+    # Between opening and locking, whoever held it may have published it under its name.
+    if not _is_open_as(handle, scratch):
+        os.close(handle)
+        raise _busy(scratch)
     for left in scratch.iterdir():  # of a process that was killed
         shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     return handle
 
 
+def _beside(out: Path) -> tuple[Path, Path]:
+    """Name the folders beside an export: where it is being written, and where an earlier one is set aside."""
+    return out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.earlier")
+
+
+def _is_open_as(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _busy(scratch: Path) -> SettingError:
+    return SettingError(f"Another process is writing the export '{scratch}'; wait for it to end.")
+
+
 def _publish(scratch: Path, out: Path) -> None:
-    earlier = out.with_name(f".{out.name}.earlier")
+    earlier = _beside(out)[1]
     shutil.rmtree(earlier, ignore_errors=True)
     if out.exists():
         out.rename(earlier)

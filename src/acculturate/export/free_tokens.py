@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ _WAITING = re.compile(
     r"[<\[]\|?_*(reserved|unused|extra|special|placeholder|dummy|blank)\w*?_?\d+_*\|?[>\]]", re.IGNORECASE
 )
 
-_ROLES = {"system", "user", "assistant", "developer", "tool"}
+_ROLES = ("system", "user", "assistant", "developer", "tool")
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _special(subject: Subject) -> tuple[list[tuple[int, str]], list[tuple[int, s
     """List the tokenizer's special tokens without a use: those in reserve, and others that no conversation holds."""
     tokenizer = subject.respondent.tokenizer
     rows = embedding_of(subject.respondent.model).weight.shape[0]
-    roles = set(_ids_with_a_role(subject, tokenizer))
+    roles = {*_ids_with_a_role(subject, tokenizer), *_written(tokenizer)}
     template = subject.respondent.chat.template or ""
     free = [
         (int(i), token.content)
@@ -93,6 +94,20 @@ def _special(subject: Subject) -> tuple[list[tuple[int, str]], list[tuple[int, s
     ]
     reserved = sorted([*(pair for pair in free if _WAITING.fullmatch(pair[1])), *plain])
     return reserved, [pair for pair in free if not _WAITING.fullmatch(pair[1])]
+
+
+def _written(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Collect the ids that the chat template writes around messages of every role that it takes."""
+    ids: set[int] = set()
+    if not tokenizer.chat_template:
+        return ids
+    for role in _ROLES:
+        for before in ([], ["user"], ["user", "assistant"]):
+            talk = [{"role": one, "content": "x"} for one in (*before, role)]
+            with suppress(Exception):  # a template raises what it likes for a role that it does not take
+                text: Any = tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
+                ids |= set(tokenizer.encode(text, add_special_tokens=False))
+    return ids
 
 
 def _names_a_role(name: str) -> bool:

@@ -14,7 +14,7 @@ import gguf
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.errors import ModelError, SettingError, setting
+from acculturate.errors import ModelError
 from acculturate.export.rows import rows_of
 from acculturate.export.subject import Subject
 from acculturate.export.unsampled import HeadRow
@@ -30,14 +30,8 @@ _TYPES = gguf.GGUFValueType
 def write_gguf(subject: Subject, tokens: VirtualTokens, head: HeadRow, file: Path) -> None:
     """Write the model's GGUF file anew with the prompt's tokens and a template that puts them into the slot.
 
-    Raises ``UserError`` where there is no such file, or it is not one of this model.
+    Raises ``UserError`` where the file is not one of this model.
     """
-    if not subject.gguf:
-        raise SettingError(
-            f"This run's model is in the Hugging Face format; name a GGUF file of the same model with "
-            f"{setting('gguf')} (llama.cpp's convert_hf_to_gguf.py makes one), or choose `to='tokens'` and "
-            "convert that."
-        )
     readers = [gguf_reader(part) for part in subject.gguf]
     tensors = {tensor.name: tensor for reader in readers for tensor in reader.tensors}
     tables = _tables(subject, tokens, head, tensors)

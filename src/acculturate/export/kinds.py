@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
 
 from acculturate.errors import SettingError, setting
 from acculturate.files.datafile import nearest
+from acculturate.model.slot import Slot
 
 
 class ExportKind(StrEnum):
@@ -27,3 +30,31 @@ def kind_named(name: str) -> ExportKind:
             f"choose one of {', '.join(ExportKind)}."
         )
     return ExportKind(name)
+
+
+def check_form(kind: ExportKind, slot: str, gguf: Sequence[Path]) -> None:
+    """Refuse a form that cannot hold a prompt, before its model is loaded.
+
+    Parameters
+    ----------
+    kind, slot
+        The form, and where the prompt stands.
+    gguf
+        The model's GGUF files; none where it is in another format.
+
+    Raises
+    ------
+    UserError
+        Says which form to choose.
+    """
+    if kind is ExportKind.PEFT and slot != Slot.BEFORE_BOS:
+        raise SettingError(
+            f"PEFT's prompt tuning puts a prompt before everything, and this one stands in the slot {slot}; "
+            "choose `to='peft-tokens'`, `to='tokens'` or `to='embeds'`."
+        )
+    if kind is ExportKind.GGUF and not gguf:
+        raise SettingError(
+            f"This run's model is in the Hugging Face format; name a GGUF file of the same model with "
+            f"{setting('gguf')} (llama.cpp's convert_hf_to_gguf.py makes one), or choose `to='tokens'` and "
+            "convert that."
+        )

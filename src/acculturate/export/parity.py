@@ -107,11 +107,15 @@ def parity(
     if share is not None:
         own = Answers(own.logprobs, own.log_mass - np.log1p(-share))
     reply = _reply_of(_questions(subject, kind, folder, tokens))
-    other = _answers(reply["logprobs"], own)
-    rows = [*_by_option(kind, subject, own, other, reply), _scores(kind, subject, other)]
+    surveyed = reply["logprobs"][: own.log_mass.shape[1]]
+    other = _answers(surveyed, own)
+    rows = _by_option(kind, subject, own, other, reply)
+    if kind is not ExportKind.GGUF:
+        rows.append(_in_conversations(subject, reply["logprobs"][len(surveyed) :]))
+    rows.append(_scores(kind, subject, other))
     if tokens is not None:
         rows += _by_token(kind, tokens, reply)
-    return Parity(library=_library(kind), questions=len(reply["logprobs"]), rows=tuple(rows))
+    return Parity(library=_library(kind), questions=len(surveyed), rows=tuple(rows))
 
 
 def _questions(subject: Subject, kind: ExportKind, folder: Path, tokens: VirtualTokens | None) -> dict[str, Any]:
@@ -119,6 +123,9 @@ def _questions(subject: Subject, kind: ExportKind, folder: Path, tokens: Virtual
     # The client's tokens are in no model: their vectors stand in the slot.
     ids = [] if tokens is None or kind is ExportKind.EMBEDS else list(tokens.ids)
     choice = respondent.choice
+    # llama.cpp takes long, and there the prompt's tokens are new ones, which no template writes elsewhere.
+    more = () if kind is ExportKind.GGUF else subject.conversations
+    sequences, options = [*reading.sequences, *more], reading.options.tolist()
     return {
         "kind": kind.value,
         "export": str(folder.resolve()),
@@ -128,8 +135,8 @@ def _questions(subject: Subject, kind: ExportKind, folder: Path, tokens: Virtual
         "device": respondent.model.device.type,
         "batch": respondent.batch,
         "threads": torch.get_num_threads(),
-        "sequences": [{"prefix": list(one.prefix), "suffix": list(one.suffix)} for one in reading.sequences],
-        "options": reading.options.tolist(),
+        "sequences": [{"prefix": list(one.prefix), "suffix": list(one.suffix)} for one in sequences],
+        "options": options + options[-1:] * len(more),
         "token_ids": ids,
         "vocabulary": max([len(respondent.tokenizer), *(i + 1 for i in ids)]),
         "conversations": [] if tokens is None else tokens.conversations,
@@ -187,6 +194,13 @@ def _by_option(
     ]
 
 
+def _in_conversations(subject: Subject, logprobs: Sequence[Sequence[float | None]]) -> Difference:
+    """Compare answers behind an earlier reply and behind a system message, where the run never asked."""
+    own = subject.in_conversations
+    apart = _apart(own.logprobs, _answers(logprobs, own).logprobs)
+    return Difference(name="log-probability in conversations", difference=float(apart.max()), allowed=LOGPROB)
+
+
 def _apart(own: Float[np.ndarray, "*shape"], other: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "n"]:
     """Compute the differences where there is an option; an option that only one has differs without end."""
     there = np.isfinite(own) | np.isfinite(other)
@@ -202,7 +216,8 @@ def _by_token(kind: ExportKind, tokens: VirtualTokens, reply: dict[str, Any]) ->
     expected: list[Any] = tokens.conversations_ids
     if kind is ExportKind.GGUF:
         expected = [] if tokens.dated_template is not None else [len(ids) for ids in expected]
-    wrong = sum(a != b for a, b in zip(reply["conversations"], expected, strict=False))
+    written = reply["conversations"] if expected else []
+    wrong = sum(a != b for a, b in zip(written, expected, strict=True))
     rows = [Difference(name="templated conversations", difference=wrong, allowed=0)] if expected else []
     if kind is not ExportKind.EMBEDS:
         rows.append(Difference(name="likeliest virtual token", difference=or_nan(reply["likeliest"])))

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from acculturate.export.slot_template import conversations
 from acculturate.judge.records import Result
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers import ways
 from acculturate.model.answers.reading import Reading
 from acculturate.model.engine.forward import Answers, head_of
+from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.interview import Interview
 from acculturate.model.loading import EMBEDDED
@@ -74,6 +76,19 @@ class Subject:
     def tuned(self) -> Answers:
         """The model's own answers with the prompt."""
         return self._interview(len(self.prompt.vectors)).engine(self.prompt.vectors[None])
+
+    @cached_property
+    def conversations(self) -> tuple[SlottedTokens, ...]:
+        """Questions as users ask and a survey does not: behind an earlier reply, behind a system message."""
+        questions, chat = self.questionnaire.questions(), self.respondent.chat
+        texts = questions[0].text, questions[-1].text
+        return tuple(chat.encode(turns, self.prompt.slot) for turns in conversations(chat, texts)[1:])
+
+    @cached_property
+    def in_conversations(self) -> Answers:
+        """The model's own answers to them with the prompt, among the options of the survey's last question."""
+        options = np.repeat(self.reading.options[-1:], len(self.conversations), axis=0)
+        return PlainEngine(self.respondent.model, self.conversations, options)(self.prompt.vectors[None])
 
     @cached_property
     def untuned(self) -> Answers:

@@ -131,6 +131,8 @@ class SlotTokenizer:
         return [*sequence.prefix, self.slot_id, *sequence.suffix, *reply]
 
     def _text(self, turns: list[Turn], continues: bool) -> str:
+        if any(MARK in turn.text for turn in turns):
+            raise SettingError(f"A message holds {MARK}, which marks the place of the prompt in a text: reword it.")
         question, begun = _question_and_beginning(turns, continues)
         before, after = self.slot_chat.texts(question, self.slot_name)
         return f"{before}{MARK}{after}{begun or ''}"

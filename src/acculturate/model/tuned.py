@@ -160,8 +160,10 @@ class TunedModel(torch.nn.Module):
 
     def forward(
         self,
-        input_ids: Tensor,
+        input_ids: Any,
         attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **others: Any,
     ) -> CausalLMOutputWithPast:
         """Compute the logits behind every token id, with the soft prompt in its slot.
 
@@ -169,13 +171,27 @@ class TunedModel(torch.nn.Module):
         ----------
         input_ids, attention_mask
             As for ``generate``.
+        labels
+            The ids to predict, at their own places; -100 where none is. The mark is never one.
+        others
+            What would change the answer is refused.
 
         Returns
         -------
         CausalLMOutputWithPast
             ``logits`` (rows, places, vocabulary), zero at padding. The mark's are those behind the whole prompt; so are
-            the last id's where the prompt follows it.
+            the last id's where the prompt follows it. ``loss``: the mean cross-entropy of the labels, in nats.
+
+        Raises
+        ------
+        UserError
+            For ids without a place for the prompt, and for settings that a tuned model has not.
         """
+        for name, value in others.items():
+            if not (value is None or value is False or (name == "return_dict" and value is True)):
+                raise SettingError(f"A tuned model takes no {name} in forward.")
+        if labels is not None and labels.shape != input_ids.shape:
+            raise SettingError("Labels have the two axes of the token ids: rows and places.")
         rows = self._rows(input_ids, attention_mask)
         mask = self._mask(input_ids, attention_mask)
         together = self._side_by_side is Batching.PADDED
@@ -187,7 +203,14 @@ class TunedModel(torch.nn.Module):
             for k, row in zip(group, logits, strict=True):
                 out.append(row.new_zeros(input_ids.shape[1], row.shape[-1]))
                 out[-1][mask[k]] = row[self._places(input_ids[k][mask[k]].tolist(), rows[k])]
-        return CausalLMOutputWithPast(logits=torch.stack(out))  # type: ignore[arg-type]
+        logits = torch.stack(out)
+        loss = None if labels is None else self._loss(logits, labels)
+        return CausalLMOutputWithPast(loss=loss, logits=logits)  # type: ignore[arg-type]
+
+    def _loss(self, logits: Float[Tensor, "rows places vocabulary"], labels: Int[Tensor, "rows places"]) -> Tensor:
+        """Compute the mean cross-entropy of every label at the place before it."""
+        targets = labels.to(logits.device).masked_fill(labels.to(logits.device) == self.tokenizer.slot_id, -100)
+        return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), targets[:, 1:].flatten())
 
     def _places(self, ids: list[int], row: SlottedTokens) -> list[int]:
         """Find, for each id of a row, the place among its embeddings whose logits follow it."""
@@ -205,16 +228,20 @@ class TunedModel(torch.nn.Module):
         soft = virtual_tokens(self.model, self.prompt.vectors)
         return [embed_around(self.model, row, soft) for row in rows]
 
-    def _rows(self, ids: Tensor, attention_mask: Tensor | None) -> list[SlottedTokens]:
+    def _rows(self, ids: Any, attention_mask: Tensor | None) -> list[SlottedTokens]:
         """Split every row at its slot, without padding."""
         mask = self._mask(ids, attention_mask)
         rows = [self._slotted(row[text].tolist()) for row, text in zip(ids, mask, strict=True)]
         self._respondent.check_ids(max((token for row in rows for token in (*row.prefix, *row.suffix)), default=0))
         return rows
 
-    def _mask(self, ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+    def _mask(self, ids: Any, attention_mask: Tensor | None) -> Tensor:
+        if not isinstance(ids, Tensor):
+            raise SettingError("Token ids are a tensor of rows and places; wrap a list of rows in torch.tensor.")
         if ids.ndim != 2 or (attention_mask is not None and attention_mask.shape != ids.shape):
             raise SettingError("Token ids and their attention mask have two axes of one size: rows and places.")
+        if not len(ids):
+            raise SettingError("There are no rows of token ids; give one at least.")
         if attention_mask is not None:
             return attention_mask.bool()
         # As the library does: padding can be told from text only where no text ends with it.

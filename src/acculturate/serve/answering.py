@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from acculturate.errors import UserError
 from acculturate.legible import shown
+from acculturate.model.engine.forward import embedding_of
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.reply import (
     Decoding,
@@ -123,9 +125,12 @@ class Answering:
     def _decoding(self, question: Question, sequence: SlottedTokens, prompt: SoftPrompt | None) -> Decoding:
         """Fit the length of replies to the window where the request leaves it open; raises ``UserError`` elsewhere."""
         how = question.decoding
-        if not question.limited:
-            how = fitting(self._respondent, sequence, prompt, how)
-        check_reply(self._respondent, sequence, prompt, how)
+        try:
+            if not question.limited:
+                how = fitting(self._respondent, sequence, prompt, how)
+            check_reply(self._respondent, sequence, prompt, how)
+        except UserError as error:
+            raise RequestError(str(error), code="context_length_exceeded", parameter=question.parameter) from error
         return how
 
     def _telling(self, choice: int, tell: Callable[[Event], bool]) -> Callable[[Piece], bool]:
@@ -139,6 +144,9 @@ class Answering:
         return self._raw(encoded, prompt)
 
     def _raw(self, ids: list[int], prompt: SoftPrompt | None) -> SlottedTokens:
+        rows = embedding_of(self._respondent.model).weight.shape[0]
+        if ids and max(ids) >= rows:
+            raise RequestError(f"This model has no token {max(ids)}; its ids end at {rows - 1}.", parameter="prompt")
         slot = Slot.RESPONSE_START if prompt is None else prompt.slot
         if (sequence := at_an_end(ids, slot)) is not None:
             return sequence

@@ -19,6 +19,9 @@ from acculturate.serve.request_error import RequestError, error_body
 MOST_BYTES = 2**20
 """Bytes of a request's body, at most."""
 
+MOST_OPEN = 512
+"""Requests that are answered at a time, or wait, at most."""
+
 MOST_SECONDS = 30.0
 """Seconds that a body may take to arrive."""
 
@@ -39,18 +42,24 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, exposed: bool) -> None:
         self._app, self._exposed = app, exposed
+        self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with 403."""
+        """Pass a request on, or answer it with 403, or with 503 where too many are open."""
         if scope["type"] != "http":
             return
-        headers = Headers(scope=scope)
-        if (refusal := self._refusal(headers)) is not None:
+        if (refusal := self._refusal(Headers(scope=scope))) is not None:
             await JSONResponse(error_body(refusal), refusal.status)(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        self._open += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._open -= 1
 
     def _refusal(self, headers: Mapping[str, str]) -> RequestError | None:
+        if self._open >= MOST_OPEN:
+            return RequestError(f"{MOST_OPEN} requests are open already; try again later.", 503, code="overloaded")
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._exposed and not is_loopback(_name(f"//{host}")):
             return RequestError(
@@ -77,9 +86,10 @@ def is_loopback(name: str | None) -> bool:
 
 
 def _name(address: str) -> str | None:
-    """Take the host out of an address; None where there is none."""
+    """Take the host out of an address; None where there is none, or a user's name stands before it."""
     try:
-        return urlsplit(address).hostname
+        parts = urlsplit(address)
+        return None if "@" in parts.netloc else parts.hostname
     except ValueError:
         return None
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from acculturate.errors import UserError
 from acculturate.legible import shown
-from acculturate.model.reply import Decoding
+from acculturate.model.reply import ALTERNATIVES, Decoding
 from acculturate.model.slot_tokenizer import turns_of
 from acculturate.model.template import Turn
 from acculturate.serve.request_error import RequestError
@@ -43,10 +43,25 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "suffix": ("",),
 }
 
-_SEVERAL_KINDS = {
+_EXPECTED = {
+    "model": "the name of a prompt",
+    "messages": "a list of 1 to 1000 messages",
     "prompt": "a text, a list of texts, or token ids, also of several texts",
-    "stop": "a text, or 4 at most",
+    "temperature": "a number from 0 to 2",
+    "top_p": "a number above 0 and at most 1",
+    "max_tokens": "a whole number from 1",
+    "max_completion_tokens": "a whole number from 1",
+    "n": f"a whole number from 1 to {CHOICES}",
+    "seed": "a whole number of 64 bits",
+    "stop": "a text, or 4 at most, none of them empty",
+    "stream": "true or false",
+    "stream_options": "a table with include_usage, true or false",
+    "logprobs": f"true or false in a chat, and a whole number from 0 to {ALTERNATIVES} for raw texts",
+    "top_logprobs": f"a whole number from 0 to {ALTERNATIVES}",
 }
+_Text = Annotated[str, Field(min_length=1)]
+_Count = Annotated[int, Field(ge=1)]
+_Alternatives = Annotated[int, Field(ge=0, le=ALTERNATIVES)]
 
 Q = TypeVar("Q", bound="_Parameters")
 
@@ -82,6 +97,11 @@ class Question:
     stream: bool
     usage: bool
 
+    @property
+    def parameter(self) -> str:
+        """The name of the parameter that holds the texts."""
+        return "messages" if self.texts[0] and isinstance(self.texts[0][0], Turn) else "prompt"
+
 
 class _StreamOptions(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -94,19 +114,19 @@ class _Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: str
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: _Count | None = None
     n: Annotated[int, Field(ge=1, le=CHOICES)] = 1
     seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] | None = None
-    stop: str | Annotated[list[str], Field(max_length=4)] = Field(default_factory=list)
+    stop: _Text | Annotated[list[_Text], Field(max_length=4)] = Field(default_factory=list)
     stream: bool = False
     stream_options: _StreamOptions = _StreamOptions()
 
     def question(
         self, texts: tuple[list[Turn] | str | list[int], ...], most: int | None, alternatives: int | None
     ) -> Question:
-        """Put the question together; raises ``UserError`` for numbers out of their range."""
+        """Put the question together."""
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         lengths = {} if most is None else {"max_tokens": most}
         decoding = Decoding(self.temperature, self.top_p, stop=stop, alternatives=alternatives, **lengths)
@@ -118,14 +138,14 @@ class _Parameters(BaseModel):
 
 class _ChatParameters(_Parameters):
     messages: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=1000)]
-    max_completion_tokens: int | None = None
+    max_completion_tokens: _Count | None = None
     logprobs: bool = False
-    top_logprobs: int | None = None
+    top_logprobs: _Alternatives | None = None
 
 
 class _TextParameters(_Parameters):
     prompt: str | list[str] | list[int] | list[list[int]]
-    logprobs: int | None = None
+    logprobs: _Alternatives | None = None
 
 
 def chat_question(body: object) -> Question:
@@ -191,5 +211,4 @@ def _complaint(error: ValidationError) -> RequestError:
         )
     if first["type"] == "missing":
         return RequestError(f"'{place}' is missing.", code="missing_required_parameter", parameter=place)
-    limit = _SEVERAL_KINDS.get(place) or first["msg"].removeprefix("Input should be ")
-    return RequestError(f"'{place}' cannot be {shown(first['input'])}; expected {limit}.", parameter=place)
+    return RequestError(f"'{place}' cannot be {shown(first['input'])}; expected {_EXPECTED[place]}.", parameter=place)

@@ -19,8 +19,6 @@ LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 GRACE_S = 5
 """Seconds that an answer in progress gets to end when the server is asked to."""
 
-_CONNECTIONS = 512
-
 
 def listening_socket(port: int, *, exposed: bool = False) -> socket.socket:
     """Open the socket of a server; port 0 is any that is free.
@@ -76,7 +74,6 @@ def serve(
         log_level="critical",  # its errors are traces, and ours are sentences
         access_log=False,
         server_header=False,
-        limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=30,
     )

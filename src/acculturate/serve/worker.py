@@ -107,3 +107,5 @@ class Worker:
                 job.cancel()
             job.run(self._complain)
             self._current = None
+            if self._stopped and self._jobs.empty():  # the queue may have been too full for the word to end
+                return
