@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from architectures import HIDDEN, VOCABULARY, saved_model_dir
 from exports import roomy_model, small_run
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
@@ -51,7 +52,12 @@ def check(exported: Exported) -> None:
     """What every export has: a comparison that holds, and a card and a description that name no place."""
     compared = exported.parity
     assert compared is not None and compared.holds and compared.questions == 24
-    assert [row.name for row in compared.rows][:3] == ["log-probability", "answer mass (logarithm)", "scores (points)"]
+    assert [row.name for row in compared.rows][:4] == [
+        "log-probability",
+        "answer mass (logarithm)",
+        "log-probability in conversations",
+        "scores (points)",
+    ]
     assert compared.rows[0].difference <= 1e-4
     for file in exported.path.iterdir():
         assert str(exported.path.parent.parent.parent).encode() not in file.read_bytes(), file.name
@@ -98,6 +104,14 @@ def test_the_embedded_model_answers_as_the_run(tmp_path, slot, kind):
     assert compared is not None and compared.holds
     if kind == "tokens":  # its hidden states lie on one side: the head alone keeps the tokens from being written
         assert compared.rows[-1].difference < 1e-30
+
+
+@pytest.mark.parametrize("kind", ["peft", "peft-tokens"])
+def test_a_model_without_attention_heads(tmp_path, kind):
+    settings = {"vocab_size": VOCABULARY + 8, "hidden_size": HIDDEN, "num_hidden_layers": 2, "context_length": 2048}
+    model = str(saved_model_dir(tmp_path / "model", "RwkvConfig", settings))
+    compared = small_run(model, tmp_path / "run", "before_bos").export(kind).parity
+    assert compared is not None and compared.holds
 
 
 def test_the_prompt_file_is_one_of_ours_without_the_model_s_place(runs, home):

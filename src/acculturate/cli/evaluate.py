@@ -48,6 +48,7 @@ def evaluate(
         str | None, option_of("dtype", "Precision of --model; a run is evaluated in float32.", own_default=True)
     ] = None,
     device: RunDevice = None,
+    trust_remote_code: Annotated[bool, option_of("trust_remote_code")] = False,
     output: Json = "text",
 ) -> None:
     """Measure what a model knows, without and with a soft prompt: accuracy with intervals and paired tests.
@@ -72,11 +73,23 @@ def evaluate(
     with following() as watch:
         if run is not None:
             found = work.evaluate_run(
-                run, chosen, answers=answers, writing=writing, out=out, device=device, watch=watch
+                run,
+                chosen,
+                answers=answers,
+                writing=writing,
+                out=out,
+                device=device,
+                trust_remote_code=trust_remote_code,
+                watch=watch,
             )
         else:
             warn_if_slow(dtype or "float32", device or "auto")
-            choice = ModelChoice(model or "", dtype=dtype or "float32", device=device or "auto")
+            choice = ModelChoice(
+                model or "",
+                dtype=dtype or "float32",
+                device=device or "auto",
+                trust_remote_code=trust_remote_code,
+            )
             found = work.evaluate_model(
                 choice, chosen, prompt=prompt, answers=answers, writing=writing, out=out, watch=watch
             )

@@ -143,7 +143,9 @@ def align(
     if asked is not None:
         with following() as watch:
             chosen, writing = asked
-            evaluated = evaluate_run(folder, chosen, writing=writing, watch=watch)
+            evaluated = evaluate_run(
+                folder, chosen, writing=writing, trust_remote_code=spec.trust_remote_code, watch=watch
+            )
     if as_json:
         print_json(result)
         return

@@ -18,19 +18,12 @@ _ROWS = "trainable_tokens_delta"
 
 
 def prompt_tuning(subject: Subject) -> dict[str, bytes]:
-    """Write a prompt of the slot ``before_bos`` as an adapter of PEFT's prompt tuning: its files by name.
-
-    Raises ``UserError`` for a model without attention heads, which PEFT asks for.
-    """
+    """Write a prompt of the slot ``before_bos`` as an adapter of PEFT's prompt tuning: its files by name."""
     prompt = subject.prompt
     config = subject.respondent.model.config.get_text_config()
-    if getattr(config, "num_attention_heads", None) is None:
-        raise ModelError(
-            f"PEFT's prompt tuning needs attention heads, and this model ({config.model_type}) has none; choose "
-            "`to='peft-tokens'`, `to='tokens'` or `to='embeds'`."
-        )
     settings = _settings(subject, "PROMPT_TUNING") | {
-        "num_attention_heads": config.num_attention_heads,
+        # PEFT asks for a number and does not use it here; recurrent models have none.
+        "num_attention_heads": getattr(config, "num_attention_heads", None) or 1,
         "num_layers": config.num_hidden_layers,
         "num_transformer_submodules": 1,
         "num_virtual_tokens": len(prompt.vectors),

@@ -11,7 +11,7 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from safetensors import safe_open
 
 Ids = Sequence[int]
 Forward = Callable[[list[tuple[Ids, Ids]]], torch.Tensor]
-"""Texts around the slot to the logits of what follows them: (texts, vocabulary)."""
+"""Texts of one length, each around the slot, to the logits of what follows them: (texts, vocabulary)."""
 
 
 def main(questions: str, answers: str) -> None:
@@ -76,23 +76,11 @@ def _by_client(query: dict[str, Any]) -> Forward:
 
 
 def _by_prompt_tuning(query: dict[str, Any]) -> Forward:
-    """Let PEFT stand the prompt before everything; texts of one length share a batch, for PEFT drops positions."""
+    """Let PEFT stand the prompt before everything."""
     from peft import PeftModel
 
     model = PeftModel.from_pretrained(_base(query), query["export"])
-
-    def forward(texts: list[tuple[Ids, Ids]]) -> torch.Tensor:
-        ids = [[*a, *b] for a, b in texts]
-        rows: list[torch.Tensor] = [torch.empty(0)] * len(ids)
-        for length in sorted({len(one) for one in ids}):
-            places = [k for k, one in enumerate(ids) if len(one) == length]
-            batch = torch.tensor([ids[k] for k in places], device=query["device"])
-            logits = model(input_ids=batch, attention_mask=torch.ones_like(batch)).logits[:, -1]
-            for k, row in zip(places, logits, strict=True):
-                rows[k] = row
-        return torch.stack(rows)
-
-    return forward
+    return lambda texts: _last_of_ids(model, query, texts, [])
 
 
 def _by_trainable_tokens(query: dict[str, Any]) -> Forward:
@@ -100,13 +88,13 @@ def _by_trainable_tokens(query: dict[str, Any]) -> Forward:
     from peft import PeftModel
 
     model = PeftModel.from_pretrained(_base(query), query["export"])
-    return lambda texts: _last_of_ids(model, query, texts)
+    return lambda texts: _last_of_ids(model, query, texts, query["token_ids"])
 
 
 def _by_model(query: dict[str, Any]) -> Forward:
     """Ask the model in the export by ordinary token ids."""
     model = _base(query, query["export"])
-    return lambda texts: _last_of_ids(model, query, texts)
+    return lambda texts: _last_of_ids(model, query, texts, query["token_ids"])
 
 
 FORWARDS: dict[str, Callable[[dict[str, Any]], Forward]] = {
@@ -119,46 +107,47 @@ FORWARDS: dict[str, Callable[[dict[str, Any]], Forward]] = {
 
 
 def _last(model: Any, texts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Compute what follows each text of embeddings, padded in front."""
-    longest = max(len(text) for text in texts)
-    whole = texts[0].new_zeros(len(texts), longest, texts[0].shape[1])
-    mask = torch.zeros(len(texts), longest, dtype=torch.long, device=whole.device)
-    for row, text in enumerate(texts):
-        whole[row, longest - len(text) :], mask[row, longest - len(text) :] = text, 1
-    return model(inputs_embeds=whole, attention_mask=mask, **_positions(model, mask)).logits[:, -1]
+    """Compute what follows each text of embeddings."""
+    whole = torch.stack(list(texts))
+    mask = torch.ones(whole.shape[:2], dtype=torch.long, device=whole.device)
+    return model(inputs_embeds=whole, attention_mask=mask, **_last_alone(model)).logits[:, -1]
 
 
-def _last_of_ids(model: Any, query: dict[str, Any], texts: list[tuple[Ids, Ids]]) -> torch.Tensor:
-    """Compute what follows each text of token ids, padded in front, with the prompt's own ids in the slot."""
-    ids = [[*a, *query["token_ids"], *b] for a, b in texts]
-    longest = max(map(len, ids))
-    whole = torch.tensor([[0] * (longest - len(one)) + one for one in ids], device=query["device"])
-    mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in ids], device=query["device"])
-    return model(input_ids=whole, attention_mask=mask, **_positions(model, mask)).logits[:, -1]
+def _last_of_ids(model: Any, query: dict[str, Any], texts: list[tuple[Ids, Ids]], prompt: Ids) -> torch.Tensor:
+    """Compute what follows each text of token ids, with those of the prompt in the slot."""
+    ids = torch.tensor([[*a, *prompt, *b] for a, b in texts], device=query["device"])
+    return model(input_ids=ids, attention_mask=torch.ones_like(ids), **_last_alone(model)).logits[:, -1]
 
 
-def _positions(model: Any, mask: torch.Tensor) -> dict[str, Any]:
-    """Count positions from the first token that is no padding, as ``generate`` does; keep the last logits only."""
+def _last_alone(model: Any) -> dict[str, Any]:
+    """Have the last logits alone computed, where the model can."""
     plain = model.get_base_model() if hasattr(model, "get_base_model") else model
-    takes = inspect.signature(plain.forward).parameters
-    counted = {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0), "logits_to_keep": 1}
-    return {name: value for name, value in counted.items() if name in takes} | {"use_cache": False}
+    keeps = "logits_to_keep" in inspect.signature(plain.forward).parameters
+    return {"use_cache": False} | ({"logits_to_keep": 1} if keeps else {})
 
 
 def _read(query: dict[str, Any], forward: Forward) -> dict[str, Any]:
     """Read the log-probability of every option, and the largest probability of a virtual token."""
     texts = [(one["prefix"], one["suffix"]) for one in query["sequences"]]
-    logprobs: list[list[float | None]] = []
-    likeliest = 0.0
-    for start in range(0, len(texts), query["batch"]):
-        logits = forward(texts[start : start + query["batch"]]).double().cpu()
-        virtual = query["token_ids"]
+    logprobs: list[list[float | None]] = [[] for _ in texts]
+    likeliest, virtual = 0.0, query["token_ids"]
+    for places in _of_one_length(texts, query["batch"]):
+        logits = forward([texts[k] for k in places]).double().cpu()
         if virtual:
             likeliest = max(likeliest, float(logits.softmax(-1)[:, virtual].max()))
             logits[:, virtual] = -torch.inf
-        for row, options in zip(logits.log_softmax(-1), query["options"][start : start + len(logits)], strict=True):
-            logprobs.append([_sum(row[[i for i in ids if i >= 0]].numpy()) for ids in options])
+        for k, row in zip(places, logits.log_softmax(-1), strict=True):
+            logprobs[k] = [_sum(row[[i for i in ids if i >= 0]].numpy()) for ids in query["options"][k]]
     return {"logprobs": logprobs, "likeliest": likeliest if query["token_ids"] else None}
+
+
+def _of_one_length(texts: Sequence[tuple[Ids, Ids]], most: int) -> Iterator[list[int]]:
+    """Yield the places of texts that may share a batch without padding, which recurrent models cannot tell apart."""
+    lengths = [len(a) + len(b) for a, b in texts]
+    for length in sorted(set(lengths)):
+        places = [k for k, own in enumerate(lengths) if own == length]
+        for start in range(0, len(places), most):
+            yield places[start : start + most]
 
 
 def _sum(logprobs: np.ndarray) -> float | None:

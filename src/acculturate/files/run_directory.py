@@ -315,6 +315,10 @@ class RunDirectory:
         about = {"scalars": dict(scalars), "journal": journal.length, "journal_sha256": journal.digest}
         self._checkpoints.mkdir(exist_ok=True)
         write_tensors(self._checkpoints / f"{number:06d}.safetensors", _STATE, arrays, about)
+        self._prune()
+
+    def _prune(self) -> None:
+        """Remove all checkpoints but the newest; a process may have been killed between writing one and this."""
         for old in self._stored()[:-KEPT_CHECKPOINTS]:
             old.unlink()
 
@@ -333,6 +337,7 @@ class RunDirectory:
             # A damaged one left there would count as one of the newest and push out the ones to come.
             if found is None or _number(path) > _number(found.path):
                 path.unlink()
+        self._prune()
         self._written = None
         if found is None:
             self.journal.unlink(missing_ok=True)

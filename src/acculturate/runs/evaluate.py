@@ -211,6 +211,7 @@ def evaluate_run(
     writing: Sequence[Specimen] = (),
     out: Path | None = None,
     device: str | None = None,
+    trust_remote_code: bool = False,
     watch: Watch = lambda *_: None,
 ) -> Evaluated:
     """Evaluate the prompt of a finished run on tasks, beside its model without it, and write it down.
@@ -227,6 +228,8 @@ def evaluate_run(
         Where to write figures and answers; by default in the run, whose report then shows them.
     device
         Where to compute; by default as the run did.
+    trust_remote_code
+        Whether code that comes with the model may run, whatever the run's settings say.
 
     Raises
     ------
@@ -239,7 +242,7 @@ def evaluate_run(
     spec = make_spec(result.spec, f"'{run / RESULT}'")
     chosen = answers or spec.answer.weighed
     way_of(chosen)
-    choice = replace(spec.choice, device=device or spec.device)
+    choice = replace(spec.choice, device=device or spec.device, trust_remote_code=trust_remote_code)
     respondent = model_of(run, choice, result)
     found = evaluate(
         respondent,

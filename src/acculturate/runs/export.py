@@ -9,7 +9,7 @@ from pathlib import Path
 from acculturate.errors import RunDirectoryError, SettingError
 from acculturate.export.export import Exported, export_prompt
 from acculturate.export.folder import check_place
-from acculturate.export.kinds import ExportKind, kind_named
+from acculturate.export.kinds import ExportKind, check_form, kind_named
 from acculturate.export.parity import check_library
 from acculturate.export.publish import check_name, publish
 from acculturate.export.subject import Subject
@@ -100,6 +100,7 @@ def _subject(
         )
     _check_files(run, spec)
     files = _gguf_files(spec, kind, gguf)
+    check_form(kind, prompt.slot, files)
     choice = replace(spec.choice, trust_remote_code=trust_remote_code)
     problem = prepare(spec, check_method=False).problem
     stage("loading the model")

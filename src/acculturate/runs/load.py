@@ -239,6 +239,7 @@ class Run(FinishedRun[Result]):
         answers: str | None = None,
         limit: int | None = None,
         countries: Sequence[str] = (),
+        trust_remote_code: bool = False,
     ) -> Evaluated:
         """Measure what the prompt changes beyond the survey, as ``acculturate evaluate`` does; the report shows it.
 
@@ -250,6 +251,8 @@ class Run(FinishedRun[Result]):
             How answers are read; by default as in the run.
         limit, countries
             Questions of each task to ask, at most, and whom they are about.
+        trust_remote_code
+            Whether code that comes with the model may run, whatever the run's settings say.
 
         Returns
         -------
@@ -262,7 +265,7 @@ class Run(FinishedRun[Result]):
             For a task that is unknown or cannot be read, and a model that has changed since.
         """
         chosen, writing = tasks_of(tasks, limit=limit, countries=countries)
-        return evaluate_run(self.path, chosen, answers=answers, writing=writing)
+        return evaluate_run(self.path, chosen, answers=answers, writing=writing, trust_remote_code=trust_remote_code)
 
     def export(
         self,
