@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pandas as pd
+import pyarrow
 
 from acculturate.errors import RunDirectoryError
 from acculturate.export.export import Exported
@@ -192,7 +193,13 @@ class Run(FinishedRun[Result]):
                 f"The run in '{self.path}' has no {EVALUATIONS}; give its command again to write it anew."
             )
         check_sum(file)
-        return pd.read_parquet(file)
+        try:
+            return pd.read_parquet(file)
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            raise RunDirectoryError(
+                f"'{file}' is cut off or damaged; restore it, or remove the run's {RESULT} and give its command again, "
+                "which writes both anew."
+            ) from error
 
     def steer(
         self,
