@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 _SHOWN = 40
 
+# From where a text begins, or behind a space or a sign between paths, up to the last slash of an absolute path.
+_FOLDERS = re.compile(r"(?:(?<=^)|(?<=[\s=,;'\"(]))~?/(?=[^\s/])(?:[^/,;=\s'\"]*/)*")
+
 # Line breaks and tabs are text; every other control character is an order to the terminal. So are the overrides of
 # writing direction, which make one text look like another. Half a surrogate pair, which stands for a byte of a file
 # name that is no UTF-8, cannot be written at all.
@@ -53,3 +56,8 @@ def shown(value: object) -> str:
 def capital(text: str) -> str:
     """Begin a text with a capital, and leave the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+def without_places(text: str) -> str:
+    """Take the folders out of absolute paths in a text: a page that is passed on names no user and no machine."""
+    return _FOLDERS.sub("", text)

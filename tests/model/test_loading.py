@@ -231,3 +231,20 @@ def test_blocks_of_a_large_file_find_another_one(tmp_path, monkeypatch) -> None:
 def test_a_home_that_does_not_exist_is_one_sentence(monkeypatch) -> None:
     monkeypatch.setattr(Path, "expanduser", lambda self: (_ for _ in ()).throw(RuntimeError("no home")))
     assert "is no name of a model: no home" in _refusal(ModelChoice("~/model"))
+
+
+def test_pickled_weights_are_not_read(folder, tmp_path) -> None:
+    """They could run code. What stands beside them is whole."""
+    copy = Path(shutil.copytree(folder, tmp_path / "pickled"))
+    for file in copy.glob("*.safetensors"):
+        file.unlink()
+    ran = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self):
+            return Path.touch, (ran,)
+
+    torch.save({"model.embed_tokens.weight": Hostile()}, copy / "pytorch_model.bin")
+    with pytest.raises(UserError, match="no weights in the safetensors format, and pickled ones"):
+        load_model(ModelChoice(str(copy)))
+    assert not ran.exists()

@@ -490,3 +490,11 @@ def test_text_directions_follow_the_text(browser, tmp_path: Path) -> None:
     assert page.evaluate(directions.format("h1")) == ["rtl"]
     assert set(page.evaluate(directions.format("h2"))) == {"ltr"}
     page.close()
+
+
+def test_a_page_names_no_folder_of_the_machine(saudi: dict) -> None:
+    saudi["model"]["model"] = saudi["spec"]["model"] = "/home/alice/secret/llama-3"
+    saudi["spec"]["wording"] = "/home/alice/secret/official.toml"
+    html = page_of(saudi)
+    assert "llama-3" in html and "official.toml" in html
+    assert "alice" not in html and "secret" not in html

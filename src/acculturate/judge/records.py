@@ -10,7 +10,7 @@ from pydantic import Field, RootModel, model_validator
 
 from acculturate.files.record import Count, Figure, Interval, Record, RunRecord
 from acculturate.judge.audit_records import AuditRecord, CeilingRecord
-from acculturate.legible import shown
+from acculturate.legible import shown, without_places
 from acculturate.search.history import SearchRecord
 from acculturate.survey.formats import Role
 
@@ -60,6 +60,11 @@ class ModelIdentity(RootModel[dict[str, Any]]):
     def name(self) -> str:
         """The model as the user named it."""
         return self.root["model"]
+
+    @property
+    def shown(self) -> str:
+        """The model's name for a page that is passed on: without the folder that it lies in."""
+        return without_places(self.name)
 
 
 class TargetRecord(Record):

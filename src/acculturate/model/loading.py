@@ -84,7 +84,12 @@ def load_model(choice: ModelChoice) -> Loaded:
         _check_kind(choice, config)
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         model, report = cast(Any, AutoModelForCausalLM).from_pretrained(
-            folder, dtype=dtype, output_loading_info=True, **options, **_quantized(choice, device)
+            folder,
+            dtype=dtype,
+            output_loading_info=True,
+            use_safetensors=True,  # other weights are pickled, and a pickle can run code
+            **options,
+            **_quantized(choice, device),
         )
     except UserError:
         raise
@@ -271,6 +276,11 @@ def _unloadable(choice: ModelChoice, error: Exception, *, local: bool) -> UserEr
         why = f"it needs code of its own; read that code, then give {setting('trust_remote_code', True)}"
     elif "ignore_mismatched_sizes" in text or "size mismatch" in text:
         why = "its weights have other shapes than its configuration says; give the two that belong together"
+    elif "no file named model.safetensors" in text or "a file named model.safetensors" in text:
+        why = (
+            "it has no weights in the safetensors format, and pickled ones (.bin, .pt) are not read, since they can "
+            "run code; convert them with save_pretrained of transformers"
+        )
     elif local:
         why = first_line(error)
     elif "GatedRepoError" in chain or "gated repo" in text:

@@ -24,7 +24,7 @@ from acculturate.files.whole_file import write_whole
 from acculturate.judge.audit_records import AuditRecord
 from acculturate.judge.evaluation_records import Evaluation
 from acculturate.judge.records import DimensionRecord, ItemRecord, ItemText, Result, Row, RowKind, VerdictKind
-from acculturate.legible import capital
+from acculturate.legible import capital, without_places
 from acculturate.model.answer_kind import ANSWERS, AnswerKind
 from acculturate.report import charts
 from acculturate.report.axis import Axis, axis
@@ -404,7 +404,7 @@ def _say(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
-        return value
+        return without_places(value)
     if isinstance(value, int | float):
         return (f"{value:.6g}" if isinstance(value, float) else str(value)).replace("-", "−")
     if isinstance(value, Mapping):
