@@ -206,3 +206,10 @@ def test_readme_example_runs_with_the_embedded_model(tmp_path, monkeypatch, caps
     headline, scores = capsys.readouterr().out.splitlines()
     assert headline.endswith(".")
     assert scores.startswith("{'pdi': ")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_of_the_project_that_a_page_names_are_there(page: Path) -> None:
+    root = Path(__file__).parents[2]
+    named = re.findall(r"`((?:src|tests|benchmarks|tools)/[\w/.-]+\.py)\b", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not (root / name).is_file()] == []
