@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 EXIT = 130
 """The exit code of what was interrupted, as shells know it; typer tells of Ctrl-C by it."""
 
-RESUMING = ("align", "multitask", "pareto", "steer")
+RESUMING = ("align", "multitask", "pareto", "steer", "sweep")
 
 
 def stop() -> NoReturn:
@@ -18,6 +20,27 @@ def stop() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would interrupt the saying
     sys.stderr.write(f"\nacculturate: {farewell(sys.argv[1:])}\n")
     sys.exit(EXIT)
+
+
+@contextmanager
+def ends_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and SIGUSR1 end the program as Ctrl-C does, and a second one of the three end it at once.
+
+    Clusters send these before they take a machine away.
+    """
+
+    def interrupt(*_: object) -> NoReturn:
+        for number in signals:
+            signal.signal(number, lambda *_: os._exit(EXIT))
+        raise KeyboardInterrupt
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def farewell(arguments: Sequence[str]) -> str:

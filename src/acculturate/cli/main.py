@@ -26,6 +26,7 @@ from acculturate.cli.multitask import multitask
 from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.serve import serve
 from acculturate.cli.settings import Out, directory, warn_if_slow
+from acculturate.cli.sweep import sweep
 from acculturate.cli.terminal import (
     Console,
     complain,
@@ -189,6 +190,7 @@ for verb in (
     cli_steer.steer,
     cli_front.pareto,
     cli_front.pick,
+    sweep,
     cli_measure.score,
     cli_measure.audit,
     cli_measure.compare,
