@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from acculturate.cli.interruption import ends_like_ctrl_c
 from acculturate.cli.printing import Json, figure, is_json, print_json
-from acculturate.cli.settings import check_range, directory, warn_if_slow
+from acculturate.cli.settings import Track, check_range, directory, trackers, warn_if_slow
 from acculturate.cli.sweep_progress import sweep_progress
 from acculturate.cli.terminal import Console
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from acculturate.judge.sweep import MeanAndSpread, SweepRecord
     from acculturate.runs.sweep.events import Event
     from acculturate.runs.sweep.plan import SweepPlan
+    from acculturate.runs.trackers.tracker import Tracker
 
 FAILED = 1
 """The exit code of a sweep in which a run failed."""
@@ -32,6 +34,7 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the runs and what they would cost, and stop.")
     ] = False,
+    track: Track = None,
     output: Json = "text",
 ) -> None:
     """Carry out many runs of align from one file: countries, seeds, models, or any other setting.
@@ -51,10 +54,11 @@ def sweep(
         _show_costs(plan, as_json)
         return
     folder = directory(out, "sweep")
+    tracked = trackers(track, folder.resolve().name)
     for dtype, device in dict.fromkeys((run.spec.dtype, run.spec.device) for run in plan.runs):
         warn_if_slow(dtype, device)
     with ends_like_ctrl_c():
-        record, page = _carried_out(plan, folder, jobs)
+        record, page = _carried_out(plan, folder, jobs, tracked)
     if as_json:
         print_json(record)
     else:
@@ -63,7 +67,7 @@ def sweep(
         raise typer.Exit(FAILED)
 
 
-def _carried_out(plan: SweepPlan, out: Path, jobs: int) -> tuple[SweepRecord, Path]:
+def _carried_out(plan: SweepPlan, out: Path, jobs: int, tracked: Sequence[Tracker]) -> tuple[SweepRecord, Path]:
     from acculturate.runs.sweep.processes import carry_out_in_processes
     from acculturate.runs.sweep.queue import carry_out_in_turn
     from acculturate.runs.sweep.table import SweepTable
@@ -78,9 +82,9 @@ def _carried_out(plan: SweepPlan, out: Path, jobs: int) -> tuple[SweepRecord, Pa
             show(event)
 
         if jobs > 1:
-            carry_out_in_processes(todo, out, follow, jobs)
+            carry_out_in_processes(todo, out, follow, jobs, tracked)
         else:
-            carry_out_in_turn(todo, out, follow)
+            carry_out_in_turn(todo, out, follow, tracked)
     return table.record, table.write()
 
 

@@ -116,7 +116,7 @@ def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: 
     laid_out = kind.lay_out(respondent)
     audit = _audited(kind, respondent, callbacks)
     # A kind may name more files than the settings do: its own word counts, in the place where it stands.
-    with directory.claimed({**settings, **kind.made_with(respondent), **settings}):
+    with directory.claimed({**settings, **kind.made_with(respondent), **settings}), callbacks.during(out):
         found = laid_out.search(directory, callbacks)
         del laid_out  # it holds the model, of which there may be room for one only
         callbacks.stage("measuring in float32")

@@ -17,6 +17,7 @@ from acculturate.model.choice import ModelChoice
 from acculturate.runs.sweep.events import Event, EventKind, Follow
 from acculturate.runs.sweep.plan import PlannedRun
 from acculturate.runs.sweep.worker import order
+from acculturate.runs.trackers.tracker import Tracker
 
 _GRACE_S = 5.0
 """Seconds for a process that is told to end to do so."""
@@ -49,12 +50,12 @@ class _Worker:
             self._heard.put((self, Event.from_json(json.loads(line))))
         self._heard.put((self, None))
 
-    def begin(self, run: PlannedRun, folder: Path, *, again: bool) -> None:
+    def begin(self, run: PlannedRun, folder: Path, *, again: bool, trackers: Sequence[Tracker]) -> None:
         """Have the process carry out a run."""
         assert self.process.stdin is not None
         self.run, self.choice = run, run.spec.choice
         with suppress(BrokenPipeError):  # where it ended, that is heard of
-            self.process.stdin.write(json.dumps(order(run, folder, again=again)) + "\n")
+            self.process.stdin.write(json.dumps(order(run, folder, again=again, trackers=trackers)) + "\n")
             self.process.stdin.flush()
 
     def dismiss(self) -> None:
@@ -64,7 +65,28 @@ class _Worker:
             self.process.stdin.close()
 
 
-def carry_out_in_processes(runs: Sequence[PlannedRun], out: Path, follow: Follow, jobs: int) -> None:
+class _Queue:
+    """Hold the runs that no process has yet."""
+
+    def __init__(self, runs: Sequence[PlannedRun], out: Path, trackers: Sequence[Tracker]) -> None:
+        self.left, self._out, self._trackers = list(runs), out, trackers
+
+    def employ(self, worker: _Worker, workers: Sequence[_Worker]) -> None:
+        """Give a process a run with its model, else one whose model no other process has, else the first one."""
+        if not self.left:
+            worker.dismiss()
+            return
+        others = {one.choice for one in workers if one is not worker}
+        run = next((one for one in self.left if one.spec.choice == worker.choice), None)
+        run = run or next((one for one in self.left if one.spec.choice not in others), self.left[0])
+        self.left.remove(run)
+        again = any(one.spec.choice == run.spec.choice for one in self.left)
+        worker.begin(run, self._out / run.name, again=again, trackers=self._trackers)
+
+
+def carry_out_in_processes(
+    runs: Sequence[PlannedRun], out: Path, follow: Follow, jobs: int, trackers: Sequence[Tracker] = ()
+) -> None:
     """Run, or go on with, every run of a sweep in its directory under ``out``.
 
     Parameters
@@ -77,27 +99,29 @@ def carry_out_in_processes(runs: Sequence[PlannedRun], out: Path, follow: Follow
         Is told how far each run is, and why one failed.
     jobs
         Processes at a time. They share the processor's cores between them.
+    trackers
+        Follow every run.
     """
-    left, heard = list(runs), queue.Queue[tuple[_Worker, Event | None]]()
+    queued, heard = _Queue(runs, out, trackers), queue.Queue[tuple[_Worker, Event | None]]()
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    workers = [_Worker(heard, threads) for _ in range(min(jobs, len(left)))]
+    workers = [_Worker(heard, threads) for _ in range(min(jobs, len(runs)))]
     try:
         for worker in workers:
-            _next_run(worker, left, out, workers)
+            queued.employ(worker, workers)
         while workers:
             worker, event = heard.get()
             if event is not None:
                 _tell(worker, event, follow)
                 if worker.run is None:
-                    _next_run(worker, left, out, workers)
+                    queued.employ(worker, workers)
                 continue
             workers.remove(worker)
             code = worker.process.wait()
             if worker.run is not None:
                 follow(Event(worker.run.name, EventKind.FAILED, _lost(code)))
-            if left:
+            if queued.left:
                 workers.append(_Worker(heard, threads))
-                _next_run(workers[-1], left, out, workers)
+                queued.employ(workers[-1], workers)
     finally:
         _end(workers)
 
@@ -109,18 +133,6 @@ def _tell(worker: _Worker, event: Event, follow: Follow) -> None:
     if event.kind in (EventKind.DONE, EventKind.FAILED):
         worker.run = None
     follow(event)
-
-
-def _next_run(worker: _Worker, left: list[PlannedRun], out: Path, workers: Sequence[_Worker]) -> None:
-    """Give a process the next run: one with its model, else one whose model no other process has, else the first."""
-    if not left:
-        worker.dismiss()
-        return
-    others = {one.choice for one in workers if one is not worker}
-    run = next((one for one in left if one.spec.choice == worker.choice), None)
-    run = run or next((one for one in left if one.spec.choice not in others), left[0])
-    left.remove(run)
-    worker.begin(run, out / run.name, again=any(one.spec.choice == run.spec.choice for one in left))
 
 
 def _lost(code: int) -> str:

@@ -87,3 +87,4 @@ def _align(run: PlannedRun, folder: Path, callbacks: Callbacks, shelf: ModelShel
     if result is None:
         result = carry_out(kind, folder, callbacks, shelf.lend(run.spec.choice, again=again, stage=callbacks.stage))
     write_report(folder, result, evaluation_of(folder))
+    callbacks.finished(folder)

@@ -23,18 +23,24 @@ from acculturate.runs.sweep.events import Event, EventKind
 from acculturate.runs.sweep.models import ModelShelf
 from acculturate.runs.sweep.plan import PlannedRun
 from acculturate.runs.sweep.queue import carry_out_one
-from acculturate.search.callbacks import Callback
+from acculturate.runs.trackers.tracker import Tracker
 
 ORPHANED = 130
 
 
-def order(run: PlannedRun, folder: Path, *, again: bool) -> dict[str, Any]:
+def order(run: PlannedRun, folder: Path, *, again: bool = False, trackers: Sequence[Tracker] = ()) -> dict[str, Any]:
     """Describe a run for a worker.
 
-    ``again``: whether its model is worth keeping for a later run.
+    ``again``: whether its model is worth keeping for a later run. ``trackers``: follow it.
     """
-    spec = json.loads(run.spec.model_dump_json())
-    return {"name": run.name, "spec": spec, "code": run.code, "folder": str(folder), "again": again}
+    return {
+        "name": run.name,
+        "spec": json.loads(run.spec.model_dump_json()),
+        "code": run.code,
+        "folder": str(folder),
+        "again": again,
+        "trackers": [one.to_json() for one in trackers],
+    }
 
 
 def read_order(line: dict[str, Any]) -> tuple[PlannedRun, Path]:
@@ -65,7 +71,6 @@ def work(
     orders: queue.Queue[dict[str, Any] | None],
     busy: threading.Event,
     events: TextIO,
-    callbacks: Sequence[Callback] = (),
 ) -> None:
     """Carry out runs until there is None in place of one, and write what happens to them.
 
@@ -77,8 +82,6 @@ def work(
         Set while a run is going on; it is cleared here.
     events
         Where a line of JSON is written for every event.
-    callbacks
-        Follow every run besides.
     """
     shelf, name = ModelShelf(), ""
 
@@ -98,7 +101,8 @@ def work(
     while (line := orders.get()) is not None:
         run, folder = read_order(line)
         name = run.name
-        carry_out_one(run, folder, tell, callbacks, shelf, again=line["again"])
+        trackers = [Tracker.from_json(one) for one in line["trackers"]]
+        carry_out_one(run, folder, tell, trackers, shelf, again=line["again"])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,225 @@
+"""Trackers against the real packages, offline: one tracker run for a run that is interrupted, and no search lost."""
+
+from __future__ import annotations
+
+import json
+import struct
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import call, settings
+from sweeps import files
+
+import acculturate as ac
+from acculturate.errors import UserError
+from acculturate.runs.trackers import tracker as trackers
+from acculturate.runs.trackers.tracker import FILE, TRACKERS, Tracker
+from acculturate.search.callbacks import Callback
+from acculturate.search.history import Generation
+
+INSTALLED = ("wandb", "mlflow", "tensorboard")
+FEW = {"protocol": "paper", "optimizer": "de", "population": 4, "budget": 16, "baselines": ()}
+OWN = (FILE, "tensorboard/")
+
+
+class Stumble(Callback):
+    """An exception after the second generation, as a crash would be."""
+
+    def generation(self, generation: Generation) -> None:
+        if generation.generation == 2:
+            raise RuntimeError("stumbled")
+
+
+@pytest.fixture(autouse=True)
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Everything that a tracker keeps is in the test's folder, and none goes online."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    yield
+    import wandb
+
+    wandb.teardown()
+
+
+def aligned(tiny: str, out: Path, *callbacks: Callback, **changes: Any) -> ac.Run:
+    return ac.align(tiny, "USA", out=out, callbacks=callbacks, **{**FEW, **changes})
+
+
+def wandb_records(folder: Path) -> list[Any]:
+    """Every record of the offline runs in a folder, oldest first: they stand in a log of LevelDB's form."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    records = []
+    for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb")):
+        content, at, parts = path.read_bytes(), 7, b""
+        while at + 7 <= len(content):
+            if 32768 - at % 32768 < 7:  # no header crosses the end of a block
+                at += 32768 - at % 32768
+                continue
+            _, length, kind = struct.unpack("<IHB", content[at : at + 7])
+            parts += content[at + 7 : at + 7 + length]
+            at += 7 + length
+            if kind in (1, 4):  # whole, or the last part
+                records.append(Record.FromString(parts))
+                parts = b""
+    return records
+
+
+def wandb_view(folder: Path) -> dict[str, Any]:
+    records = wandb_records(folder)
+    history = [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in r.history.item}
+               for r in records if r.WhichOneof("record_type") == "history"]  # fmt: skip
+    began = [r.run for r in records if r.WhichOneof("record_type") == "run"]
+    summary = {item.key or item.nested_key[0]: json.loads(item.value_json)
+               for r in records if r.WhichOneof("record_type") == "summary" for item in r.summary.update}  # fmt: skip
+    return {
+        "ids": {run.run_id for run in began},
+        "settings": {item.key: json.loads(item.value_json) for item in began[0].config.update},
+        "steps": [(row["_step"], row["evaluations"], row["best"]) for row in history if "evaluations" in row],
+        "verdict": summary["verdict"],
+        "kept": {entry.path for r in records if r.WhichOneof("record_type") == "request"
+                 for entry in r.request.log_artifact.artifact.manifest.contents}
+                | {entry.path for r in records if r.WhichOneof("record_type") == "artifact"
+                   for entry in r.artifact.manifest.contents},
+    }  # fmt: skip
+
+
+def mlflow_view(_: Path) -> dict[str, Any]:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient()
+    experiments = client.search_experiments(filter_string="name = 'acculturate'")
+    runs = client.search_runs([experiments[0].experiment_id])
+    run = runs[0]
+    best = {one.step: one.value for one in client.get_metric_history(run.info.run_id, "best")}
+    spent = client.get_metric_history(run.info.run_id, "evaluations")
+    assert run.info.status == "FINISHED"
+    assert "mlflow.user" not in run.data.tags
+    return {
+        "ids": {one.info.run_id for one in runs},
+        "settings": run.data.params,
+        "steps": [(one.step, one.value, best[one.step]) for one in sorted(spent, key=lambda one: one.step)],
+        "verdict": run.data.tags["verdict"],
+        "kept": {one.path for one in client.list_artifacts(run.info.run_id)},
+    }
+
+
+def tensorboard_view(folder: Path) -> dict[str, Any]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    read = EventAccumulator(str(folder / "run" / "tensorboard"), size_guidance={"scalars": 0, "tensors": 0})
+    read.Reload()
+    text = read.Tensors("settings/text_summary")[0].tensor_proto.string_val[0].decode()
+    best = {one.step: one.value for one in read.Scalars("best")}
+    return {
+        "ids": {"tensorboard"},
+        "settings": json.loads("\n".join(line.removeprefix("    ") for line in text.splitlines())),
+        "steps": [(one.step, one.value, best[one.step]) for one in read.Scalars("evaluations")],
+        "verdict": read.Tensors("verdict/text_summary")[0].tensor_proto.string_val[0].decode(),
+        "kept": None,
+    }
+
+
+VIEWS = {"wandb": wandb_view, "mlflow": mlflow_view, "tensorboard": tensorboard_view}
+
+
+def without_trackers(folder: Path) -> dict[str, bytes]:
+    return {name: content for name, content in files(folder).items() if not name.startswith(OWN)}
+
+
+def test_an_interrupted_run_goes_on_in_the_same_tracker_run(tiny, tmp_path) -> None:
+    plain = aligned(tiny, tmp_path / "plain")
+    with pytest.raises(RuntimeError, match="stumbled"):
+        # It stumbles before the trackers hear of the second generation, which is on disk: they catch up.
+        aligned(tiny, tmp_path / "run", Stumble(), *map(Tracker, INSTALLED))
+    run = aligned(tiny, tmp_path / "run", *map(Tracker, INSTALLED))
+    assert without_trackers(run.path) == without_trackers(plain.path)
+    assert set(json.loads((run.path / FILE).read_text())) == set(INSTALLED)
+    curve = [(i, float(p.evaluations), p.best) for i, p in enumerate(run.record.search.curve, start=1)]
+    for name in INSTALLED:
+        view: Mapping[str, Any] = VIEWS[name](tmp_path)
+        assert len(view["ids"]) == 1, name
+        assert view["steps"] == [(step, spent, pytest.approx(best)) for step, spent, best in curve], name
+        assert view["verdict"] == run.verdict.kind
+        assert view["kept"] in (None, {"result.json", "report.html"}), name
+        assert int(view["settings"]["budget"]) == 16 and view["settings"]["model"] == Path(tiny).name
+        assert str(tmp_path) not in str(view["settings"]) and tiny not in str(view["settings"]), name
+
+
+def test_a_finished_run_is_logged_once_and_whole(tiny, tmp_path) -> None:
+    aligned(tiny, tmp_path / "run")
+    for _ in range(2):
+        aligned(tiny, tmp_path / "run", Tracker("tensorboard"))
+    view = tensorboard_view(tmp_path)
+    assert [step for step, *_ in view["steps"]] == [1, 2, 3, 4]
+    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
+
+
+def test_a_tracker_that_fails_ends_no_search_and_warns_once(tiny, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        run = aligned(tiny, tmp_path / "run", Tracker("wandb"), Tracker("mlflow"))
+    ours = [str(one.message) for one in said if str(one.message).startswith("The tracker ")]
+    assert len(ours) == 2 and all(one.endswith("; the run goes on without it.") for one in ours)
+    assert "nobody is logged in; call 'wandb login', or set WANDB_MODE=offline" in ours[0]
+    assert (run.path / "result.json").is_file()
+
+
+@pytest.mark.parametrize("event", ["begin", "log", "finish"])
+def test_a_library_that_breaks_at_any_event_is_let_go(event, tiny, tmp_path, monkeypatch) -> None:
+    from acculturate.runs.trackers.tensorboard_backend import TensorBoardBackend
+
+    calls = []
+
+    def broken(*_: object) -> None:
+        calls.append(event)
+        raise OSError("No space left\non device")
+
+    monkeypatch.setattr(TensorBoardBackend, event, broken)
+    with pytest.warns(UserWarning, match=r"tensorboard failed \(No space left\); the run goes on") as said:
+        aligned(tiny, tmp_path / "run", Tracker("tensorboard"), budget=8)
+    assert len(said) == len(calls) == 1
+
+
+def test_the_verbs_take_trackers(tiny, tmp_path, monkeypatch, capsys) -> None:
+    flags = [f"--{key}={value}" for key, value in settings(tiny, budget=5, country="USA").items() if key != "targets"]
+    done = call(monkeypatch, "align", *flags, "--baselines=", "--out", "run", "--track", "tensorboard", "--format=json")
+    assert done == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "align"
+    assert tensorboard_view(tmp_path)["steps"]
+    for words, said in (
+        (("--track", "wandbb"), "There is no tracker 'wandbb' (nearest: 'wandb'); expected wandb, mlflow, "),
+        (("--track", "mlflow: "), "The project ' ' of mlflow needs a name"),
+        (("--track", "mlflow", "--track", "mlflow:b"), "--track names a tracker twice"),
+    ):
+        assert call(monkeypatch, "align", *flags, "--out", "other", *words) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("name", TRACKERS)
+def test_a_package_that_is_not_installed_is_a_sentence(name, monkeypatch) -> None:
+    monkeypatch.setattr(trackers, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match=rf"The tracker {name} is not installed; install acculturate\[{name}\]\."):
+        Tracker(name)
+
+
+def test_trackio_keeps_a_run_on_this_machine(tiny, tmp_path) -> None:
+    trackio = pytest.importorskip("trackio")
+    with pytest.raises(RuntimeError, match="stumbled"):
+        aligned(tiny, tmp_path / "run", Tracker("trackio", project="here"), Stumble())
+    run = aligned(tiny, tmp_path / "run", Tracker("trackio", project="here"))
+    (found,) = trackio.Api().runs("here")
+    assert found.name.startswith("run-")
+    steps = [row["step"] for row in found.history() if "evaluations" in row]
+    assert steps == list(range(1, len(run.record.search.curve) + 1))
