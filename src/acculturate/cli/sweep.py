@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +14,15 @@ from acculturate.cli.printing import Json, figure, is_json, print_json
 from acculturate.cli.settings import Track, check_range, directory, trackers, warn_if_slow
 from acculturate.cli.sweep_progress import sweep_progress
 from acculturate.cli.terminal import Console
+from acculturate.errors import SettingError
 
 if TYPE_CHECKING:
     from acculturate.judge.sweep import MeanAndSpread, SweepRecord
     from acculturate.runs.sweep.events import Event
-    from acculturate.runs.sweep.plan import SweepPlan
+    from acculturate.runs.sweep.plan import PlannedRun, SweepPlan
     from acculturate.runs.trackers.tracker import Tracker
+
+    CarryOut = Callable[[Sequence[PlannedRun], Callable[[Event], None]], None]
 
 FAILED = 1
 """The exit code of a sweep in which a run failed."""
@@ -31,6 +34,15 @@ def sweep(
         Path | None, typer.Option("--out", help="Directory of the sweep; the same command goes on with it.")
     ] = None,
     jobs: Annotated[int, typer.Option(metavar="whole number", help="Processes that share the runs.")] = 1,
+    slurm: Annotated[
+        bool, typer.Option("--slurm", help="Submit the runs as SLURM jobs and wait for them (acculturate[slurm]).")
+    ] = False,
+    slurm_set: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slurm-set", metavar="NAME=VALUE", help="Option of sbatch, like partition=gpu or gpus=1; repeat for more."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the runs and what they would cost, and stop.")
     ] = False,
@@ -47,6 +59,10 @@ def sweep(
     """
     as_json = is_json(output)
     check_range("--jobs", jobs, 1, 1000)
+    if slurm and jobs > 1:
+        raise SettingError("--slurm has a job for every run; leave --jobs out.")
+    if slurm_set and not slurm:
+        raise SettingError("--slurm-set is for jobs of a cluster; give --slurm too, or leave it out.")
     from acculturate.runs.sweep.plan import read_sweep
 
     plan = read_sweep(file)
@@ -57,8 +73,9 @@ def sweep(
     tracked = trackers(track, folder.resolve().name)
     for dtype, device in dict.fromkeys((run.spec.dtype, run.spec.device) for run in plan.runs):
         warn_if_slow(dtype, device)
+    carry_out = _in_slurm(folder, slurm_set or [], tracked) if slurm else _here(folder, jobs, tracked)
     with ends_like_ctrl_c():
-        record, page = _carried_out(plan, folder, jobs, tracked)
+        record, page = _carried_out(plan, folder, carry_out)
     if as_json:
         print_json(record)
     else:
@@ -67,9 +84,24 @@ def sweep(
         raise typer.Exit(FAILED)
 
 
-def _carried_out(plan: SweepPlan, out: Path, jobs: int, tracked: Sequence[Tracker]) -> tuple[SweepRecord, Path]:
+def _here(out: Path, jobs: int, tracked: Sequence[Tracker]) -> CarryOut:
+    """Carry out runs in this process, or in several on this machine."""
     from acculturate.runs.sweep.processes import carry_out_in_processes
     from acculturate.runs.sweep.queue import carry_out_in_turn
+
+    if jobs > 1:
+        return lambda runs, follow: carry_out_in_processes(runs, out, follow, jobs, tracked)
+    return lambda runs, follow: carry_out_in_turn(runs, out, follow, tracked)
+
+
+def _in_slurm(out: Path, parameters: Sequence[str], tracked: Sequence[Tracker]) -> CarryOut:
+    from acculturate.runs.sweep.slurm import SlurmQueue, slurm_parameters
+
+    return SlurmQueue(out, slurm_parameters(parameters), tracked).carry_out
+
+
+def _carried_out(plan: SweepPlan, out: Path, carry_out: CarryOut) -> tuple[SweepRecord, Path]:
+    """Carry out what is to do, and return the table with the path of the page."""
     from acculturate.runs.sweep.table import SweepTable
 
     table = SweepTable(plan, out)
@@ -81,10 +113,7 @@ def _carried_out(plan: SweepPlan, out: Path, jobs: int, tracked: Sequence[Tracke
             table.take(event)
             show(event)
 
-        if jobs > 1:
-            carry_out_in_processes(todo, out, follow, jobs, tracked)
-        else:
-            carry_out_in_turn(todo, out, follow, tracked)
+        carry_out(todo, follow)
     return table.record, table.write()
 
 

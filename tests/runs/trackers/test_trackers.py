@@ -214,12 +214,18 @@ def test_a_package_that_is_not_installed_is_a_sentence(name, monkeypatch) -> Non
         Tracker(name)
 
 
-def test_trackio_keeps_a_run_on_this_machine(tiny, tmp_path) -> None:
+def test_trackio_keeps_a_run_on_this_machine(tiny, tmp_path, capsys) -> None:
     trackio = pytest.importorskip("trackio")
     with pytest.raises(RuntimeError, match="stumbled"):
-        aligned(tiny, tmp_path / "run", Tracker("trackio", project="here"), Stumble())
+        aligned(tiny, tmp_path / "run", Stumble(), Tracker("trackio", project="here"))
     run = aligned(tiny, tmp_path / "run", Tracker("trackio", project="here"))
-    (found,) = trackio.Api().runs("here")
-    assert found.name.startswith("run-")
-    steps = [row["step"] for row in found.history() if "evaluations" in row]
+    assert "rackio" not in capsys.readouterr().out
+    from trackio.sqlite_storage import SQLiteStorage
+
+    (tracked,) = trackio.Api().runs("here")
+    assert tracked.name.startswith("run-")
+    assert tracked.config["budget"] == 16 and tracked.config["model"] == Path(tiny).name
+    logs = SQLiteStorage.get_logs("here", tracked.name, run_id=tracked.id)
+    steps = [row["step"] for row in logs if "evaluations" in row]
     assert steps == list(range(1, len(run.record.search.curve) + 1))
+    assert [row["verdict"] for row in logs if "verdict" in row] == [run.verdict.kind]
