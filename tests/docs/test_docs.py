@@ -206,3 +206,8 @@ def test_readme_example_runs_with_the_embedded_model(tmp_path, monkeypatch, caps
     headline, scores = capsys.readouterr().out.splitlines()
     assert headline.endswith(".")
     assert scores.startswith("{'pdi': ")
+
+
+def test_trackers_page_examples_run(tiny, tmp_path, monkeypatch, capsys) -> None:
+    run_examples(ROOT / "docs" / "trackers.md", tmp_path, monkeypatch, tiny)
+    assert "events.out.tfevents" in capsys.readouterr().out

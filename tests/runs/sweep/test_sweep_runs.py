@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -193,27 +195,28 @@ def test_a_worker_carries_out_what_it_is_asked_and_tells_of_it(file, whole, tmp_
     assert files(tmp_path / run.name) == files(whole / run.name)
 
 
+@contextmanager
+def _started(tiny: str, folder: Path, jobs: int) -> Iterator[subprocess.Popen[str]]:
+    """A sweep in a process of its own, into ``folder / "out"``, long enough to be interrupted."""
+    file = sweep_file(folder, tiny, settings={**content(tiny)["settings"], "budget": 20_000})
+    command = ["-m", "acculturate", "sweep", file, "--out", folder / "out", "--jobs", jobs]
+    process = subprocess.Popen([sys.executable, *map(str, command)], stderr=subprocess.PIPE, text=True)
+    try:
+        _wait_for(lambda: len(list((folder / "out").glob("*/checkpoints"))) == jobs)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_ends_a_sweep_with_a_sentence_and_no_process_stays(number, jobs, tiny, tmp_path) -> None:
-    settings = {**content(tiny)["settings"], "budget": 4000}
-    out = tmp_path / "out"
-    command = [
-        "-m",
-        "acculturate",
-        "sweep",
-        sweep_file(tmp_path, tiny, settings=settings),
-        "--out",
-        out,
-        "--jobs",
-        jobs,
-    ]
-    process = subprocess.Popen([sys.executable, *map(str, command)], stderr=subprocess.PIPE, text=True)
-    _wait_for(lambda: any(out.glob("*/checkpoints")))
-    children = _children(process.pid)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    with _started(tiny, tmp_path, jobs) as process:
+        children = _children(process.pid)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "acculturate: interrupted; give the same command again to go on from here."
     assert not any(Path(f"/proc/{child}").exists() for child in children)
@@ -221,19 +224,15 @@ def test_a_signal_ends_a_sweep_with_a_sentence_and_no_process_stays(number, jobs
 
 @pytest.mark.slow
 def test_processes_end_with_the_one_that_started_them(tiny, tmp_path) -> None:
-    settings = {**content(tiny)["settings"], "budget": 4000}
-    out = tmp_path / "out"
-    command = ["-m", "acculturate", "sweep", sweep_file(tmp_path, tiny, settings=settings), "--out", out, "--jobs", 2]
-    process = subprocess.Popen([sys.executable, *map(str, command)], stderr=subprocess.DEVNULL)
-    _wait_for(lambda: len(list(out.glob("*/checkpoints"))) == 2)
-    children = _children(process.pid)
-    assert len(children) == 2
-    process.kill()
-    process.wait()
-    _wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+    with _started(tiny, tmp_path, jobs=2) as process:
+        children = _children(process.pid)
+        assert len(children) == 2
+        process.kill()
+        process.wait()
+        _wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
 
 
-def _wait_for(what, seconds: float = 60.0) -> None:
+def _wait_for(what, seconds: float = 180.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it did not happen in time"
