@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,10 +16,11 @@ from sweeps import files
 
 import acculturate as ac
 from acculturate.errors import UserError
+from acculturate.files.run_directory import RunDirectory
 from acculturate.runs.trackers import tracker as trackers
 from acculturate.runs.trackers.tracker import FILE, TRACKERS, Tracker
 from acculturate.search.callbacks import Callback
-from acculturate.search.history import Generation
+from acculturate.search.history import Generation, generations
 
 INSTALLED = ("wandb", "mlflow", "tensorboard")
 FEW = {"protocol": "paper", "optimizer": "de", "population": 4, "budget": 16, "baselines": ()}
@@ -111,11 +113,15 @@ def mlflow_view(_: Path) -> dict[str, Any]:
     }
 
 
-def tensorboard_view(folder: Path) -> dict[str, Any]:
+def _read(folder: Path) -> Any:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     read = EventAccumulator(str(folder / "run" / "tensorboard"), size_guidance={"scalars": 0, "tensors": 0})
-    read.Reload()
+    return read.Reload()
+
+
+def tensorboard_view(folder: Path) -> dict[str, Any]:
+    read = _read(folder)
     text = read.Tensors("settings/text_summary")[0].tensor_proto.string_val[0].decode()
     best = {one.step: one.value for one in read.Scalars("best")}
     return {
@@ -153,30 +159,49 @@ def test_an_interrupted_run_goes_on_in_the_same_tracker_run(tiny, tmp_path) -> N
         assert str(tmp_path) not in str(view["settings"]) and tiny not in str(view["settings"]), name
 
 
-def test_a_finished_run_is_logged_once_and_whole(tiny, tmp_path) -> None:
-    aligned(tiny, tmp_path / "run")
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory) -> Path:
+    """A run that was not tracked."""
+    return aligned(tiny, tmp_path_factory.mktemp("finished") / "run").path
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def test_a_finished_run_is_logged_once_and_whole(run, tmp_path) -> None:
     for _ in range(2):
-        aligned(tiny, tmp_path / "run", Tracker("tensorboard"))
+        Tracker("tensorboard").finished(run)
     view = tensorboard_view(tmp_path)
     assert [step for step, *_ in view["steps"]] == [1, 2, 3, 4]
-    assert len(list((tmp_path / "run" / "tensorboard").iterdir())) == 1
+    assert len(list((run / "tensorboard").iterdir())) == 1
 
 
-def test_a_tracker_that_fails_ends_no_search_and_warns_once(tiny, tmp_path, monkeypatch) -> None:
+def _followed(tracker: Tracker, run: Path) -> None:
+    """Tell a tracker what a run tells."""
+    tracker.started(run)
+    tracker.resumed(0)
+    for generation in generations(RunDirectory(run)):
+        assert tracker.generation(generation) is None
+    tracker.finished(run)
+
+
+def test_a_tracker_that_cannot_be_reached_is_one_warning(run, monkeypatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        run = aligned(tiny, tmp_path / "run", Tracker("wandb"), Tracker("mlflow"))
-    ours = [str(one.message) for one in said if str(one.message).startswith("The tracker ")]
-    assert len(ours) == 2 and all(one.endswith("; the run goes on without it.") for one in ours)
-    assert "nobody is logged in; call 'wandb login', or set WANDB_MODE=offline" in ours[0]
-    assert (run.path / "result.json").is_file()
+    for name, why in (("wandb", "nobody is logged in; call 'wandb login', or set WANDB_MODE=offline"), ("mlflow", "")):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            _followed(Tracker(name), run)
+        ours = [str(one.message) for one in said if str(one.message).startswith("The tracker ")]
+        assert len(ours) == 1 and why in ours[0] and ours[0].endswith("; the run goes on without it.")
 
 
 @pytest.mark.parametrize("event", ["begin", "log", "finish"])
-def test_a_library_that_breaks_at_any_event_is_let_go(event, tiny, tmp_path, monkeypatch) -> None:
+def test_a_library_that_breaks_at_any_event_is_let_go(event, run, monkeypatch) -> None:
     from acculturate.runs.trackers.tensorboard_backend import TensorBoardBackend
 
     calls = []
@@ -187,8 +212,24 @@ def test_a_library_that_breaks_at_any_event_is_let_go(event, tiny, tmp_path, mon
 
     monkeypatch.setattr(TensorBoardBackend, event, broken)
     with pytest.warns(UserWarning, match=r"tensorboard failed \(No space left\); the run goes on") as said:
-        aligned(tiny, tmp_path / "run", Tracker("tensorboard"), budget=8)
+        _followed(Tracker("tensorboard"), run)
     assert len(said) == len(calls) == 1
+
+
+@pytest.mark.slow
+def test_every_kind_of_run_is_summed_up(tiny, tmp_path) -> None:
+    few = {"protocol": "paper", "population": 4, "baselines": ()}
+    told = lambda: [Tracker("tensorboard")]  # noqa: E731
+    ac.multitask(tiny, ["USA", "CHN"], out=tmp_path / "many", callbacks=told(), optimizer="de", budget=16, **few)
+    front = {key: value for key, value in few.items() if key != "baselines"}
+    ac.pareto(tiny, "USA", out=tmp_path / "front", callbacks=told(), budget=16, **front)
+    searched = ac.align(tiny, "USA", out=tmp_path / "dfgn", optimizer="dfgn", budget=24, **few)
+    searched.steer({"PDI": 60}, out=tmp_path / "steered", budget=4, callbacks=told())
+    for name, tag in (("many", "CHN/trained/distance"), ("front", "closest/trained/distance"), ("steered", "miss/pdi")):
+        (tmp_path / name).rename(tmp_path / "run")
+        read = _read(tmp_path)
+        assert tag in read.Tags()["scalars"] and "best" in read.Tags()["scalars"], name
+        (tmp_path / "run").rename(tmp_path / f"{name}-read")
 
 
 def test_the_verbs_take_trackers(tiny, tmp_path, monkeypatch, capsys) -> None:

@@ -14,7 +14,7 @@ FOLDER = "tensorboard"
 
 
 class TensorBoardBackend:
-    """Write event files (a ``Backend``): ``tensorboard --logdir`` of a sweep's directory shows all of its runs."""
+    """Write event files (a ``Backend``); TensorBoard shows all the runs below the directory that it is given."""
 
     def __init__(self) -> None:
         self._writer: SummaryWriter | None = None
