@@ -255,6 +255,7 @@ def test_a_package_that_is_not_installed_is_a_sentence(name, monkeypatch) -> Non
         Tracker(name)
 
 
+@pytest.mark.slow  # it asks for an older Pillow than the pins have: make check-slow installs it without that
 def test_trackio_keeps_a_run_on_this_machine(tiny, tmp_path, capsys) -> None:
     trackio = pytest.importorskip("trackio")
     with pytest.raises(RuntimeError, match="stumbled"):
