@@ -61,10 +61,10 @@ def align(
     """
     spec = make_spec(run_values(model, country, settings), "the call of align")
     folder = run_folder(out)
-    told = Callbacks.of(callbacks)
-    result = align_run.align(spec, folder, told, lent(model))
+    followers = Callbacks.of(callbacks)
+    result = align_run.align(spec, folder, followers, lent(model))
     write_report(folder, result, evaluation_of(folder))
-    told.finished(folder)
+    followers.finished(folder)
     return Run(folder, result)
 
 
@@ -96,10 +96,10 @@ def multitask(
     values = run_values(model, None, settings) | {"country": list(countries), "shared_tokens": shared_tokens}
     spec = multitask_run.multitask_spec(values, "the call of multitask")
     folder = run_folder(out)
-    told = Callbacks.of(callbacks)
-    record = multitask_run.multitask(spec, folder, told, lent(model))
+    followers = Callbacks.of(callbacks)
+    record = multitask_run.multitask(spec, folder, followers, lent(model))
     multitask_run.write_reports(folder, record)
-    told.finished(folder)
+    followers.finished(folder)
     return MultitaskRun(folder, record)
 
 
@@ -128,10 +128,10 @@ def pareto(
     """
     spec = make_spec(run_values(model, country, settings), "the call of pareto")
     folder = run_folder(out)
-    told = Callbacks.of(callbacks)
-    front = pareto_run.pareto(spec, str(against), folder, told, lent(model))
+    followers = Callbacks.of(callbacks)
+    front = pareto_run.pareto(spec, str(against), folder, followers, lent(model))
     write_front_page(folder, front)
-    told.finished(folder)
+    followers.finished(folder)
     return FrontRun(folder, front)
 
 

@@ -25,7 +25,7 @@ from acculturate.cli.flags import Settings, in_flags, takes_settings
 from acculturate.cli.multitask import multitask
 from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.serve import serve
-from acculturate.cli.settings import Out, Track, directory, trackers, warn_if_slow
+from acculturate.cli.settings import Out, Track, directory, trackers_of, warn_if_slow
 from acculturate.cli.sweep import sweep
 from acculturate.cli.terminal import (
     Console,
@@ -131,7 +131,7 @@ def align(
     if dry_run:
         _dry_run(spec, as_json)
         return
-    folder, tracked = directory(out), trackers(track)
+    folder, trackers = directory(out), trackers_of(track)
     warn_if_slow(spec.dtype, spec.device)
     from acculturate.report.run_page import write_report
     from acculturate.runs.evaluate import evaluate_run, evaluation_of
@@ -139,10 +139,10 @@ def align(
     from acculturate.search.callbacks import Callbacks
 
     with ProgressBar(spec.budget, Console(stderr=True)) as bar:
-        told = Callbacks.of([bar, *tracked])
-        result = run(spec, folder, told)
+        followers = Callbacks.of([bar, *trackers])
+        result = run(spec, folder, followers)
         page = write_report(folder, result, evaluation_of(folder))
-        told.finished(folder)
+        followers.finished(folder)
     evaluated = None
     if asked is not None:
         with following() as watch:

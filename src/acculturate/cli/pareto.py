@@ -11,7 +11,7 @@ from rich.table import Table
 
 from acculturate.cli.flags import Settings, option_of, takes_settings
 from acculturate.cli.printing import Json, figure, is_json, print_json
-from acculturate.cli.settings import Out, Track, directory, trackers, warn_if_slow
+from acculturate.cli.settings import Out, Track, directory, trackers_of, warn_if_slow
 from acculturate.cli.terminal import Console
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def pareto(
     from acculturate.runs.spec import make_spec
 
     spec = make_spec(settings, settings.source)
-    folder, tracked = directory(out), trackers(track)
+    folder, trackers = directory(out), trackers_of(track)
     warn_if_slow(spec.dtype, spec.device)
     from acculturate.report.front_page import write_front_page
     from acculturate.runs.pareto import pareto as run
@@ -60,10 +60,10 @@ def pareto(
     from acculturate.search.callbacks import Callbacks
 
     with ProgressBar(spec.budget, Console(stderr=True)) as bar:
-        told = Callbacks.of([bar, *tracked])
-        front = run(spec, against, folder, told)
+        followers = Callbacks.of([bar, *trackers])
+        front = run(spec, against, folder, followers)
         page = write_front_page(folder, front)
-        told.finished(folder)
+        followers.finished(folder)
     if as_json:
         print_json(front)
     else:

@@ -36,7 +36,7 @@ PromptOfModel = Annotated[
 ]
 
 
-def trackers(names: Sequence[str] | None, group: str | None = None) -> list[Tracker]:
+def trackers_of(names: Sequence[str] | None, group: str | None = None) -> list[Tracker]:
     """Make the trackers that were asked for. Raise UserError where there is no such one, or it is not installed."""
     if not names:
         return []

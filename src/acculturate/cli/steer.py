@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from acculturate.cli.printing import Json, figure, is_json, print_json
-from acculturate.cli.settings import Track, check_range, directory, trackers
+from acculturate.cli.settings import Track, check_range, directory, trackers_of
 from acculturate.cli.terminal import Console
 from acculturate.errors import SettingError
 from acculturate.files.datafile import BOUNDS
@@ -46,16 +46,16 @@ def steer(
     as_json = is_json(output)
     scores = _scores(wanted or [])
     check_range("--budget", budget, 0, 10**9)
-    folder, tracked = directory(out, "steered prompt"), trackers(track)
+    folder, trackers = directory(out, "steered prompt"), trackers_of(track)
     from acculturate.runs.progress import ProgressBar
     from acculturate.runs.steer import PROPOSALS
     from acculturate.runs.steer import steer as work
     from acculturate.search.callbacks import Callbacks
 
     with ProgressBar(PROPOSALS + budget, Console(stderr=True)) as bar:
-        told = Callbacks.of([bar, *tracked])
-        record = work(run, scores, folder, free=free, budget=budget, callbacks=told)
-        told.finished(folder)
+        followers = Callbacks.of([bar, *trackers])
+        record = work(run, scores, folder, free=free, budget=budget, callbacks=followers)
+        followers.finished(folder)
     if as_json:
         print_json(record)
     else:

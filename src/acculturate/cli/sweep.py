@@ -11,7 +11,7 @@ from rich.table import Table
 
 from acculturate.cli.interruption import ends_like_ctrl_c
 from acculturate.cli.printing import Json, figure, is_json, print_json
-from acculturate.cli.settings import Track, check_range, directory, trackers, warn_if_slow
+from acculturate.cli.settings import Track, check_range, directory, trackers_of, warn_if_slow
 from acculturate.cli.sweep_progress import sweep_progress
 from acculturate.cli.terminal import Console
 from acculturate.errors import SettingError
@@ -70,10 +70,10 @@ def sweep(
         _show_costs(plan, as_json)
         return
     folder = directory(out, "sweep")
-    tracked = trackers(track, folder.resolve().name)
+    trackers = trackers_of(track, folder.resolve().name)
     for dtype, device in dict.fromkeys((run.spec.dtype, run.spec.device) for run in plan.runs):
         warn_if_slow(dtype, device)
-    carry_out = _in_slurm(folder, slurm_set or [], tracked) if slurm else _here(folder, jobs, tracked)
+    carry_out = _in_slurm(folder, slurm_set or [], trackers) if slurm else _here(folder, jobs, trackers)
     with ends_like_ctrl_c():
         record, page = _carried_out(plan, folder, carry_out)
     if as_json:
@@ -84,20 +84,20 @@ def sweep(
         raise typer.Exit(FAILED)
 
 
-def _here(out: Path, jobs: int, tracked: Sequence[Tracker]) -> CarryOut:
+def _here(out: Path, jobs: int, trackers: Sequence[Tracker]) -> CarryOut:
     """Carry out runs in this process, or in several on this machine."""
     from acculturate.runs.sweep.processes import carry_out_in_processes
     from acculturate.runs.sweep.queue import carry_out_in_turn
 
     if jobs > 1:
-        return lambda runs, follow: carry_out_in_processes(runs, out, follow, jobs, tracked)
-    return lambda runs, follow: carry_out_in_turn(runs, out, follow, tracked)
+        return lambda runs, follow: carry_out_in_processes(runs, out, follow, jobs, trackers)
+    return lambda runs, follow: carry_out_in_turn(runs, out, follow, trackers)
 
 
-def _in_slurm(out: Path, parameters: Sequence[str], tracked: Sequence[Tracker]) -> CarryOut:
+def _in_slurm(out: Path, parameters: Sequence[str], trackers: Sequence[Tracker]) -> CarryOut:
     from acculturate.runs.sweep.slurm import SlurmQueue, slurm_parameters
 
-    return SlurmQueue(out, slurm_parameters(parameters), tracked).carry_out
+    return SlurmQueue(out, slurm_parameters(parameters), trackers).carry_out
 
 
 def _carried_out(plan: SweepPlan, out: Path, carry_out: CarryOut) -> tuple[SweepRecord, Path]:

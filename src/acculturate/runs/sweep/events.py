@@ -66,7 +66,7 @@ class Reporter(Callback):
     run
         The run's name.
     follow
-        Who is told.
+        Who is event.
     """
 
     def __init__(self, run: str, follow: Follow) -> None:
@@ -82,5 +82,5 @@ class Reporter(Callback):
 
     def generation(self, generation: Generation) -> None:
         """Tell the evaluations so far and the lowest loss."""
-        told = Event(self._run, EventKind.GENERATION, evaluations=generation.evaluations, best=generation.best)
-        self._follow(told)
+        event = Event(self._run, EventKind.GENERATION, evaluations=generation.evaluations, best=generation.best)
+        self._follow(event)

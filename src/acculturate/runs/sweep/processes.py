@@ -65,7 +65,7 @@ class _Worker:
             self.process.stdin.close()
 
 
-class _Queue:
+class _Backlog:
     """Hold the runs that no process has yet."""
 
     def __init__(self, runs: Sequence[PlannedRun], out: Path, trackers: Sequence[Tracker]) -> None:
@@ -102,26 +102,26 @@ def carry_out_in_processes(
     trackers
         Follow every run.
     """
-    queued, heard = _Queue(runs, out, trackers), queue.Queue[tuple[_Worker, Event | None]]()
+    backlog, heard = _Backlog(runs, out, trackers), queue.Queue[tuple[_Worker, Event | None]]()
     threads = max(1, (os.cpu_count() or 1) // jobs)
     workers = [_Worker(heard, threads) for _ in range(min(jobs, len(runs)))]
     try:
         for worker in workers:
-            queued.employ(worker, workers)
+            backlog.employ(worker, workers)
         while workers:
             worker, event = heard.get()
             if event is not None:
                 _tell(worker, event, follow)
                 if worker.run is None:
-                    queued.employ(worker, workers)
+                    backlog.employ(worker, workers)
                 continue
             workers.remove(worker)
             code = worker.process.wait()
             if worker.run is not None:
                 follow(Event(worker.run.name, EventKind.FAILED, _lost(code)))
-            if queued.left:
+            if backlog.left:
                 workers.append(_Worker(heard, threads))
-                queued.employ(workers[-1], workers)
+                backlog.employ(workers[-1], workers)
     finally:
         _end(workers)
 

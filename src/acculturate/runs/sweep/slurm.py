@@ -159,19 +159,19 @@ class SlurmQueue:
         if missing:
             jobs |= self._submitted(missing)
             self._remember(jobs)
-        waiting, running = dict(jobs), set[str]()
-        ended: dict[str, int] = {}
+        waiting, begun = dict(jobs), set[str]()
+        looks: dict[str, int] = {}
         while waiting:
             for name, job in list(waiting.items()):
                 # The log is there at once; what sacct says is some minutes old.
-                if name not in running and job.paths.stdout.exists():
-                    running.add(name)
+                if name not in begun and job.paths.stdout.exists():
+                    begun.add(name)
                     follow(Event(name, EventKind.BEGINS))
                     follow(Event(name, EventKind.STAGE, f"running as job {job.job_id}"))
                 event = self._outcome(name)
                 if event is None and job.done():
-                    ended[name] = ended.get(name, 0) + 1
-                    if ended[name] > 2:  # a shared file system may show the outcome late
+                    looks[name] = looks.get(name, 0) + 1
+                    if looks[name] > 2:  # a shared file system may show the outcome late
                         event = Event(name, EventKind.FAILED, self._lost(job))
                 if event is not None:
                     del waiting[name]
@@ -204,14 +204,14 @@ class SlurmQueue:
 
         if self._cluster != "slurm" or not (self._folder / _JOBS).is_file():
             return {}
-        known = read_json(self._folder / _JOBS)
-        names = [run.name for run in runs if isinstance(known.get(run.name), str)]
-        jobs = {name: submitit.SlurmJob(self._folder, known[name]) for name in names}
+        earlier = read_json(self._folder / _JOBS)
+        names = [run.name for run in runs if isinstance(earlier.get(run.name), str)]
+        jobs = {name: submitit.SlurmJob(self._folder, earlier[name]) for name in names}
         return {name: job for name, job in jobs.items() if job.state in _ACTIVE}
 
     def _remember(self, jobs: Mapping[str, Any]) -> None:
-        known = read_json(self._folder / _JOBS) if (self._folder / _JOBS).is_file() else {}
-        write_whole(self._folder / _JOBS, dump_json(known | {name: job.job_id for name, job in jobs.items()}))
+        earlier = read_json(self._folder / _JOBS) if (self._folder / _JOBS).is_file() else {}
+        write_whole(self._folder / _JOBS, dump_json(earlier | {name: job.job_id for name, job in jobs.items()}))
 
     def _outcome_file(self, name: str) -> Path:
         return self._folder / f"{name}.json"

@@ -106,6 +106,7 @@ class Tracker(Callback):
         """Log what the run came to; one that ended before it was tracked is logged whole."""
         self._safely(lambda: self._finish(folder))
         self._backend = self._folder = None
+        self._failed = False
 
     def interrupted(self) -> None:
         """Leave the run, to go on with it another time."""
@@ -128,8 +129,8 @@ class Tracker(Callback):
     def _begin(self, folder: Path) -> None:
         _, module, kind = TRACKERS[self.name]
         backend: Backend = getattr(import_module(f"acculturate.runs.trackers.{module}"), kind)()
-        known = self._state(folder).get("id")
-        run = TrackedRun(folder, folder.resolve().name, self.project, self.group, settings_of(folder), known)
+        earlier = self._state(folder).get("id")
+        run = TrackedRun(folder, folder.resolve().name, self.project, self.group, settings_of(folder), earlier)
         ident = backend.begin(run)
         self._backend, self._folder, self._moment = backend, folder, time.monotonic()
         self._remember(id=ident)
