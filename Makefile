@@ -43,6 +43,8 @@ lint: $(STAMP) ## Check style, formatting, types and the direction of imports
 
 check-slow: $(STAMP) ## Run the real-model checks that take long, and those against foreign harnesses and engines
 	$(BIN)/python -m pip install --quiet -c constraints.txt --build-constraint constraints.txt --group referee --group llamacpp
+	@# It asks for an older Pillow than the pins have, which only its images need.
+	$(BIN)/python -m pip install --quiet --no-deps trackio==0.43.0 gradio-client==2.7.2 orjson==3.13.0
 	$(BIN)/python -m pytest -m slow
 
 bench: $(STAMP) ## Time one candidate on the embedded model

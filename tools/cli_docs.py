@@ -31,9 +31,9 @@ HEAD = """\
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | `doctor` found something missing that is needed |
+| 1 | `doctor` found something missing that is needed, or a run of a `sweep` failed |
 | 2 | a mistake in what was asked, said in one sentence; nothing half-written is left |
-| 130 | interrupted; the same `align`, `multitask`, `pareto` or `steer` command goes on from where it stopped |
+| 130 | interrupted; the same `align`, `multitask`, `pareto`, `steer` or `sweep` command goes on from where it stopped |
 """
 
 TYPES = {str: "text", int: "whole number", float: "number", Path: "path", bool: "switch"}

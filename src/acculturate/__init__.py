@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from acculturate.api import (
         Model,
         PromptSearch,
+        Sweep,
         align,
         audit,
         compare,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         multitask,
         pareto,
         score,
+        sweep,
         target,
         targets,
     )
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from acculturate.model.soft_prompt import SoftPrompt
     from acculturate.runs.load import FrontRun, MultitaskRun, Run, SteeredRun, open_run
     from acculturate.runs.progress import ProgressBar
+    from acculturate.runs.trackers.tracker import Tracker
     from acculturate.search.callbacks import Callback, StopBelow
     from acculturate.search.history import Generation
 
@@ -50,6 +53,7 @@ _ELSEWHERE = {
     "SoftPrompt": "model.soft_prompt",
     "SteeredRun": "runs.load",
     "StopBelow": "search.callbacks",
+    "Tracker": "runs.trackers.tracker",
     "UserError": "errors",
     "open_run": "runs.load",
 }
@@ -70,6 +74,8 @@ __all__ = [
     "SoftPrompt",
     "SteeredRun",
     "StopBelow",
+    "Sweep",
+    "Tracker",
     "UserError",
     "__version__",
     "align",
@@ -82,6 +88,7 @@ __all__ = [
     "open_run",
     "pareto",
     "score",
+    "sweep",
     "target",
     "targets",
 ]

@@ -9,14 +9,15 @@ from acculturate.cli import interruption
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C is answered while its libraries are loaded too."""
+    """Run the command line; Ctrl-C and its relatives are answered while its libraries are loaded too."""
     try:
-        try:
-            from acculturate.cli.main import main as command_line
+        with interruption.ends_like_ctrl_c():
+            try:
+                from acculturate.cli.main import main as command_line
 
-            command_line()
-        except KeyboardInterrupt:
-            interruption.stop()
+                command_line()
+            except KeyboardInterrupt:
+                interruption.stop()
     except SystemExit as end:
         if end.code != interruption.EXIT:
             raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
+from types import FrameType
 
 from acculturate.legible import legible, shortened
 
@@ -62,3 +64,14 @@ def some(names: Sequence[str]) -> str:
 def listed(names: Sequence[str]) -> str:
     """List all names as a sentence does: ``a, b and c``."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def warned_by_us(frame: FrameType | None) -> bool:
+    """Tell whether a module of ours called ``warn``; the place that a warning names is whatever its level leads to."""
+    names: list[str] = []
+    while frame is not None:
+        names.append(str(frame.f_globals.get("__name__")))
+        frame = frame.f_back
+    after = itertools.dropwhile(lambda name: name != "warnings", names)
+    caller = next(itertools.dropwhile(lambda name: name == "warnings", after), "")
+    return caller.startswith("acculturate.")

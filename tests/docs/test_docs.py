@@ -213,3 +213,8 @@ def test_files_of_the_project_that_a_page_names_are_there(page: Path) -> None:
     root = Path(__file__).parents[2]
     named = re.findall(r"`((?:src|tests|benchmarks|tools)/[\w/.-]+\.py)\b", page.read_text(encoding="utf-8"))
     assert [name for name in named if not (root / name).is_file()] == []
+
+
+def test_trackers_page_examples_run(tiny, tmp_path, monkeypatch, capsys) -> None:
+    run_examples(ROOT / "docs" / "trackers.md", tmp_path, monkeypatch, tiny)
+    assert "events.out.tfevents" in capsys.readouterr().out

@@ -54,6 +54,11 @@ def test_a_run_that_is_killed_at_a_point_ends_as_if_nothing_had_happened(tiny, t
     assert len(died("align", tiny, tmp_path, most=8)) == 8
 
 
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGUSR1"])
+def test_a_run_that_is_asked_to_leave_does_so_in_a_sentence_and_goes_on(number, tiny, tmp_path) -> None:
+    died("align", tiny, tmp_path, number=number, most=4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_run_survives_being_killed_at_every_point(kind, tiny, tmp_path) -> None:

@@ -76,3 +76,37 @@ def test_a_stopped_search_delivers_its_winner_and_stays_stopped(tmp_path: Path, 
     again = align(spec, tmp_path / "run")
     assert isinstance(again, Result)
     assert (tmp_path / "run" / "result.json").read_bytes() == whole
+
+
+def test_a_run_tells_that_it_begins_is_interrupted_and_is_finished(tiny, tmp_path) -> None:
+    import acculturate as ac
+
+    class Course(Callback):
+        def __init__(self) -> None:
+            self.heard: list[str] = []
+
+        def started(self, folder: Path) -> None:
+            assert (folder / "spec.json").is_file()
+            self.heard.append("started")
+
+        def resumed(self, evaluations: int) -> None:
+            self.heard.append(f"resumed {evaluations}")
+
+        def generation(self, generation: Generation) -> None:
+            if self.heard == ["started", "resumed 0"]:
+                raise RuntimeError("stumbled")
+
+        def interrupted(self) -> None:
+            self.heard.append("interrupted")
+
+        def finished(self, folder: Path) -> None:
+            assert (folder / "result.json").is_file() and (folder / "report.html").is_file()
+            self.heard.append("finished")
+
+    course = Course()
+    few = {"protocol": "paper", "optimizer": "de", "budget": 8, "population": 4, "baselines": ()}
+    with pytest.raises(RuntimeError, match="stumbled"):
+        ac.align(tiny, "USA", out=tmp_path, callbacks=[course], **few)
+    for _ in range(2):
+        ac.align(tiny, "USA", out=tmp_path, callbacks=[course], **few)
+    assert course.heard == ["started", "resumed 0", "interrupted", "started", "resumed 4", "finished", "finished"]

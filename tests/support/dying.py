@@ -18,15 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import acculturate.api
-import acculturate.cli.main
-import acculturate.report.front_page
-import acculturate.report.run_page
-import acculturate.runs.align
-import acculturate.runs.evaluate
-import acculturate.runs.multitask
-import acculturate.runs.pareto
-import acculturate.runs.steer
+from acculturate.__main__ import main as program
+from acculturate.cli.interruption import EXIT
 from acculturate.search.objective import Objective
 
 _TOUCHING = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
@@ -93,7 +86,7 @@ def command(words: Sequence[str], log: Path) -> None:
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     sys.argv = ["acculturate", *words]
-    acculturate.cli.main.main()
+    program()
 
 
 def recorded(
@@ -148,7 +141,7 @@ def killed(words: Sequence[str], place: Path, point: str, number: int, whole: tu
             os.kill(os.getpid(), number)
 
     end, before = recorded(words, out, log, kill)
-    if end != (-number if number == signal.SIGKILL else 128 + number):
+    if end != (-number if number == signal.SIGKILL else EXIT):
         return f"it ended with {end}: {log.read_text()[-300:]}"
     if "Traceback" in log.read_text():
         return log.read_text()[-300:]

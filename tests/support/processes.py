@@ -9,7 +9,7 @@ from pathlib import Path
 
 # However busy the machine is, the process kills itself at the same place: right after it has written a generation's
 # line (``append``) or its checkpoint (``checkpoint``). No signal handler and no cleaning up runs on SIGKILL.
-_KILLED = """
+KILLED = """
 import os, signal, sys
 from acculturate.cli.main import main
 from acculturate.files.run_directory import RunDirectory
@@ -35,7 +35,7 @@ def acculturate(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def kill_in_search(*arguments: object, out: Path, generations: int = 3, after: str = "checkpoint") -> None:
     """Start the command with this ``--out`` and have it killed ``after`` it wrote so many generations' files."""
-    command = [sys.executable, "-c", _KILLED, after, str(generations), *map(str, arguments), "--out", str(out)]
+    command = [sys.executable, "-c", KILLED, after, str(generations), *map(str, arguments), "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, f"it ended before it could be killed: {done.stderr}"
     assert (out / "journal.jsonl").read_bytes().count(b"\n") == generations

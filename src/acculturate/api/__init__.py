@@ -6,10 +6,12 @@ A mistake in what is asked raises ``UserError``.
 from acculturate.api.model import Model, audit, evaluate, instrument, load, score, target, targets
 from acculturate.api.runs import align, compare, multitask, pareto
 from acculturate.api.search import PromptSearch
+from acculturate.api.sweeps import Sweep, sweep
 
 __all__ = [
     "Model",
     "PromptSearch",
+    "Sweep",
     "align",
     "audit",
     "compare",
@@ -19,6 +21,7 @@ __all__ = [
     "multitask",
     "pareto",
     "score",
+    "sweep",
     "target",
     "targets",
 ]

@@ -61,8 +61,10 @@ def align(
     """
     spec = make_spec(run_values(model, country, settings), "the call of align")
     folder = run_folder(out)
-    result = align_run.align(spec, folder, Callbacks.of(callbacks), lent(model))
+    followers = Callbacks.of(callbacks)
+    result = align_run.align(spec, folder, followers, lent(model))
     write_report(folder, result, evaluation_of(folder))
+    followers.finished(folder)
     return Run(folder, result)
 
 
@@ -94,8 +96,10 @@ def multitask(
     values = run_values(model, None, settings) | {"country": list(countries), "shared_tokens": shared_tokens}
     spec = multitask_run.multitask_spec(values, "the call of multitask")
     folder = run_folder(out)
-    record = multitask_run.multitask(spec, folder, Callbacks.of(callbacks), lent(model))
+    followers = Callbacks.of(callbacks)
+    record = multitask_run.multitask(spec, folder, followers, lent(model))
     multitask_run.write_reports(folder, record)
+    followers.finished(folder)
     return MultitaskRun(folder, record)
 
 
@@ -124,8 +128,10 @@ def pareto(
     """
     spec = make_spec(run_values(model, country, settings), "the call of pareto")
     folder = run_folder(out)
-    front = pareto_run.pareto(spec, str(against), folder, Callbacks.of(callbacks), lent(model))
+    followers = Callbacks.of(callbacks)
+    front = pareto_run.pareto(spec, str(against), folder, followers, lent(model))
     write_front_page(folder, front)
+    followers.finished(folder)
     return FrontRun(folder, front)
 
 

@@ -34,6 +34,7 @@ OTHER_SETTINGS = (
     "scale",
     "scores",
     "shared_tokens",
+    "slurm_set",
     "survey_below",
     "to",
     "verify",

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import NoReturn
 
 EXIT = 130
 """The exit code of what was interrupted, as shells know it; typer tells of Ctrl-C by it."""
 
-RESUMING = ("align", "multitask", "pareto", "steer")
+RESUMING = ("align", "multitask", "pareto", "steer", "sweep")
+
+_LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def stop() -> NoReturn:
     """Say that the program was interrupted, and end it with an exit code of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would interrupt the saying
+    for number in _LEAVING:
+        signal.signal(number, lambda *_: os._exit(EXIT))  # it would interrupt the saying
     sys.stderr.write(f"\nacculturate: {farewell(sys.argv[1:])}\n")
     sys.exit(EXIT)
+
+
+@contextmanager
+def ends_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and SIGUSR1 end the program as Ctrl-C does, and a second one of the three end it at once.
+
+    Clusters send these before they take a machine away. A signal that the program was started to ignore stays ignored.
+    """
+
+    def interrupt(*_: object) -> NoReturn:
+        for number in before:
+            signal.signal(number, lambda *_: os._exit(EXIT))
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in _LEAVING if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def farewell(arguments: Sequence[str]) -> str:
@@ -28,19 +55,24 @@ def farewell(arguments: Sequence[str]) -> str:
 
 
 class RememberedInterrupt:
-    """Remember a Ctrl-C until it is dealt with: Python drops the exception where a finalizer was running."""
+    """Remember a Ctrl-C until it is dealt with: Python drops the exception where a finalizer was running.
+
+    SIGTERM and SIGUSR1 end the program meanwhile, with nothing to be said or kept.
+    """
 
     def __init__(self) -> None:
         self._pending = False
 
     def __enter__(self) -> RememberedInterrupt:
-        self._before = signal.signal(signal.SIGINT, self._interrupt)
+        self._before = {number: signal.signal(number, signal.SIG_DFL) for number in _LEAVING}
+        signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _interrupt(self, _signal: int, _frame: FrameType | None) -> NoReturn:
         self._pending = True

@@ -25,7 +25,8 @@ from acculturate.cli.flags import Settings, in_flags, takes_settings
 from acculturate.cli.multitask import multitask
 from acculturate.cli.printing import Json, is_json, print_json
 from acculturate.cli.serve import serve
-from acculturate.cli.settings import Out, directory, warn_if_slow
+from acculturate.cli.settings import Out, Track, directory, trackers_of, warn_if_slow
+from acculturate.cli.sweep import sweep
 from acculturate.cli.terminal import (
     Console,
     complain,
@@ -111,6 +112,7 @@ def align(
     tasks: Annotated[
         str | None, typer.Option(help="Also evaluate the prompt on these tasks, as evaluate does; in the report.")
     ] = None,
+    track: Track = None,
     output: Json = "text",
 ) -> None:
     """Search for a soft prompt that brings the model's survey scores to a country's.
@@ -129,7 +131,7 @@ def align(
     if dry_run:
         _dry_run(spec, as_json)
         return
-    folder = directory(out)
+    folder, trackers = directory(out), trackers_of(track)
     warn_if_slow(spec.dtype, spec.device)
     from acculturate.report.run_page import write_report
     from acculturate.runs.evaluate import evaluate_run, evaluation_of
@@ -137,8 +139,10 @@ def align(
     from acculturate.search.callbacks import Callbacks
 
     with ProgressBar(spec.budget, Console(stderr=True)) as bar:
-        result = run(spec, folder, Callbacks.of([bar]))
+        followers = Callbacks.of([bar, *trackers])
+        result = run(spec, folder, followers)
         page = write_report(folder, result, evaluation_of(folder))
+        followers.finished(folder)
     evaluated = None
     if asked is not None:
         with following() as watch:
@@ -191,6 +195,7 @@ for verb in (
     cli_steer.steer,
     cli_front.pareto,
     cli_front.pick,
+    sweep,
     cli_measure.score,
     cli_measure.audit,
     cli_measure.compare,

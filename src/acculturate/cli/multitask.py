@@ -10,7 +10,7 @@ from rich.table import Table
 
 from acculturate.cli.flags import Settings, option_of, takes_settings
 from acculturate.cli.printing import Json, figure, is_json, print_json
-from acculturate.cli.settings import Out, directory, warn_if_slow
+from acculturate.cli.settings import Out, Track, directory, trackers_of, warn_if_slow
 from acculturate.cli.terminal import Console
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 def multitask(
     settings: Settings,
     out: Out = None,
+    track: Track = None,
     output: Json = "text",
 ) -> None:
     """Search for soft prompts of several countries at once that share their first tokens.
@@ -51,14 +52,16 @@ def multitask(
     from acculturate.runs.multitask import multitask_spec, write_reports
 
     spec = multitask_spec(settings, settings.source)
-    folder = directory(out)
+    folder, trackers = directory(out), trackers_of(track)
     warn_if_slow(spec.settings.dtype, spec.settings.device)
     from acculturate.runs.progress import ProgressBar
     from acculturate.search.callbacks import Callbacks
 
     with ProgressBar(spec.candidates * len(spec.countries), Console(stderr=True)) as bar:
-        record = run(spec, folder, Callbacks.of([bar]))
+        followers = Callbacks.of([bar, *trackers])
+        record = run(spec, folder, followers)
         write_reports(folder, record)
+        followers.finished(folder)
     if as_json:
         print_json(record)
     else:

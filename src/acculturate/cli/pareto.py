@@ -11,7 +11,7 @@ from rich.table import Table
 
 from acculturate.cli.flags import Settings, option_of, takes_settings
 from acculturate.cli.printing import Json, figure, is_json, print_json
-from acculturate.cli.settings import Out, directory, warn_if_slow
+from acculturate.cli.settings import Out, Track, directory, trackers_of, warn_if_slow
 from acculturate.cli.terminal import Console
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def pareto(
             help="Second objective: untuned (stay near its answers), or questions to get right (a CSV or a task)."
         ),
     ] = "untuned",
+    track: Track = None,
     output: Json = "text",
 ) -> None:
     """Search for the front between closeness to a country's scores and a second objective.
@@ -51,7 +52,7 @@ def pareto(
     from acculturate.runs.spec import make_spec
 
     spec = make_spec(settings, settings.source)
-    folder = directory(out)
+    folder, trackers = directory(out), trackers_of(track)
     warn_if_slow(spec.dtype, spec.device)
     from acculturate.report.front_page import write_front_page
     from acculturate.runs.pareto import pareto as run
@@ -59,8 +60,10 @@ def pareto(
     from acculturate.search.callbacks import Callbacks
 
     with ProgressBar(spec.budget, Console(stderr=True)) as bar:
-        front = run(spec, against, folder, Callbacks.of([bar]))
+        followers = Callbacks.of([bar, *trackers])
+        front = run(spec, against, folder, followers)
         page = write_front_page(folder, front)
+        followers.finished(folder)
     if as_json:
         print_json(front)
     else:

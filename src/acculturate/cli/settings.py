@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +13,19 @@ from acculturate.cli.flags import option_of
 from acculturate.errors import SettingError
 from acculturate.legible import shown
 
+if TYPE_CHECKING:
+    from acculturate.runs.trackers.tracker import Tracker
+
 Out = Annotated[Path | None, typer.Option("--out", help="Directory of the run; the same command goes on with it.")]
+
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME[:PROJECT]",
+        help="Log to wandb, mlflow, tensorboard or trackio; repeat for more (docs/trackers.md).",
+    ),
+]
 
 RunDevice = Annotated[str | None, option_of("device", "Where to compute; by default as the run.", own_default=True)]
 RunPrecision = Annotated[
@@ -21,6 +34,18 @@ RunPrecision = Annotated[
 PromptOfModel = Annotated[
     Path | None, typer.Option(help="Soft prompt for --model: a run, a .safetensors file or a PEFT adapter.")
 ]
+
+
+def trackers_of(names: Sequence[str] | None, group: str | None = None) -> list[Tracker]:
+    """Make the trackers that were asked for. Raise UserError where there is no such one, or it is not installed."""
+    if not names:
+        return []
+    from acculturate.runs.trackers.tracker import Tracker
+
+    made = [Tracker.parse(name, group) for name in names]
+    if len({one.name for one in made}) < len(made):
+        raise SettingError("--track names a tracker twice; name each once.")
+    return made
 
 
 def directory(out: Path | None, what: str = "run") -> Path:

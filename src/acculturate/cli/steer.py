@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from acculturate.cli.printing import Json, figure, is_json, print_json
-from acculturate.cli.settings import check_range, directory
+from acculturate.cli.settings import Track, check_range, directory, trackers_of
 from acculturate.cli.terminal import Console
 from acculturate.errors import SettingError
 from acculturate.files.datafile import BOUNDS
@@ -33,6 +33,7 @@ def steer(
     free: Annotated[
         bool, typer.Option("--free", help="Let dimensions that are not named go anywhere instead of keeping them.")
     ] = False,
+    track: Track = None,
     output: Json = "text",
 ) -> None:
     """Propose a soft prompt for scores that nobody published, from a finished run, and say how far it missed.
@@ -45,14 +46,16 @@ def steer(
     as_json = is_json(output)
     scores = _scores(wanted or [])
     check_range("--budget", budget, 0, 10**9)
-    folder = directory(out, "steered prompt")
+    folder, trackers = directory(out, "steered prompt"), trackers_of(track)
     from acculturate.runs.progress import ProgressBar
     from acculturate.runs.steer import PROPOSALS
     from acculturate.runs.steer import steer as work
     from acculturate.search.callbacks import Callbacks
 
     with ProgressBar(PROPOSALS + budget, Console(stderr=True)) as bar:
-        record = work(run, scores, folder, free=free, budget=budget, callbacks=Callbacks.of([bar]))
+        followers = Callbacks.of([bar, *trackers])
+        record = work(run, scores, folder, free=free, budget=budget, callbacks=followers)
+        followers.finished(folder)
     if as_json:
         print_json(record)
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import io
-import itertools
 import os
 import re
 import sys
@@ -12,7 +11,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import NoReturn
 
 import rich.console
@@ -20,6 +18,7 @@ from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from acculturate.cli.flags import in_flags
+from acculturate.errors import warned_by_us
 from acculturate.legible import STEERING, legible, shortened
 
 LINE_EVERY_S = 10.0
@@ -115,7 +114,7 @@ def warn_in_sentences() -> None:
 
     def show(message: Warning | str, *_where: object, **_more: object) -> None:
         text = shortened(" ".join(str(message).split()), 1000)
-        if _warned_by_us(inspect.currentframe()) and text not in said:
+        if warned_by_us(inspect.currentframe()) and text not in said:
             said.add(text)
             complain(f"warning: {in_flags(text)}")
 
@@ -123,17 +122,6 @@ def warn_in_sentences() -> None:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = show
-
-
-def _warned_by_us(frame: FrameType | None) -> bool:
-    """Tell whether a module of ours called ``warn``; the place that a warning names is whatever its level leads to."""
-    names: list[str] = []
-    while frame is not None:
-        names.append(str(frame.f_globals.get("__name__")))
-        frame = frame.f_back
-    after = itertools.dropwhile(lambda name: name != "warnings", names)
-    caller = next(itertools.dropwhile(lambda name: name == "warnings", after), "")
-    return caller.startswith("acculturate.")
 
 
 @contextmanager

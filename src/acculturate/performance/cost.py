@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -51,6 +51,10 @@ class CostEstimate:
     def seconds_in_total(self) -> float | None:
         """Estimate the whole budget; None where nothing was measured."""
         return None if self.seconds is None else self.seconds * self.budget
+
+    def with_budget(self, budget: int, population: int) -> CostEstimate:
+        """Return the cost of a search with the same candidates and another budget."""
+        return replace(self, budget=budget, population=population)
 
     def text(self) -> str:
         """Write a few lines for a terminal."""

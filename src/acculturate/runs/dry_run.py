@@ -12,11 +12,14 @@ from acculturate.runs.spec import RunSpec
 from acculturate.survey.questionnaire import without
 
 
-def dry_run(spec: RunSpec) -> CostEstimate:
-    """Estimate what the search of a run will cost, with one candidate measured; writes nothing."""
+def dry_run(spec: RunSpec, lent: Respondent | None = None) -> CostEstimate:
+    """Estimate what the search of a run will cost, with one candidate measured; writes nothing.
+
+    ``lent``: the run's model, where it is in memory already.
+    """
     problem = prepare(spec).problem
     if spec.answer is AnswerKind.SAMPLED:
         raise SettingError("What generated text costs depends on its length; a dry run counts answers of other kinds.")
-    put = problem.interview(Respondent(spec.choice), without(problem.train, problem.heldout_items))
+    put = problem.interview(lent or Respondent(spec.choice), without(problem.train, problem.heldout_items))
     assert isinstance(put, Interview)
     return estimate([put], budget=spec.budget, population=spec.population)

@@ -237,7 +237,9 @@ class Run(FinishedRun[Result]):
         """
         folder = run_folder(out)
         watchers, wanted = Callbacks.of(callbacks), {name: float(points) for name, points in scores.items()}
-        return SteeredRun(folder, steer(self.path, wanted, folder, free=free, budget=budget, callbacks=watchers))
+        record = steer(self.path, wanted, folder, free=free, budget=budget, callbacks=watchers)
+        watchers.finished(folder)
+        return SteeredRun(folder, record)
 
     def evaluate(
         self,

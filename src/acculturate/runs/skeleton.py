@@ -104,10 +104,10 @@ def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: 
     used where it is the one of this run, and stays with its owner. Raises ``UserError`` for every mistake in the
     settings or the directory.
     """
+    if (done := finished_record(kind, out)) is not None:
+        return done
     directory = RunDirectory(out)
     settings = {"kind": kind.name, **kind.settings()}
-    if (done := finished(directory, settings, kind.record, kind.shape, beside=kind.beside)) is not None:
-        return done
     if lent is None or lent.choice != kind.choice:
         callbacks.stage("loading the model")
         lent = None
@@ -116,7 +116,7 @@ def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: 
     laid_out = kind.lay_out(respondent)
     audit = _audited(kind, respondent, callbacks)
     # A kind may name more files than the settings do: its own word counts, in the place where it stands.
-    with directory.claimed({**settings, **kind.made_with(respondent), **settings}):
+    with directory.claimed({**settings, **kind.made_with(respondent), **settings}), callbacks.during(out):
         found = laid_out.search(directory, callbacks)
         del laid_out  # it holds the model, of which there may be room for one only
         callbacks.stage("measuring in float32")
@@ -127,6 +127,15 @@ def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: 
         record = measured.model_copy(update={"kind": str(kind.name)})
         finish(directory, kind.record, record, beside=kind.beside)
         return record
+
+
+def finished_record(kind: Kind[F, R], out: Path) -> R | None:
+    """Read the record of a finished run; None where there is work to do, in a directory fit for it.
+
+    Raises ``UserError`` where the directory holds something else, or a run that cannot go on.
+    """
+    settings = {"kind": kind.name, **kind.settings()}
+    return finished(RunDirectory(out), settings, kind.record, kind.shape, beside=kind.beside)
 
 
 def _audited(kind: Kind[F, R], respondent: Respondent, callbacks: Callbacks) -> Audit | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -20,11 +22,20 @@ class Callback:
     def stage(self, name: str) -> None:
         """Hear which part of the run begins, in words."""
 
+    def started(self, folder: Path) -> None:
+        """Hear that a run begins, or goes on, in a directory, which holds its spec.json."""
+
     def resumed(self, evaluations: int) -> None:
         """Hear how many candidates were evaluated before, when the search begins or goes on."""
 
     def generation(self, generation: Generation) -> bool | None:
         """Hear of a generation that is on disk. Return True to stop the search: its winner so far is delivered."""
+
+    def interrupted(self) -> None:
+        """Hear that a run ends before it is finished: by an exception, or by Ctrl-C."""
+
+    def finished(self, folder: Path) -> None:
+        """Hear that a run is finished; its directory holds the record and the page. A finished run tells this alone."""
 
 
 class StopBelow(Callback):
@@ -79,6 +90,23 @@ class Callbacks:
         """Tell which part of the run begins."""
         for one in self.callbacks:
             one.stage(f"{self.prefix}{name}")
+
+    @contextmanager
+    def during(self, folder: Path) -> Iterator[None]:
+        """Tell that a run begins or goes on, and that it is interrupted where an exception ends it."""
+        for one in self.callbacks:
+            one.started(folder)
+        try:
+            yield
+        except BaseException:
+            for one in self.callbacks:
+                one.interrupted()
+            raise
+
+    def finished(self, folder: Path) -> None:
+        """Tell that a run is finished."""
+        for one in self.callbacks:
+            one.finished(folder)
 
     def resumed(self, evaluations: int) -> None:
         """Tell how many candidates were evaluated before."""

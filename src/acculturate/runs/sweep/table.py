@@ -1,0 +1,109 @@
+"""What a sweep has come to: its table and its page, made from the directories of its runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from acculturate.errors import RunDirectoryError, UserError, setting
+from acculturate.files.whole_file import write_whole
+from acculturate.judge.sweep import (
+    RunStatus,
+    SweepRecord,
+    SweepRow,
+    cells_of,
+    csv_table,
+    figures_of,
+    name_of_file,
+    without_folders,
+    without_places,
+)
+from acculturate.report.sweep_page import write_sweep_page
+from acculturate.runs.align import Align
+from acculturate.runs.resolve import prepare
+from acculturate.runs.skeleton import finished_record
+from acculturate.runs.sweep.events import Event, EventKind
+from acculturate.runs.sweep.plan import PAGE, TABLE, PlannedRun, SweepPlan
+
+
+class SweepTable:
+    """Keep the table of a sweep as its runs come to an end, and write it and the page beside them.
+
+    Parameters
+    ----------
+    plan
+        The runs.
+    out
+        The directory of the sweep.
+
+    Raises
+    ------
+    UserError
+        Where the directory cannot be that of a sweep.
+    """
+
+    def __init__(self, plan: SweepPlan, out: Path) -> None:
+        _check_folder(out)
+        self._plan, self._out = plan, out
+        self._runs = {run.name: run for run in plan.runs}
+        self._rows = {run.name: self._row(run, None) for run in plan.runs}
+
+    @property
+    def todo(self) -> tuple[PlannedRun, ...]:
+        """The runs that are not finished, those with one model after each other."""
+        return tuple(run for run in self._plan.in_order_of_models if self._rows[run.name].status is not RunStatus.DONE)
+
+    @property
+    def record(self) -> SweepRecord:
+        """The table as it is now."""
+        rows = tuple(self._rows[run.name] for run in self._plan.runs)
+        return SweepRecord(rows=rows, cells=cells_of(rows))
+
+    def take(self, event: Event) -> None:
+        """Write table and page anew where an event ends a run."""
+        if event.kind in (EventKind.DONE, EventKind.FAILED):
+            problem = event.words if event.kind is EventKind.FAILED else None
+            self._rows[event.run] = self._row(self._runs[event.run], problem)
+            self.write()
+
+    def write(self) -> Path:
+        """Write table and page and return the path of the page."""
+        record = self.record
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+            write_whole(self._out / TABLE, csv_table(record.rows).encode("utf-8", "replace"))
+        except OSError as error:
+            raise RunDirectoryError(
+                f"Cannot write to the directory '{self._out}' ({error.strerror}); choose another with {setting('out')}."
+            ) from error
+        return write_sweep_page(self._out, record)
+
+    def _row(self, run: PlannedRun, problem: str | None) -> SweepRow:
+        row = SweepRow(
+            directory=run.name,
+            country=run.code,
+            model=name_of_file(run.spec.model),
+            seed=run.spec.seed,
+            settings=without_places(run.varied),
+            status=RunStatus.UNFINISHED,
+        )
+        if problem is None:
+            try:
+                result = finished_record(Align(prepare(run.spec)), self._out / run.name)
+            except UserError as error:
+                problem = str(error)
+            else:
+                return row if result is None else row.model_copy(update=figures_of(result))
+        return row.model_copy(update={"status": RunStatus.FAILED, "problem": without_folders(problem)})
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a directory that cannot be that of a sweep, before anything is computed."""
+    if out.exists() and not out.is_dir():
+        raise RunDirectoryError(f"Cannot write the sweep to '{out}': a file stands there; choose another directory.")
+    if (out / "spec.json").exists():
+        raise RunDirectoryError(
+            f"The directory '{out}' holds a run, not a sweep; choose another directory with {setting('out')}."
+        )
+    for name in (PAGE, TABLE):
+        if (out / name).is_dir():
+            raise RunDirectoryError(f"'{out / name}' is a directory, but a file of the sweep belongs there; move it.")

@@ -1,0 +1,1 @@
+"""Experiment trackers that follow runs: Weights & Biases, MLflow, TensorBoard and trackio."""

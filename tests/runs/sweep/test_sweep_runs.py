@@ -1,0 +1,240 @@
+"""Sweeps carried out: like ``align`` byte for byte, killed and gone on with, in processes, with runs that fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from commands import call
+from processes import KILLED
+from sweeps import content, files, sweep_file
+
+from acculturate.model.respondent import Respondent
+from acculturate.runs.sweep import models, worker
+from acculturate.runs.sweep.events import Event, EventKind
+from acculturate.runs.sweep.plan import plan_sweep, read_sweep
+from acculturate.runs.sweep.processes import carry_out_in_processes
+from acculturate.runs.sweep.queue import carry_out_in_turn
+from acculturate.runs.sweep.table import SweepTable
+
+
+def carried_out(*words: object) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        return call(patch, "sweep", *words)
+
+
+@pytest.fixture(scope="module")
+def file(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two countries by one seed."""
+    return sweep_file(tmp_path_factory.mktemp("file"), tiny)
+
+
+@pytest.fixture(scope="module")
+def whole(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep, undisturbed."""
+    out = tmp_path_factory.mktemp("whole") / "sweep"
+    assert carried_out(file, "--out", out) == 0
+    return out
+
+
+def test_every_run_is_what_align_writes(tiny, whole, tmp_path, monkeypatch, capsys) -> None:
+    flags = ["--protocol=paper", "--optimizer=de", "--population=4", "--budget=12", "--baselines="]
+    flags += [f"--model={tiny}", "--heldout-formats=digits/question-first/1/en"]
+    assert call(monkeypatch, "align", "--country=CHN", *flags, "--out", tmp_path / "run") == 0
+    assert files(tmp_path / "run") == files(whole / "CHN")
+    before = files(whole)
+    capsys.readouterr()
+    assert call(monkeypatch, "align", "--country=CHN", *flags, "--out", whole / "CHN", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["target"]["code"] == "CHN"
+    assert files(whole) == before
+
+
+@pytest.mark.parametrize("kills", [(4,), pytest.param((2, 3), marks=pytest.mark.slow)], ids=["once", "twice"])
+def test_a_sweep_that_was_killed_ends_byte_for_byte_like_an_undisturbed_one(kills, file, whole, tmp_path) -> None:
+    out = tmp_path / "cut"
+    for generations in kills:  # after three the second run begins
+        command = [sys.executable, "-c", KILLED, "checkpoint", str(generations), "sweep", str(file), "--out", str(out)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    assert (out / "USA" / "result.json").exists() and not (out / "CHN" / "result.json").exists()
+    assert "CHN,CHN,0," in (out / "sweep.csv").read_text()
+    assert carried_out(file, "--out", out) == 0
+    assert files(out) == files(whole)
+
+
+def test_a_finished_sweep_is_said_again_and_left_alone(file, whole, capsys) -> None:
+    before = files(whole)
+    assert carried_out(file, "--out", whole, "--format", "json") == 0
+    shown = capsys.readouterr()
+    record = json.loads(shown.out)
+    assert [row["directory"] for row in record["rows"]] == ["USA", "CHN"]
+    assert {row["status"] for row in record["rows"]} == {"done"}
+    assert shown.err == "2 of 2 runs are finished already.\n"
+    assert files(whole) == before
+
+
+@pytest.mark.slow
+def test_runs_in_processes_write_the_same_and_a_lost_process_ends_one_run_only(file, whole, tmp_path) -> None:
+    out, events = tmp_path / "out", []
+
+    def follow(event: Event) -> None:
+        events.append(event)
+        table.take(event)
+        if event.run == "USA" and event.kind is EventKind.GENERATION and (event.evaluations or 0) >= 4:
+            for child in _children(os.getpid()):
+                if "USA" in _open_directories(child):
+                    os.kill(child, signal.SIGKILL)
+
+    table = SweepTable(read_sweep(file), out)
+    carry_out_in_processes(table.todo, out, follow, jobs=2)
+    assert [row.directory for row in table.record.failed] == ["USA"]
+    assert "was ended by signal 9" in (table.record.failed[0].problem or "")
+    assert carried_out(file, "--out", out) == 0
+    assert files(out) == files(whole)
+
+
+def _children(parent: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def _open_directories(process: int) -> set[str]:
+    """The names of the directories in which a process holds a lock."""
+    links = [str(one.readlink()) for one in Path(f"/proc/{process}/fd").iterdir() if one.exists()]
+    return {Path(link).parent.name for link in links if link.endswith("/.lock")}
+
+
+def test_a_run_that_fails_ends_none_of_the_others_and_a_model_is_loaded_once(
+    tiny, tmp_path, capsys, monkeypatch
+) -> None:
+    out, loaded = tmp_path / "out", []
+    monkeypatch.setattr(models, "Respondent", lambda choice: loaded.append(choice) or Respondent(choice))
+    (out / "CHN").mkdir(parents=True)
+    (out / "CHN" / "thesis.txt").write_text("mine")
+    settings = {**content(tiny)["settings"], "budget": 4}
+    missing = str(tmp_path / "nowhere" / "model")
+    file = sweep_file(tmp_path, tiny, settings=settings, runs=[{"country": "IND", "model": missing}])
+    assert carried_out(file, "--out", out, "--format", "json") == 1
+    assert len(loaded) == 1
+    record = json.loads(capsys.readouterr().out)
+    by_name = {row["directory"]: row for row in record["rows"]}
+    assert [by_name[name]["status"] for name in ("USA", "CHN", "IND_model")] == ["done", "failed", "failed"]
+    assert "holds other files (thesis.txt) but no run" in by_name["CHN"]["problem"]
+    assert "Model 'model' does not exist" in by_name["IND_model"]["problem"]
+    assert (out / "CHN" / "thesis.txt").read_text() == "mine"
+    for name in ("sweep.csv", "index.html"):
+        assert str(tmp_path) not in (out / name).read_text()
+    (out / "CHN" / "thesis.txt").unlink()
+    assert carried_out(file, "--out", out) == 1
+    shown = capsys.readouterr()
+    assert "1 of 3 runs are finished already." in shown.err and "1 of 2: CHN done in" in shown.err
+    assert "IND_model failed: Model 'model' does not exist" in shown.out
+
+
+def test_an_unexpected_error_is_a_sentence_too(tiny, tmp_path, monkeypatch) -> None:
+    plan = plan_sweep(content(tiny, settings={**content(tiny)["settings"], "budget": 4}))
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("shapes\n  do not match")
+
+    monkeypatch.setattr("acculturate.runs.sweep.queue.carry_out", broken)
+    table = SweepTable(plan, tmp_path)
+    carry_out_in_turn(table.todo, tmp_path, table.take)
+    assert len(table.record.failed) == 2
+    assert "nobody expected ended this run: ValueError, shapes; give its" in (table.record.failed[0].problem or "")
+
+
+@pytest.mark.parametrize("name", ["file", "run", "table"])
+def test_a_directory_of_something_else_is_refused(name, tiny, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    if name == "file":
+        out.write_text("mine")
+    else:
+        out.mkdir()
+        (out / "spec.json").write_text("{}") if name == "run" else (out / "sweep.csv").mkdir()
+    assert carried_out(sweep_file(tmp_path, tiny), "--out", out) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "; choose" in said or "; move it" in said
+
+
+def test_a_dry_run_lists_runs_and_cost_and_writes_nothing(tiny, tmp_path, capsys) -> None:
+    file = sweep_file(tmp_path, tiny, runs=[{"country": "IND", "budget": 24}])
+    before = files(tmp_path)
+    assert carried_out(file, "--dry-run", "--format", "json") == 0
+    told = {one["directory"]: one["cost"] for one in json.loads(capsys.readouterr().out)}
+    assert list(told) == ["USA", "CHN", "IND_budget-24"]
+    assert told["IND_budget-24"]["seconds_in_total"] == pytest.approx(2 * told["USA"]["seconds_in_total"])
+    assert carried_out(file, "--dry-run") == 0
+    assert "3 runs, " in capsys.readouterr().out
+    assert files(tmp_path) == before
+
+
+def test_a_worker_carries_out_what_it_is_asked_and_tells_of_it(file, whole, tmp_path) -> None:
+    (run,) = (one for one in read_sweep(file).runs if one.name == "CHN")
+    orders: queue.Queue = queue.Queue()
+    orders.put(json.loads(json.dumps(worker.order(run, tmp_path / run.name, again=False))))
+    orders.put(None)
+    busy = threading.Event()
+    busy.set()
+    with warnings.catch_warnings(), (tmp_path / "events").open("w") as events:
+        worker.work(orders, busy, events)
+    told = [Event.from_json(json.loads(line)) for line in (tmp_path / "events").read_text().splitlines()]
+    assert {one.run for one in told} == {run.name} and not busy.is_set()
+    assert (told[0].kind, told[-1].kind) == (EventKind.BEGINS, EventKind.DONE)
+    assert [one.evaluations for one in told if one.kind is EventKind.GENERATION] == [0, 4, 8, 12]
+    assert files(tmp_path / run.name) == files(whole / run.name)
+
+
+@contextmanager
+def _started(tiny: str, folder: Path, jobs: int) -> Iterator[subprocess.Popen[str]]:
+    """A sweep in a process of its own, into ``folder / "out"``, long enough to be interrupted."""
+    file = sweep_file(folder, tiny, settings={**content(tiny)["settings"], "budget": 20_000})
+    command = ["-m", "acculturate", "sweep", file, "--out", folder / "out", "--jobs", jobs]
+    process = subprocess.Popen([sys.executable, *map(str, command)], stderr=subprocess.PIPE, text=True)
+    try:
+        _wait_for(lambda: len(list((folder / "out").glob("*/checkpoints"))) == jobs)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_a_sweep_with_a_sentence_and_no_process_stays(number, jobs, tiny, tmp_path) -> None:
+    with _started(tiny, tmp_path, jobs) as process:
+        children = _children(process.pid)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "acculturate: interrupted; give the same command again to go on from here."
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_started_them(tiny, tmp_path) -> None:
+    with _started(tiny, tmp_path, jobs=2) as process:
+        children = _children(process.pid)
+        assert len(children) == 2
+        process.kill()
+        process.wait()
+        _wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+
+
+def _wait_for(what, seconds: float = 180.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
