@@ -85,3 +85,5 @@ class Keywords(TypedDict, total=False):
     """Points of loss per nat of answer mass lost; paper protocol 0, else 20."""
     rows: int
     """Candidates per forward pass."""
+    parallel: str
+    """Processes that share the candidates: none, local:N on this machine, ray or ray:N (docs/scaling.md)."""

@@ -61,12 +61,19 @@ def main() -> None:
         prepare_streams()
         with warnings.catch_warnings():
             warn_in_sentences()
-            code = _exit_code()
+            code = _shared_exit_code() if "TORCHELASTIC_RUN_ID" in os.environ else _exit_code()
         if code == interruption.EXIT:
             interruption.stop()
         sys.exit(code)
     except KeyboardInterrupt:
         interruption.stop()
+
+
+def _shared_exit_code() -> int:
+    """Run the command line in the first process that torchrun started, with the others as its workers."""
+    from acculturate.model.pool import torchrun
+
+    return torchrun.run_first(_exit_code) if torchrun.is_launched() else _exit_code()
 
 
 def _exit_code() -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from acculturate.cli.flags import option_of
 from acculturate.cli.printing import Json, figure, is_json, print_json
 from acculturate.cli.settings import check_range, directory
 from acculturate.cli.terminal import Console
@@ -33,6 +34,7 @@ def steer(
     free: Annotated[
         bool, typer.Option("--free", help="Let dimensions that are not named go anywhere instead of keeping them.")
     ] = False,
+    parallel: Annotated[str, option_of("parallel", own_default=True)] = "none",
     output: Json = "text",
 ) -> None:
     """Propose a soft prompt for scores that nobody published, from a finished run, and say how far it missed.
@@ -52,7 +54,8 @@ def steer(
     from acculturate.search.callbacks import Callbacks
 
     with ProgressBar(PROPOSALS + budget, Console(stderr=True)) as bar:
-        record = work(run, scores, folder, free=free, budget=budget, callbacks=Callbacks.of([bar]))
+        followed = Callbacks.of([bar])
+        record = work(run, scores, folder, free=free, budget=budget, parallel=parallel, callbacks=followed)
     if as_json:
         print_json(record)
     else:

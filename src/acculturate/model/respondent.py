@@ -21,6 +21,7 @@ from acculturate.model.engine.forward import embedding_of
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.generation import generation_batching
 from acculturate.model.loading import Loaded, load_model
+from acculturate.model.pool.protocol import Pool
 from acculturate.model.slot import Slot
 from acculturate.model.soundness import check_embeddings, check_model
 from acculturate.model.template import Chat, Labels, Turn
@@ -75,6 +76,8 @@ class Respondent:
         """Whether questions may be packed, and the plain batch's size."""
         self.packed_sizes: dict[bool, tuple[int, ...]] = {}
         """Row tokens, row questions, question tokens that showed it; by whether anything precedes the slot."""
+        self.pool: Pool | None = None
+        """Processes that hold the same model and share the candidates of interviews; None for this one alone."""
 
     def _check(self) -> None:
         """Refuse a model whose numbers would be wrong, before there are any; raises ``UserError``."""

@@ -1,0 +1,160 @@
+"""Processes that torchrun started, on one machine or several: the first runs the program, the others are its workers.
+
+What they exchange, soft prompts and answers, is kilobytes in main memory, so they are joined by gloo on machines with
+and without GPUs; each process computes on the GPU of its local rank. torchrun ends all of them when one ends, and
+starts them again where it is told to; the run then goes on from its last generation.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, NoReturn
+
+import torch
+import torch.distributed as dist
+
+from acculturate.errors import first_line
+from acculturate.model.pool.protocol import Order, Reply, WorkerError, worker_timeout
+
+_EVER = timedelta(days=365)
+_GOES_ON = "its last generation is on disk, and the same command goes on from there."
+
+
+@dataclass
+class _Ranks:
+    """Hold the process groups: orders may be waited for as long as a run takes, replies may not."""
+
+    orders: Any
+    replies: Any
+    lost: set[int] = field(default_factory=set)
+
+
+_joined: list[_Ranks] = []
+
+
+def is_launched() -> bool:
+    """Tell whether torchrun started this process beside others."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_joined() -> bool:
+    """Tell whether this is the first of several processes of torchrun, and the others wait for orders."""
+    return bool(_joined)
+
+
+def workers() -> list[RankWorker]:
+    """Return how each of the other processes is reached."""
+    return [RankWorker(rank) for rank in range(1, dist.get_world_size())]
+
+
+class RankWorker:
+    """Reach the process of one rank."""
+
+    def __init__(self, rank: int) -> None:
+        self._rank = rank
+        self._sent: set[str] = set()
+
+    def ready(self) -> bool:
+        """Return True: an order waits until the process has time for it."""
+        return True
+
+    def ask(self, order: Order) -> Reply:
+        """Send an order and wait for its reply; ``WorkerError`` where the process is gone or too slow."""
+        ranks, reply = _joined[0], [None]
+        try:
+            short = replace(order, recipe=None) if order.key in self._sent else order
+            dist.send_object_list([short], dst=self._rank, group=ranks.orders)
+            self._sent.add(order.key)
+            dist.recv_object_list(reply, src=self._rank, group=ranks.replies)
+        except RuntimeError as error:
+            ranks.lost.add(self._rank)
+            size = dist.get_world_size()
+            raise WorkerError(
+                f"Process {self._rank} of 0 to {size - 1} is gone or gave no answer in time ({first_line(error, 80)}), "
+                f"so the run stops here; {_GOES_ON}"
+            ) from error
+        if isinstance(reply[0], Exception):
+            raise reply[0]
+        assert isinstance(reply[0], Reply)
+        return reply[0]
+
+    def close(self) -> None:
+        """Leave the process to torchrun."""
+
+
+def run_first(program: Callable[[], int]) -> int:
+    """Run a program in the first process and serve it in the others; returns the exit code.
+
+    Never returns where a process was lost: the libraries would wait for it.
+    """
+    rank = int(os.environ["RANK"])
+    ranks = _join()
+    if rank:
+        _serve(ranks)
+        return 0
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _stopped)
+    _joined.append(ranks)
+    code = 1
+    try:
+        code = program()
+    finally:
+        _joined.clear()
+        for other in range(1, dist.get_world_size()):
+            if other not in ranks.lost:
+                with suppress(RuntimeError):
+                    dist.send_object_list([None], dst=other, group=ranks.orders)
+        if ranks.lost:
+            _leave(code)
+    dist.destroy_process_group()
+    return code
+
+
+def _join() -> _Ranks:
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    dist.init_process_group("gloo", timeout=timedelta(seconds=worker_timeout()))
+    return _Ranks(orders=dist.new_group(timeout=_EVER), replies=dist.group.WORLD)
+
+
+def _serve(ranks: _Ranks) -> None:
+    """Answer orders until the first process sends this one away, or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
+    warnings.simplefilter("ignore")
+    from acculturate.model.pool.worker import Worker
+
+    worker = Worker()
+    try:
+        while (order := _received(ranks)) is not None:
+            try:
+                reply: Reply | Exception = worker.answer(order)
+            except Exception as error:
+                reply = error
+            dist.send_object_list([reply], dst=0, group=ranks.replies)
+    except RuntimeError:  # the first process is gone, and has said why if it could
+        _leave(1)
+
+
+def _received(ranks: _Ranks) -> Order | None:
+    order: list[Any] = [None]
+    dist.recv_object_list(order, src=0, group=ranks.orders)
+    return order[0]
+
+
+def _stopped(*_: object) -> NoReturn:
+    raise WorkerError(f"torchrun stopped the run, as it does when one of its processes ends; {_GOES_ON}")
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: the libraries' own end would wait for processes that are gone."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
