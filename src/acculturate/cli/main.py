@@ -73,7 +73,12 @@ def _shared_exit_code() -> int:
     """Run the command line in the first process that torchrun started, with the others as its workers."""
     from acculturate.model.pool import torchrun
 
-    return torchrun.run_first(_exit_code) if torchrun.is_launched() else _exit_code()
+    if not torchrun.is_launched():
+        return _exit_code()
+    code = torchrun.run_first(_exit_code)
+    if code != interruption.EXIT:
+        torchrun.leave(code)
+    return code
 
 
 def _exit_code() -> int:

@@ -68,6 +68,10 @@ class RayWorker:
             return reply
         raise LostWorkerError(f"{TRIES} Ray actors ended over one answer: {why}")
 
+    def pid(self) -> int:
+        """Return the number of the actor's process."""
+        return self._ray.get(self._actor.pid.remote())
+
     def close(self) -> None:
         """End the actor at once."""
         with suppress(Exception):  # it may be gone, and Ray with it
@@ -82,6 +86,9 @@ class _Actor:
 
     def is_there(self) -> bool:
         return True
+
+    def pid(self) -> int:
+        return os.getpid()
 
     def answer(self, order: Order) -> Reply | Exception:
         try:

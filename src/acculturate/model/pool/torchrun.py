@@ -13,27 +13,25 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 
-from acculturate.errors import first_line
 from acculturate.model.pool.protocol import Order, Reply, WorkerError, worker_timeout
 
 _EVER = timedelta(days=365)
 _GOES_ON = "its last generation is on disk, and the same command goes on from there."
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Ranks:
     """Hold the process groups: orders may be waited for as long as a run takes, replies may not."""
 
     orders: Any
     replies: Any
-    lost: set[int] = field(default_factory=set)
 
 
 _joined: list[_Ranks] = []
@@ -74,11 +72,11 @@ class RankWorker:
             self._sent.add(order.key)
             dist.recv_object_list(reply, src=self._rank, group=ranks.replies)
         except RuntimeError as error:
-            ranks.lost.add(self._rank)
-            size = dist.get_world_size()
+            late = "Timed out" in str(error)
+            why = f"gave no answer for {worker_timeout():g} seconds" if late else "is gone"
             raise WorkerError(
-                f"Process {self._rank} of 0 to {size - 1} is gone or gave no answer in time ({first_line(error, 80)}), "
-                f"so the run stops here; {_GOES_ON}"
+                f"Process {self._rank} of torchrun's 0 to {dist.get_world_size() - 1} {why}, so the run stops here; "
+                f"{_GOES_ON}"
             ) from error
         if isinstance(reply[0], Exception):
             raise reply[0]
@@ -90,31 +88,36 @@ class RankWorker:
 
 
 def run_first(program: Callable[[], int]) -> int:
-    """Run a program in the first process and serve it in the others; returns the exit code.
+    """Run a program in the first process and serve it in the others, which end here.
 
-    Never returns where a process was lost: the libraries would wait for it.
+    Returns
+    -------
+    int
+        The exit code, with which to ``leave``.
     """
-    rank = int(os.environ["RANK"])
     ranks = _join()
-    if rank:
+    if dist.get_rank():
         _serve(ranks)
-        return 0
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _stopped)
     _joined.append(ranks)
-    code = 1
     try:
         code = program()
     finally:
         _joined.clear()
-        for other in range(1, dist.get_world_size()):
-            if other not in ranks.lost:
-                with suppress(RuntimeError):
-                    dist.send_object_list([None], dst=other, group=ranks.orders)
-        if ranks.lost:
-            _leave(code)
-    dist.destroy_process_group()
+    if code == 0:
+        for rank in range(1, dist.get_world_size()):
+            dist.send_object_list([None], dst=rank, group=ranks.orders)
+            dist.recv_object_list([None], src=rank, group=ranks.replies)  # or it might see this one leave first
     return code
+
+
+def leave(code: int) -> NoReturn:
+    """End this process at once: the libraries' own end would wait for processes that are gone."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _join() -> _Ranks:
@@ -124,7 +127,7 @@ def _join() -> _Ranks:
     return _Ranks(orders=dist.new_group(timeout=_EVER), replies=dist.group.WORLD)
 
 
-def _serve(ranks: _Ranks) -> None:
+def _serve(ranks: _Ranks) -> NoReturn:
     """Answer orders until the first process sends this one away, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
     warnings.simplefilter("ignore")
@@ -139,7 +142,10 @@ def _serve(ranks: _Ranks) -> None:
                 reply = error
             dist.send_object_list([reply], dst=0, group=ranks.replies)
     except RuntimeError:  # the first process is gone, and has said why if it could
-        _leave(1)
+        leave(1)
+    with suppress(RuntimeError):
+        dist.send_object_list([None], dst=0, group=ranks.replies)
+    leave(0)
 
 
 def _received(ranks: _Ranks) -> Order | None:
@@ -150,11 +156,3 @@ def _received(ranks: _Ranks) -> Order | None:
 
 def _stopped(*_: object) -> NoReturn:
     raise WorkerError(f"torchrun stopped the run, as it does when one of its processes ends; {_GOES_ON}")
-
-
-def _leave(code: int) -> NoReturn:
-    """End at once: the libraries' own end would wait for processes that are gone."""
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from threading import Thread
 
-from acculturate.model.pool.protocol import Answer, Channel, LostWorkerError, Order, Reply
+from acculturate.model.pool.protocol import Answer, Channel, LostWorkerError, Order, Reply, WorkerError
 
 
 class WorkerPool:
@@ -24,6 +24,11 @@ class WorkerPool:
     def __init__(self, workers: Sequence[Channel], *, helps: bool = True) -> None:
         self._workers, self._helps = list(workers), helps
 
+    @property
+    def workers(self) -> tuple[Channel, ...]:
+        """Return how the workers that are left are reached."""
+        return tuple(self._workers)
+
     def respond(self, orders: Sequence[Order], answer: Answer) -> list[Reply]:
         """Return the reply to every order, in order.
 
@@ -37,10 +42,16 @@ class WorkerPool:
         ]
         for thread in threads:
             thread.start()
-        if self._helps or not threads:
-            share_out.work(answer)
-        for thread in threads:
-            thread.join()
+        try:
+            if self._helps or not threads:
+                share_out.work(answer)
+            _wait(threads)
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, WorkerError):
+                _wait(threads)  # a worker has to be free when it is asked again
+            else:
+                self._workers.clear()  # the program ends, in the middle of their answers
+            raise
         for worker, reason in share_out.lost:
             self._dismiss(worker, reason)
         share_out.work(answer)  # what lost workers have left undone
@@ -55,6 +66,11 @@ class WorkerPool:
             f"{max(left, 1)} process{'' if left <= 1 else 'es'}.",
             stacklevel=5,
         )
+
+
+def _wait(threads: Sequence[Thread]) -> None:
+    for thread in threads:
+        thread.join()
 
 
 class _SharingOut:
