@@ -82,6 +82,8 @@ class RunSpec(BaseModel):
     """Precision of the search; results are measured in float32."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the model computes."""
+    device_map: Literal["none", "auto", "balanced", "balanced_low_0", "sequential"] = "none"
+    """Spread a model over all devices, main memory and disk (needs acculturate[large]; docs/scaling.md)."""
     quantize: Literal["none", "8bit", "4bit"] = "none"
     """Quantised loading (needs acculturate[quantized])."""
 
@@ -313,7 +315,15 @@ class RunSpec(BaseModel):
 
     @property
     def choice(self) -> ModelChoice:
-        return ModelChoice(self.model, self.revision, self.dtype, self.device, self.quantize, self.trust_remote_code)
+        return ModelChoice(
+            self.model,
+            self.revision,
+            self.dtype,
+            self.device,
+            self.quantize,
+            self.trust_remote_code,
+            self.device_map,
+        )
 
 
 def make_spec(values: Mapping[str, object], source: str = "the command line") -> RunSpec:

@@ -23,11 +23,22 @@ def shared(respondent: Respondent, parallel: str) -> Iterator[Pool | None]:
     ``parallel``: as in the settings. Raises ``UserError`` where the processes cannot be had.
     """
     chosen = Parallel.parse(parallel)
+    _check_room(chosen, respondent)
     with ExitStack() as stack:
         pool = _opened(chosen, stack)
         respondent.pool = pool
         stack.callback(setattr, respondent, "pool", None)
         yield pool
+
+
+def _check_room(chosen: Parallel, respondent: Respondent) -> None:
+    """Refuse several processes on a machine all of whose devices one model takes."""
+    beside = chosen.kind != "none" or (torchrun.is_joined() and torchrun.has_neighbours())
+    if beside and respondent.choice.device_map != "none":
+        raise SettingError(
+            "A model that is spread over all devices of a machine leaves none for a second process; leave out "
+            f"{setting('parallel')} or {setting('device_map')}, or start one process per machine with torchrun."
+        )
 
 
 def _opened(chosen: Parallel, stack: ExitStack) -> Pool | None:
@@ -49,9 +60,8 @@ def _opened(chosen: Parallel, stack: ExitStack) -> Pool | None:
 
 @contextmanager
 def _on_this_machine(processes: int) -> Iterator[WorkerPool]:
-    """Start workers beside this process, which has its share of the threads meanwhile."""
-    before = torch.get_num_threads()
-    threads = max(1, before // processes)
+    """Start workers beside this process, which has its share of the threads while they work."""
+    threads = max(1, torch.get_num_threads() // processes)
     with ExitStack() as stack:
         workers = []
         for number in range(1, processes):
@@ -63,6 +73,4 @@ def _on_this_machine(processes: int) -> Iterator[WorkerPool]:
                     f"{setting('parallel', 'local:2')}."
                 ) from error
             stack.callback(workers[-1].close)
-        torch.set_num_threads(threads)
-        stack.callback(torch.set_num_threads, before)
-        yield WorkerPool(workers)
+        yield WorkerPool(workers, threads=threads)

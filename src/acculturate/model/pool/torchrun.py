@@ -47,6 +47,11 @@ def is_joined() -> bool:
     return bool(_joined)
 
 
+def has_neighbours() -> bool:
+    """Tell whether torchrun started more than one process on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1
+
+
 def workers() -> list[RankWorker]:
     """Return how each of the other processes is reached."""
     return [RankWorker(rank) for rank in range(1, dist.get_world_size())]

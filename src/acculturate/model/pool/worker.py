@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import traceback
 import warnings
-from typing import Any, cast
 
 from acculturate.errors import ModelError, UserError, first_line
 from acculturate.model.answers import ways
 from acculturate.model.choice import ModelChoice
+from acculturate.model.loading import release
 from acculturate.model.pool.protocol import Order, Recipe, Reply
 from acculturate.model.respondent import Respondent
 
@@ -71,7 +71,7 @@ class Worker:
         if self._respondent is None or self._respondent.choice != recipe.choice:
             if self._respondent is not None:
                 self._interviews.clear()
-                cast(Any, self._respondent.model).to("meta")
+                release(self._respondent.model)
                 self._respondent = None
                 gc.collect()
             self._respondent = _loaded(recipe.choice)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Thread
+
+import torch
 
 from acculturate.model.pool.protocol import Answer, Channel, LostWorkerError, Order, Reply, WorkerError
 
@@ -19,10 +22,12 @@ class WorkerPool:
         How each worker is reached.
     helps
         Whether this process answers orders too. Where it does not, it still does when no worker is left.
+    threads
+        Threads that this process computes with while workers do; None for as many as it has.
     """
 
-    def __init__(self, workers: Sequence[Channel], *, helps: bool = True) -> None:
-        self._workers, self._helps = list(workers), helps
+    def __init__(self, workers: Sequence[Channel], *, helps: bool = True, threads: int | None = None) -> None:
+        self._workers, self._helps, self._threads = list(workers), helps, threads
 
     @property
     def workers(self) -> tuple[Channel, ...]:
@@ -43,9 +48,10 @@ class WorkerPool:
         for thread in threads:
             thread.start()
         try:
-            if self._helps or not threads:
-                share_out.work(answer)
-            _wait(threads)
+            with _computing_with(self._threads if threads else None):
+                if self._helps or not threads:
+                    share_out.work(answer)
+                _wait(threads)
         except BaseException as error:
             if isinstance(error, Exception) and not isinstance(error, WorkerError):
                 _wait(threads)  # a worker has to be free when it is asked again
@@ -66,6 +72,20 @@ class WorkerPool:
             f"{max(left, 1)} process{'' if left <= 1 else 'es'}.",
             stacklevel=5,
         )
+
+
+@contextmanager
+def _computing_with(threads: int | None) -> Iterator[None]:
+    """Compute with another number of threads in this context; None for as many as before."""
+    before = torch.get_num_threads()
+    if threads is None or threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _wait(threads: Sequence[Thread]) -> None:
