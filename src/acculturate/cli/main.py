@@ -75,7 +75,12 @@ def _shared_exit_code() -> int:
 
     if not torchrun.is_launched():
         return _exit_code()
-    code = torchrun.run_first(_exit_code)
+    try:
+        code = torchrun.run_first(_exit_code)
+    except UserError as error:
+        if os.environ["RANK"] == "0":
+            complain(in_flags(str(error)))
+        code = 2
     if code != interruption.EXIT:
         torchrun.leave(code)
     return code

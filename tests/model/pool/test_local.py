@@ -93,7 +93,12 @@ def is_alive(pid: int) -> bool:
 def test_no_worker_outlives_the_run(number: int, code: int | None, tiny: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [*arguments(tiny, out), "--budget=100000", "--population=5", "--parallel=local:2"]
-    run = subprocess.Popen([sys.executable, "-m", "acculturate", *command], stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "acculturate", *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    )
     try:
         deadline = time.monotonic() + 120
         while not (out / "journal.jsonl").exists() or not (out / "journal.jsonl").read_bytes():

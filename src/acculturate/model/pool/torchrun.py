@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist
 
+from acculturate.errors import first_line
 from acculturate.model.pool.protocol import Order, Reply, WorkerError, worker_timeout
 
 _EVER = timedelta(days=365)
@@ -99,6 +101,11 @@ def run_first(program: Callable[[], int]) -> int:
     -------
     int
         The exit code, with which to ``leave``.
+
+    Raises
+    ------
+    UserError
+        Where the processes cannot be joined.
     """
     ranks = _join()
     if dist.get_rank():
@@ -108,6 +115,9 @@ def run_first(program: Callable[[], int]) -> int:
     _joined.append(ranks)
     try:
         code = program()
+    except Exception:  # a mistake of this program
+        traceback.print_exc()
+        leave(1)
     finally:
         _joined.clear()
     if code == 0:
@@ -128,8 +138,12 @@ def leave(code: int) -> NoReturn:
 def _join() -> _Ranks:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    dist.init_process_group("gloo", timeout=timedelta(seconds=worker_timeout()))
-    return _Ranks(orders=dist.new_group(timeout=_EVER), replies=dist.group.WORLD)
+    timeout = timedelta(seconds=worker_timeout())
+    try:
+        dist.init_process_group("gloo", timeout=timeout)
+        return _Ranks(orders=dist.new_group(timeout=_EVER), replies=dist.group.WORLD)
+    except (RuntimeError, ValueError) as error:
+        raise WorkerError(f"The processes of torchrun cannot be joined: {first_line(error)}.") from error
 
 
 def _serve(ranks: _Ranks) -> NoReturn:
