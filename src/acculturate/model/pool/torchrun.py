@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore  # pyright: ignore[reportPrivateImportUsage]
+from torch.distributed.rendezvous import rendezvous
 
 from acculturate.errors import first_line
 from acculturate.model.pool.protocol import Order, Reply, WorkerError, worker_timeout
@@ -140,7 +142,10 @@ def _join() -> _Ranks:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     timeout = timedelta(seconds=worker_timeout())
     try:
-        dist.init_process_group("gloo", timeout=timeout)
+        store, rank, size = next(rendezvous("env://", timeout=timeout))
+        # A restart finds the addresses of the processes before it in the same store, and would wait for them.
+        store = PrefixStore(f"acculturate/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=timeout)
         return _Ranks(orders=dist.new_group(timeout=_EVER), replies=dist.group.WORLD)
     except (RuntimeError, ValueError) as error:
         raise WorkerError(f"The processes of torchrun cannot be joined: {first_line(error)}.") from error
