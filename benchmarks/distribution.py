@@ -94,6 +94,8 @@ def main() -> None:
             first, second = (float(np.median(column)) for column in zip(*rounds, strict=True))
             spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
             print(f"| {n} | {first:.2f} | {second:.2f} | {float(np.median(ratios)):.2f} | {spread} |", flush=True)
+    for pipe in pipes:
+        pipe.send(0)
 
 
 if __name__ == "__main__":
