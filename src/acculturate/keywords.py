@@ -17,6 +17,8 @@ class Keywords(TypedDict, total=False):
     """Precision of the search; results are measured in float32."""
     device: Literal["auto", "cpu", "cuda", "mps"]
     """Where the model computes."""
+    device_map: Literal["none", "auto", "balanced", "balanced_low_0", "sequential"]
+    """Spread a model over all devices, main memory and disk (needs acculturate[large]; docs/scaling.md)."""
     quantize: Literal["none", "8bit", "4bit"]
     """Quantised loading (needs acculturate[quantized])."""
     targets: str
@@ -85,3 +87,5 @@ class Keywords(TypedDict, total=False):
     """Points of loss per nat of answer mass lost; paper protocol 0, else 20."""
     rows: int
     """Candidates per forward pass."""
+    parallel: str
+    """Processes that share the candidates: none, local:N on this machine, ray or ray:N (docs/scaling.md)."""

@@ -205,6 +205,7 @@ def load(
     device: str = "auto",
     quantize: str = "none",
     trust_remote_code: bool = False,
+    device_map: str = "none",
 ) -> Model:
     """Load a model once, to be used by everything else.
 
@@ -223,6 +224,9 @@ def load(
         ``none``, ``8bit`` or ``4bit`` (needs acculturate[quantized]).
     trust_remote_code
         Run code that comes with the model.
+    device_map
+        ``none``, or how to spread the model over all devices: ``auto``, ``balanced``, ``balanced_low_0`` or
+        ``sequential`` (needs acculturate[large]).
 
     Returns
     -------
@@ -234,7 +238,7 @@ def load(
     UserError
         Where it cannot be loaded, or is no model that can be asked.
     """
-    return Model(ModelChoice(name, revision, dtype, device, quantize, trust_remote_code))
+    return Model(ModelChoice(name, revision, dtype, device, quantize, trust_remote_code, device_map))
 
 
 def score(model: str | Model = "embedded", **how: Unpack[ScoreKeywords]) -> Scores:

@@ -9,7 +9,7 @@ import numpy as np
 
 from acculturate.api.model import Model
 from acculturate.api.settings import lent, run_values
-from acculturate.errors import SettingError
+from acculturate.errors import SettingError, setting
 from acculturate.keywords import Keywords
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt
@@ -36,6 +36,10 @@ class PromptSearch:
         self, model: str | Model = "embedded", country: str | Target | None = None, **settings: Unpack[Keywords]
     ) -> None:
         spec = make_spec(run_values(model, country, settings), "the call of PromptSearch")
+        if spec.parallel != "none":
+            raise SettingError(
+                f"PromptSearch searches in this process alone; leave {setting('parallel')} out, or use align."
+            )
         prepared = prepare(spec)
         self.problem = prepared.problem
         self._ready = align_run.Ready(prepared, lent(model) or Respondent(spec.choice))

@@ -27,7 +27,7 @@ def checks() -> list[Check]:
     found = [Check("python", sys.version_info >= (3, 11), f"{platform.python_version()} (3.11 or newer)")]
     for package in ("acculturate", "torch", "transformers", "numpy", "safetensors", "gguf"):
         found.append(_package(package))
-    found += [_package(name, optional=True) for name in ("peft", "bitsandbytes", "accelerate")]
+    found += [_package(name, optional=True) for name in ("peft", "bitsandbytes", "accelerate", "ray")]
     if not all(check.ok for check in found if not check.optional):
         return found  # the rest would fail on the same missing package
     return [*found, _devices(), *map(_precision, ("bfloat16", "float16")), _embedded(), _cache(), _hub()]

@@ -62,12 +62,29 @@ def main() -> None:
         prepare_streams()
         with warnings.catch_warnings():
             warn_in_sentences()
-            code = _exit_code()
+            code = _shared_exit_code() if "TORCHELASTIC_RUN_ID" in os.environ else _exit_code()
         if code == interruption.EXIT:
             interruption.stop()
         sys.exit(code)
     except KeyboardInterrupt:
         interruption.stop()
+
+
+def _shared_exit_code() -> int:
+    """Run the command line in the first process that torchrun started, with the others as its workers."""
+    from acculturate.model.pool import torchrun
+
+    if not torchrun.is_launched():
+        return _exit_code()
+    try:
+        code = torchrun.run_first(_exit_code)
+    except UserError as error:
+        if os.environ["RANK"] == "0":
+            complain(in_flags(str(error)))
+        code = 2
+    if code != interruption.EXIT:
+        torchrun.leave(code)
+    return code
 
 
 def _exit_code() -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from acculturate.cli.flags import option_of
 from acculturate.cli.printing import Json, figure, is_json, print_json
 from acculturate.cli.settings import Track, check_range, directory, trackers_of
 from acculturate.cli.terminal import Console
@@ -33,6 +34,7 @@ def steer(
     free: Annotated[
         bool, typer.Option("--free", help="Let dimensions that are not named go anywhere instead of keeping them.")
     ] = False,
+    parallel: Annotated[str, option_of("parallel", own_default=True)] = "none",
     track: Track = None,
     output: Json = "text",
 ) -> None:
@@ -54,7 +56,7 @@ def steer(
 
     with ProgressBar(PROPOSALS + budget, Console(stderr=True)) as bar:
         followers = Callbacks.of([bar, *trackers])
-        record = work(run, scores, folder, free=free, budget=budget, callbacks=followers)
+        record = work(run, scores, folder, free=free, budget=budget, parallel=parallel, callbacks=followers)
         followers.finished(folder)
     if as_json:
         print_json(record)

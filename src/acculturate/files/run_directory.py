@@ -113,6 +113,7 @@ _LATER = {
     "select_by": None,
     "consistency": 0.0,
     "fresh_formats": 0,
+    "device_map": "none",
 }
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from acculturate.errors import SettingError, setting
 from acculturate.model.answers.ways import Interviews
+from acculturate.model.engine.forward import input_device
 from acculturate.model.engine.packed import PackedEngine
 from acculturate.model.engine.packing import Row
 from acculturate.model.interview import Interview
@@ -114,9 +115,11 @@ def answer_slopes(interview: Interview, prompt: Float[np.ndarray, "tokens hidden
         raise SettingError("This architecture cannot be packed, so its answers have no gradients here.")
     instrument = interview.questionnaire.instrument
     mask = instrument.option_mask()
-    values = torch.as_tensor(np.where(mask, instrument.values(), 0.0), dtype=torch.float32, device=engine.model.device)
+    values = torch.as_tensor(
+        np.where(mask, instrument.values(), 0.0), dtype=torch.float32, device=input_device(engine.model)
+    )
     inputs: list[Tensor] = []
-    soft = torch.as_tensor(prompt, dtype=engine.model.dtype, device=engine.model.device)
+    soft = torch.as_tensor(prompt, dtype=engine.model.dtype, device=input_device(engine.model))
     with torch.enable_grad():
         shown, log_mass = engine.tensors(soft[None], inputs)
         logprobs, own_mass = reading.differentiable(shown[0].float(), log_mass[0].float())
@@ -168,11 +171,11 @@ class LossGradient:
             raise SettingError("This architecture cannot be packed, so there is no gradient to compare a search with.")
         self._engine, self._reading = engine, interview.reading
         mask = interview.questionnaire.instrument.option_mask()
-        self._loss = DifferentiableLoss(survey, mask, engine.model.device)
+        self._loss = DifferentiableLoss(survey, mask, input_device(engine.model))
 
     def __call__(self, prompt: Float[np.ndarray, "tokens hidden"]) -> tuple[float, Float[np.ndarray, "tokens hidden"]]:
         """Compute the loss in points, and its gradient in points per unit of every coordinate."""
-        soft = torch.as_tensor(prompt, dtype=torch.float32, device=self._engine.model.device).requires_grad_()
+        soft = torch.as_tensor(prompt, dtype=torch.float32, device=input_device(self._engine.model)).requires_grad_()
         with torch.enable_grad():
             shown, log_mass = self._engine.tensors(soft[None].to(self._engine.model.dtype))
             loss = self._loss(*self._reading.differentiable(shown[0], log_mass[0]))

@@ -23,6 +23,9 @@ class ModelChoice:
         ``none``, ``8bit`` or ``4bit``.
     trust_remote_code
         Whether code that comes with the model may run.
+    device_map
+        ``none``: the model is on one device. ``auto``, ``balanced``, ``balanced_low_0`` or ``sequential``: its layers
+        are spread over the devices of this machine, main memory and disk, as transformers does it.
     """
 
     name: str = "embedded"
@@ -31,3 +34,4 @@ class ModelChoice:
     device: str = "auto"
     quantize: str = "none"
     trust_remote_code: bool = False
+    device_map: str = "none"

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 import transformers
 from jaxtyping import Float, Int
+from transformers import PreTrainedModel
 
 from acculturate.errors import UserError
 from acculturate.files.tensor_file import DamagedFileError, read_tensors, write_tensors
-from acculturate.model.engine.forward import Answers, precision_name
+from acculturate.model.engine.forward import Answers, input_device, precision_name
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.gguf import cache_folder
 from acculturate.model.respondent import Respondent
@@ -82,6 +83,12 @@ def _place(
     return folder / key[:2] / f"{key[2:]}.safetensors"
 
 
+def _devices(model: PreTrainedModel) -> str:
+    """Name the kind of device that computes; of a model that is spread over several, every part's."""
+    spread = getattr(model, "hf_device_map", None)
+    return input_device(model).type if spread is None or len(spread) < 2 else json.dumps(spread, default=str)
+
+
 def _computing(respondent: Respondent) -> dict[str, Any]:
     """Describe what computes the answers."""
     model = respondent.model
@@ -90,7 +97,7 @@ def _computing(respondent: Respondent) -> dict[str, Any]:
         "model": respondent.identity,
         "weights": respondent.weights_sum,
         "precision": precision_name(model),
-        "device": model.device.type,
+        "device": _devices(model),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

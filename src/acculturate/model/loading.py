@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from acculturate.model.gguf import dequantised, gguf_parts, is_gguf
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICE_MAPS = ("none", "auto", "balanced", "balanced_low_0", "sequential")
 QUANTIZE = ("none", "8bit", "4bit")
 EMBEDDED = "SmolLM2-135M-Instruct"
 
@@ -89,7 +91,7 @@ def load_model(choice: ModelChoice) -> Loaded:
             output_loading_info=True,
             use_safetensors=True,  # other weights are pickled, and a pickle can run code
             **options,
-            **_quantized(choice, device),
+            **_placed(choice, device),
         )
     except UserError:
         raise
@@ -98,7 +100,7 @@ def load_model(choice: ModelChoice) -> Loaded:
     if getattr(model, "_hf_peft_config_loaded", False):
         raise ModelError(_adapter_words(choice.name))
     _check_weights(choice, model, report)
-    if choice.quantize == "none":
+    if choice.quantize == "none" and choice.device_map == "none":
         model = cast(Any, model).to(device)
     model.requires_grad_(False)
     revision = getattr(model.config, "_commit_hash", None)
@@ -151,7 +153,27 @@ def _named(name: str) -> str:
     return shortened(name, 80)
 
 
-def _quantized(choice: ModelChoice, device: str) -> dict:
+def _placed(choice: ModelChoice, device: str) -> dict[str, Any]:
+    """Say how a model is to be quantised and spread over devices, in the library's words."""
+    if choice.device_map == "none":
+        return _quantized(choice) | ({} if choice.quantize == "none" else {"device_map": device})
+    if choice.device_map not in DEVICE_MAPS:
+        raise SettingError(f"Device map '{choice.device_map}' is unknown; expected one of {', '.join(DEVICE_MAPS)}.")
+    if choice.device != "auto":
+        raise SettingError(
+            f"A device map spreads the model over all devices, and {setting('device', choice.device)} names one; leave "
+            "one of them out."
+        )
+    if importlib.util.find_spec("accelerate") is None:
+        raise SettingError(
+            "Spreading a model over devices needs the package accelerate; install it with: pip install "
+            "'acculturate[large]'."
+        )
+    logging.getLogger("accelerate").setLevel(logging.ERROR)  # that weights are kept elsewhere is what was asked for
+    return _quantized(choice) | {"device_map": choice.device_map}
+
+
+def _quantized(choice: ModelChoice) -> dict[str, Any]:
     if choice.quantize == "none":
         return {}
     if choice.quantize not in QUANTIZE:
@@ -164,7 +186,19 @@ def _quantized(choice: ModelChoice, device: str) -> dict:
     config = transformers.BitsAndBytesConfig(
         load_in_4bit=choice.quantize == "4bit", load_in_8bit=choice.quantize == "8bit"
     )
-    return {"quantization_config": config, "device_map": device}
+    return {"quantization_config": config}
+
+
+def release(model: PreTrainedModel) -> None:
+    """Empty a model that somebody may still hold, so that there is room for another."""
+    for module in model.modules():
+        for name, weights in list(module.named_parameters(recurse=False)):
+            setattr(module, name, torch.nn.Parameter(weights.to("meta"), requires_grad=False))
+        for name, values in list(module.named_buffers(recurse=False)):
+            setattr(module, name, values.to("meta"))
+        hook: Any = getattr(module, "_hf_hook", None)
+        if hasattr(hook, "weights_map"):
+            hook.weights_map = None  # what accelerate keeps in main memory
 
 
 def embedded_path() -> Path:

@@ -17,10 +17,11 @@ from acculturate.errors import ModelError, SettingError, setting
 from acculturate.model.choice import ModelChoice
 from acculturate.model.engine import attention
 from acculturate.model.engine.batches import Batching
-from acculturate.model.engine.forward import embedding_of
+from acculturate.model.engine.forward import embedding_of, input_device, whole_state
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.generation import generation_batching
 from acculturate.model.loading import Loaded, load_model
+from acculturate.model.pool.protocol import Pool
 from acculturate.model.slot import Slot
 from acculturate.model.soundness import check_embeddings, check_model
 from acculturate.model.template import Chat, Labels, Turn
@@ -75,6 +76,8 @@ class Respondent:
         """Whether questions may be packed, and the plain batch's size."""
         self.packed_sizes: dict[bool, tuple[int, ...]] = {}
         """Row tokens, row questions, question tokens that showed it; by whether anything precedes the slot."""
+        self.pool: Pool | None = None
+        """Processes that hold the same model and share the candidates of interviews; None for this one alone."""
 
     def _check(self) -> None:
         """Refuse a model whose numbers would be wrong, before there are any; raises ``UserError``."""
@@ -96,7 +99,7 @@ class Respondent:
     def weights_sum(self) -> str:
         """Sum the bits of all weights, in order: two models that share a name still have different sums."""
         total = hashlib.sha256()
-        for name, weights in self.model.state_dict().items():
+        for name, weights in whole_state(self.model):
             words = weights.detach().contiguous().reshape(-1).view(torch.uint8)
             words = words[: len(words) // 2 * 2].view(torch.int16)
             some = words[:: max(1, len(words) // 64)][:64].tolist()
@@ -145,7 +148,7 @@ class Respondent:
     @torch.inference_mode()
     def rows(self, ids: Sequence[int] | Int[np.ndarray, "n"]) -> Float[np.ndarray, "n hidden"]:
         """Embed tokens through the embedding module (which may scale them), in float32."""
-        index = torch.as_tensor(np.asarray(ids), device=self.model.device)
+        index = torch.as_tensor(np.asarray(ids), device=input_device(self.model))
         return embedding_of(self.model)(index).float().cpu().numpy()
 
     def sequences(

@@ -23,9 +23,11 @@ from acculturate.model.engine.forward import (
     embed,
     embedding_of,
     head_of,
+    input_device,
     out_of_memory,
     precision_name,
     precision_of,
+    whole_state,
 )
 from acculturate.model.engine.packed import PackedEngine, PackingError
 from acculturate.model.engine.packing import Plan, SlottedTokens
@@ -46,7 +48,7 @@ def check_model(model: PreTrainedModel, ids: Sequence[int]) -> None:
     """Refuse a model whose answers could not be measured. ``ids``: a short question. Raises ``UserError``."""
     kind = model.config.model_type
     try:
-        logits = _logits(model, input_ids=torch.tensor([list(ids)], device=model.device))
+        logits = _logits(model, input_ids=torch.tensor([list(ids)], device=input_device(model)))
     except Exception as error:
         if out_of_memory(error):
             raise ModelError(
@@ -56,7 +58,7 @@ def check_model(model: PreTrainedModel, ids: Sequence[int]) -> None:
     dtype = precision_name(model)
     # Elsewhere in the question a number may overflow without reaching the answer.
     if not torch.isfinite(logits[-1]).all():
-        if any(torch.isnan(p).any() for p in model.parameters()):
+        if any(torch.isnan(weights).any() for _, weights in whole_state(model)):
             dtype = "float32"  # no precision helps
         raise ModelError(not_finite(dtype, "its logits are NaN or infinite"))
     if float(logits[-1].max() - logits[-1].min()) == 0.0:
@@ -112,7 +114,7 @@ def _logits(model: PreTrainedModel, **inputs: Tensor) -> Float[Tensor, "tokens v
 def _continues(model: PreTrainedModel, ids: Sequence[int], logits: Tensor, noise: float) -> bool:
     """Tell whether another last token leaves what the model says at all other places as it was."""
     other = next(i for i in ids if i != ids[-1]) if len(set(ids)) > 1 else (ids[-1] + 1) % logits.shape[-1]
-    changed = _logits(model, input_ids=torch.tensor([[*ids[:-1], other]], device=model.device))
+    changed = _logits(model, input_ids=torch.tensor([[*ids[:-1], other]], device=input_device(model)))
     gap = (changed - logits)[:-1].abs()
     return not bool((gap[torch.isfinite(gap)] > noise).any())
 
@@ -146,6 +148,8 @@ def packed_engine(
     code refuses the packed layout.
     """
     which = _telling(plan, sequences)
+    if _cannot_widen(model):
+        raise PackingError("in this precision it could not be compared while parts of it are kept elsewhere")
     with float32_layers(model):
         try:
             expected = PlainEngine(model, [sequences[i] for i in which], options[which])(prompt)
@@ -189,7 +193,7 @@ def pads(
     prompt: Float[np.ndarray, "1 tokens hidden"],
 ) -> bool:
     """Tell whether questions of different lengths may share a padded batch, in float32."""
-    if scales_positions(model):
+    if scales_positions(model) or _cannot_widen(model):
         return False
     order = np.argsort([len(s) for s in sequences])
     which = sorted({int(order[0]), int(order[len(order) // 2]), int(order[-1])})
@@ -245,6 +249,11 @@ def float32_layers(model: PreTrainedModel) -> Iterator[None]:
         for hook in hooks:
             hook.remove()
         _restore(kept)
+
+
+def _cannot_widen(model: PreTrainedModel) -> bool:
+    """Tell whether weights in low precision are kept in main memory or on disk, and come in only as they are."""
+    return any(weights.is_meta and weights.dtype in _LOW for weights in model.parameters())
 
 
 def _stacks(model: PreTrainedModel) -> list[torch.nn.ModuleList]:

@@ -82,6 +82,10 @@ class Align:
     def choice(self) -> ModelChoice:
         return self._spec.choice
 
+    @property
+    def parallel(self) -> str:
+        return self._spec.parallel
+
     def settings(self) -> dict[str, Any]:
         files = named_files(self._spec)
         if (task := self._prepared.selector) is not None:

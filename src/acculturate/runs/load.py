@@ -208,6 +208,7 @@ class Run(FinishedRun[Result]):
         out: str | Path | None = None,
         budget: int = 100,
         free: bool = False,
+        parallel: str = "none",
         callbacks: Iterable[Callback] = (),
     ) -> SteeredRun:
         """Propose a prompt for scores of one's own; what ``acculturate steer`` does with a run of dfgn.
@@ -222,6 +223,8 @@ class Run(FinishedRun[Result]):
             Candidate evaluations beyond the first proposals.
         free
             Let dimensions that are not named go anywhere instead of keeping them.
+        parallel
+            Processes that share the candidates, as for ``align`` (docs/scaling.md).
         callbacks
             Who follows the search.
 
@@ -237,7 +240,8 @@ class Run(FinishedRun[Result]):
         """
         folder = run_folder(out)
         watchers, wanted = Callbacks.of(callbacks), {name: float(points) for name, points in scores.items()}
-        record = steer(self.path, wanted, folder, free=free, budget=budget, callbacks=watchers)
+        how = {"free": free, "budget": budget, "parallel": parallel}
+        record = steer(self.path, wanted, folder, **how, callbacks=watchers)
         watchers.finished(folder)
         return SteeredRun(folder, record)
 

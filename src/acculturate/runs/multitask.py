@@ -315,6 +315,10 @@ class AlignMany:
     def choice(self) -> ModelChoice:
         return self._first.choice
 
+    @property
+    def parallel(self) -> str:
+        return self._spec.settings.parallel
+
     def settings(self) -> dict[str, Any]:
         return self._spec.to_json() | {"files": named_files(self._first)}
 

@@ -214,6 +214,10 @@ class Pareto:
     def choice(self) -> ModelChoice:
         return self._spec.choice
 
+    @property
+    def parallel(self) -> str:
+        return self._spec.parallel
+
     def settings(self) -> dict[str, Any]:
         questions = {} if self._second.checksum is None else {"against": self._second.checksum}
         return _settings(self._spec) | {"against": self._second.given, "files": named_files(self._spec) | questions}

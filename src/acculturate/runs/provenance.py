@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 import transformers
 
 from acculturate.files.checksums import sha256_of
 from acculturate.files.datafile import user_path
+from acculturate.model.loading import release
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import prompt_file
 from acculturate.runs.spec import RunSpec
@@ -53,6 +54,6 @@ def in_float32(respondent: Respondent, *, keep: bool = False) -> Respondent:
         return respondent
     if not keep:
         # Whoever still holds the old one holds no memory with it: both together may not fit.
-        cast(Any, respondent.model).to("meta")
+        release(respondent.model)
         gc.collect()
     return Respondent(replace(respondent.choice, dtype="float32"))

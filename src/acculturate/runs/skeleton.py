@@ -7,6 +7,7 @@ audited, measured in float32 and finished with checksums stands here once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -15,6 +16,8 @@ from acculturate.files.run_directory import RunDirectory
 from acculturate.judge.audit import Audit
 from acculturate.judge.audits import short_audit
 from acculturate.model.choice import ModelChoice
+from acculturate.model.pool.opening import shared
+from acculturate.model.pool.protocol import Pool
 from acculturate.model.respondent import Respondent
 from acculturate.runs.finished import finish, finished
 from acculturate.runs.provenance import in_float32
@@ -55,6 +58,8 @@ class Kind(Protocol[F, R_co]):
         What counts as an answer, one of ``answer_kind.ANSWERS``.
     choice
         The model, and the precision of the search.
+    parallel
+        Who evaluates candidates (``RunSpec.parallel``).
     """
 
     @property
@@ -77,6 +82,9 @@ class Kind(Protocol[F, R_co]):
 
     @property
     def choice(self) -> ModelChoice: ...
+
+    @property
+    def parallel(self) -> str: ...
 
     def settings(self) -> Mapping[str, Any]:
         """Return what has to be equal for a directory to be gone on with, known before the model is loaded."""
@@ -112,18 +120,41 @@ def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: 
         callbacks.stage("loading the model")
         lent = None
     respondent = lent or Respondent(kind.choice)
+    with shared(respondent, kind.parallel) as pool:
+        return _worked(kind, directory, settings, callbacks, _Held(respondent, pool, lent=lent is not None))
+
+
+@dataclass
+class _Held:
+    """Hold the model of a run; ``lent``: it stays with its owner."""
+
+    respondent: Respondent
+    pool: Pool | None
+    lent: bool
+
+    def to_float32(self) -> bool:
+        """Put the model into float32, in all processes, and tell whether it was in another precision."""
+        searched = self.respondent.model.dtype
+        self.respondent = in_float32(self.respondent, keep=self.lent)
+        self.respondent.pool = self.pool
+        return self.respondent.model.dtype != searched
+
+
+def _worked(
+    kind: Kind[F, R], directory: RunDirectory, settings: Mapping[str, Any], callbacks: Callbacks, held: _Held
+) -> R:
     callbacks.stage("laying out the questionnaire")
-    laid_out = kind.lay_out(respondent)
-    audit = _audited(kind, respondent, callbacks)
+    laid_out = kind.lay_out(held.respondent)
+    audit = _audited(kind, held.respondent, callbacks)
     # A kind may name more files than the settings do: its own word counts, in the place where it stands.
-    with directory.claimed({**settings, **kind.made_with(respondent), **settings}), callbacks.during(out):
+    made_with = {**settings, **kind.made_with(held.respondent), **settings}
+    with directory.claimed(made_with), callbacks.during(directory.path):
         found = laid_out.search(directory, callbacks)
         del laid_out  # it holds the model, of which there may be room for one only
         callbacks.stage("measuring in float32")
-        searched, respondent = respondent.model.dtype, in_float32(respondent, keep=lent is not None)
-        if audit is not None and kind.instrument is not None and respondent.model.dtype != searched:
-            audit = short_audit(respondent, kind.instrument, kind.answers)
-        measured = kind.measure(found, respondent, audit, directory, callbacks)
+        if held.to_float32() and audit is not None and kind.instrument is not None:
+            audit = short_audit(held.respondent, kind.instrument, kind.answers)
+        measured = kind.measure(found, held.respondent, audit, directory, callbacks)
         record = measured.model_copy(update={"kind": str(kind.name)})
         finish(directory, kind.record, record, beside=kind.beside)
         return record

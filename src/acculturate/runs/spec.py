@@ -17,6 +17,7 @@ from acculturate.files.datafile import nearest, read_data_file
 from acculturate.legible import legible, shown
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.choice import ModelChoice
+from acculturate.model.pool.parallel import Parallel
 from acculturate.search.start_kind import StartKind
 from acculturate.survey.formats import ROLES, Format, parse_format
 from acculturate.survey.protocols import protocol_formats
@@ -30,6 +31,9 @@ FRESH, CONSISTENCY = 4, 0.3
 
 BASELINES = ("persona", "in-context", "text", "random")
 STARTS = tuple(kind.value for kind in StartKind)
+
+BESIDE = ("parallel",)
+"""Settings that decide no number: a run may be gone on with under others, and no record has them."""
 
 POPULATION = 20
 MOST_TOKENS = 100_000
@@ -60,8 +64,9 @@ _OF_PROTOCOL = Varies("the protocol's")
 
 
 class RunSpec(BaseModel):
-    """Hold the settings of a run: all that decides what it finds. Equal settings and code write equal files.
+    """Hold the settings of a run: all that decides what it finds, and who computes it (``BESIDE``).
 
+    Equal settings and code write equal files.
     The text under a field is its help on the command line, in docs/cli.md and in Python.
     """
 
@@ -77,6 +82,8 @@ class RunSpec(BaseModel):
     """Precision of the search; results are measured in float32."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the model computes."""
+    device_map: Literal["none", "auto", "balanced", "balanced_low_0", "sequential"] = "none"
+    """Spread a model over all devices, main memory and disk (needs acculturate[large]; docs/scaling.md)."""
     quantize: Literal["none", "8bit", "4bit"] = "none"
     """Quantised loading (needs acculturate[quantized])."""
 
@@ -155,6 +162,8 @@ class RunSpec(BaseModel):
     """Points of loss per nat of answer mass lost; paper protocol 0, else 20."""
     rows: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Candidates per forward pass."""
+    parallel: Name = "none"
+    """Processes that share the candidates: none, local:N on this machine, ray or ray:N (docs/scaling.md)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -174,6 +183,12 @@ class RunSpec(BaseModel):
             except UserError as error:
                 raise ValueError(str(error)) from error
         return formats
+
+    @field_validator("parallel")
+    @classmethod
+    def _parallel(cls, text: str) -> str:
+        Parallel.parse(text)
+        return text
 
     @model_validator(mode="after")
     def _consistent(self) -> RunSpec:
@@ -300,7 +315,15 @@ class RunSpec(BaseModel):
 
     @property
     def choice(self) -> ModelChoice:
-        return ModelChoice(self.model, self.revision, self.dtype, self.device, self.quantize, self.trust_remote_code)
+        return ModelChoice(
+            self.model,
+            self.revision,
+            self.dtype,
+            self.device,
+            self.quantize,
+            self.trust_remote_code,
+            self.device_map,
+        )
 
 
 def make_spec(values: Mapping[str, object], source: str = "the command line") -> RunSpec:
@@ -395,7 +418,7 @@ def read_spec_file(path: Path) -> dict[str, object]:
 
 def to_json(spec: RunSpec) -> dict[str, object]:
     """Fill in the protocol's defaults, so that old runs keep their meaning when defaults change."""
-    given = json.loads(spec.model_dump_json())
+    given = json.loads(spec.model_dump_json(exclude=set(BESIDE)))
     for role in ROLES:
         forms = spec.formats(role)
         given[f"{role}_formats"] = [form.presentation if spec.balanced else form.name for form in forms]

@@ -26,6 +26,7 @@ from acculturate.judge.audit import Audit
 from acculturate.judge.records import ModelIdentity, Result, Row, RowKind, View
 from acculturate.judge.table import Judge
 from acculturate.model.choice import ModelChoice
+from acculturate.model.pool.parallel import check_parallel
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, read_prompt, write_prompt
 from acculturate.runs.finished import RESULT, read_record
@@ -288,20 +289,22 @@ def steer(
     *,
     free: bool = False,
     budget: int = 100,
+    parallel: str = "none",
     callbacks: Callbacks = SILENT,
     lent: Respondent | None = None,
 ) -> Steered:
     """Propose a soft prompt for the ``wanted`` scores (dimension to points).
 
     ``free``: let the dimensions that are not named go anywhere instead of keeping them where the run's prompt has
-    them. ``budget``: candidate evaluations beyond the first proposals. ``out`` gets the prompt, the steering
+    them. ``budget``: candidate evaluations beyond the first proposals. ``parallel``: who makes
+    them (``RunSpec.parallel``). ``out`` gets the prompt, the steering
     directions, the record, and the journal and checkpoints of its search: the same call goes on with an interrupted
     steering and returns a finished one as it is. The run's directory is only read. Raises ``UserError`` for every
     mistake in the run, the scores or the directory.
     """
     if budget < 0:
         raise SettingError(f"The budget is {budget}; expected 0 or more candidate evaluations.")
-    return carry_out(Steer(run, wanted, free=free, budget=budget), out, callbacks, lent)
+    return carry_out(Steer(run, wanted, free=free, budget=budget, parallel=parallel), out, callbacks, lent)
 
 
 @dataclass(frozen=True, eq=False)
@@ -320,10 +323,14 @@ class Steer:
     name, record, shape, beside = RunKind.STEER, RECORD, Steered, (FILE, DIRECTIONS)
     instrument = None  # the run that is steered from was audited
 
-    def __init__(self, path: Path, wanted: Mapping[str, float], *, free: bool, budget: int) -> None:
+    def __init__(
+        self, path: Path, wanted: Mapping[str, float], *, free: bool, budget: int, parallel: str = "none"
+    ) -> None:
+        check_parallel(parallel)
         self._path, self._run = path, read_run(path)
         self._problem = steering_problem(self._run, wanted, free)
         self._wanted, self._free, self._budget = _named(self._run, wanted), free, budget
+        self.parallel = parallel
 
     @property
     def answers(self) -> str:

@@ -11,6 +11,7 @@ from acculturate.errors import SettingError, setting
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers import ways
 from acculturate.model.answers.by_view import InterviewsByView
+from acculturate.model.pool.shared_interview import SharedInterview
 from acculturate.model.respondent import Context, Respondent
 from acculturate.survey.formats import ROLES, Role
 from acculturate.survey.instrument import Instrument
@@ -84,8 +85,12 @@ class Problem:
         return survey_of(asked, self.target, constant=self.constant, mas25=self.mas25)
 
     def interview(self, respondent: Respondent, asked: Questionnaire) -> ways.Interviews:
-        """Put a questionnaire to a model, with soft prompts of this problem's size in its slot."""
-        return ways.interview(self.answers, respondent, asked, slot=self.slot, n_tokens=self.tokens, rows=self.batch)
+        """Put a questionnaire to a model, and to its pool, with soft prompts of this problem's size in its slot."""
+        slot, n = self.slot, self.tokens
+        own = ways.interview(self.answers, respondent, asked, slot=slot, n_tokens=n, rows=self.batch)
+        if respondent.pool is None:
+            return own
+        return SharedInterview(own, respondent, respondent.pool, answers=self.answers, slot=slot, n_tokens=n)
 
     def interview_on(self, role: str, respondent: Respondent, asked: Questionnaire) -> ways.Interviews:
         """Put the questionnaire of a role to a model; some trained formats can be asked alone where they are fresh."""

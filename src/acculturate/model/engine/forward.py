@@ -33,6 +33,40 @@ def embedding_of(model: PreTrainedModel) -> torch.nn.Embedding:
     return cast(torch.nn.Embedding, model.get_input_embeddings())
 
 
+def input_device(model: PreTrainedModel) -> torch.device:
+    """Tell on which device embeddings come out of the embedding module.
+
+    A model that is spread over devices has others elsewhere, and an embedding that is kept in main memory or on disk
+    comes in only while it is used.
+    """
+    embedding = embedding_of(model)
+    if not embedding.weight.is_meta:
+        return embedding.weight.device
+    with torch.inference_mode():
+        return embedding(torch.zeros(1, dtype=torch.long)).device
+
+
+@contextmanager
+def brought_in(module: torch.nn.Module) -> Iterator[None]:
+    """Have a module's weights on its device in this context, where they are kept in main memory or on disk."""
+    if not any(weights.is_meta for weights in module.parameters(recurse=False)):
+        yield
+        return
+    from accelerate.utils import align_module_device
+
+    with align_module_device(module):
+        yield
+
+
+def whole_state(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
+    """Yield the name and values of every tensor of a model, those included that are kept elsewhere, one at a time."""
+    for name, weights in model.state_dict().items():
+        owner, _, own = name.rpartition(".")
+        module = model.get_submodule(owner)
+        with brought_in(module):
+            yield name, getattr(module, own) if weights.is_meta else weights
+
+
 def head_of(model: PreTrainedModel) -> torch.nn.Linear:
     """Give the output head: hidden states to logits over the vocabulary."""
     return cast(torch.nn.Linear, model.get_output_embeddings())
@@ -45,7 +79,7 @@ def is_tied(model: PreTrainedModel) -> bool:
 
 def embed(model: PreTrainedModel, tokens: Sequence[int]) -> Tensor:
     """Embed tokens through the embedding *module*, which may scale them (Gemma): ``(len(tokens), hidden)``."""
-    ids = torch.tensor(list(tokens), dtype=torch.long, device=model.device)
+    ids = torch.tensor(list(tokens), dtype=torch.long, device=input_device(model))
     return embedding_of(model)(ids)
 
 
@@ -56,7 +90,7 @@ def embed_around(model: PreTrainedModel, sequence: SlottedTokens, soft: Float[Te
 
 def virtual_tokens(model: PreTrainedModel, prompts: Float[np.ndarray, "*candidates tokens hidden"]) -> Tensor:
     """Give soft prompts as a tensor in the model's precision and on its device."""
-    return torch.as_tensor(prompts, dtype=precision_of(model), device=model.device)
+    return torch.as_tensor(prompts, dtype=precision_of(model), device=input_device(model))
 
 
 def precision_of(model: PreTrainedModel) -> torch.dtype:
@@ -98,9 +132,10 @@ def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: 
     def sharpen(module, _args, out):
         out = out.float()
         if module.weight.dtype.is_floating_point and module.weight.dtype != torch.float32:
-            unique = torch.unique(options[options >= 0])
-            exact = kept["hidden"].float() @ module.weight[unique].float().T
-            out[..., unique] = exact if module.bias is None else exact + module.bias[unique].float()
+            unique = torch.unique(options[options >= 0]).to(out.device)
+            with brought_in(module):
+                exact = kept["hidden"].to(out.device).float() @ module.weight[unique].float().T
+                out[..., unique] = exact if module.bias is None else exact + module.bias[unique].float()
         return out
 
     def capture(_module, _args, _kwargs, output):
@@ -108,7 +143,7 @@ def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: 
 
     def read() -> tuple[Tensor, Tensor]:
         logits = kept["logits"].float()
-        logprobs, among = among_options(logits, options)
+        logprobs, among = among_options(logits, options.to(logits.device))
         return logprobs, (among - torch.logsumexp(logits, dim=-1)).clamp(max=0.0)
 
     hooks = [

@@ -23,6 +23,7 @@ from acculturate.model.engine.forward import (
     Answers,
     answers_only,
     embedding_of,
+    input_device,
     ours,
     out_of_memory,
     precision_of,
@@ -63,7 +64,9 @@ class PackedEngine:
         """
         results = [one(soft, inputs) for one in self._passes]
         # Passes answer the sequences in an order of their own.
-        order = torch.as_tensor(np.argsort(np.concatenate([one.sequences for one in self._passes])), device=soft.device)
+        order = torch.as_tensor(
+            np.argsort(np.concatenate([one.sequences for one in self._passes])), device=results[0][0].device
+        )
         return tuple(torch.cat(parts, dim=1)[:, order] for parts in zip(*results, strict=True))  # type: ignore[return-value]
 
     @property
@@ -137,7 +140,7 @@ class _Pass:
         self._model = model
         n_static, n_dynamic = max(len(r.static) for r in rows), max(len(r.dynamic) for r in rows)
         visible, depths = _layout(rows, n_static, n_dynamic)
-        device = model.device
+        device = input_device(model)
         self._positions = torch.as_tensor(depths[:, n_static:], device=device)
         self._mask = _mask(model, visible[:, n_static:], depths, n_static)
         tokens = _padded([r.dynamic.tokens for r in rows], n_dynamic)
@@ -158,14 +161,15 @@ class _Pass:
         model = self._model
         layers = [_Buffer(n_static + n_dynamic) for _ in range(model.config.get_text_config().num_hidden_layers)]
         if n_static:
-            tokens = torch.as_tensor(_padded([r.static.tokens for r in rows], n_static), device=model.device)
+            device = input_device(model)
+            tokens = torch.as_tensor(_padded([r.static.tokens for r in rows], n_static), device=device)
             nobody = torch.zeros(0, dtype=torch.long)
-            with answers_only(model, nobody, nobody, nobody.reshape(0, 1, 1).to(model.device)):
+            with answers_only(model, nobody, nobody, nobody.reshape(0, 1, 1).to(device)):
                 _forward(
                     model,
                     inputs_embeds=embedding_of(model)(tokens),
                     attention_mask=_mask(model, visible[:, :n_static, :n_static], depths[:, :n_static], 0),
-                    position_ids=torch.as_tensor(depths[:, :n_static], device=model.device),
+                    position_ids=torch.as_tensor(depths[:, :n_static], device=device),
                     past_key_values=Cache(layers=list(layers)),
                     use_cache=True,
                 )
@@ -246,8 +250,9 @@ def _mask(
 
 
 def _additive(model: PreTrainedModel, visible: np.ndarray) -> Tensor:
-    allowed = torch.as_tensor(visible[:, None], device=model.device)
-    mask = torch.zeros(allowed.shape, dtype=precision_of(model), device=model.device)
+    device = input_device(model)
+    allowed = torch.as_tensor(visible[:, None], device=device)
+    mask = torch.zeros(allowed.shape, dtype=precision_of(model), device=device)
     return mask.masked_fill_(~allowed, torch.finfo(mask.dtype).min)
 
 

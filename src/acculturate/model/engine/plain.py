@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from acculturate.model.engine.batches import padded
-from acculturate.model.engine.forward import Answers, answers_only, embed_around, virtual_tokens
+from acculturate.model.engine.forward import Answers, answers_only, embed_around, input_device, virtual_tokens
 from acculturate.model.engine.packing import SlottedTokens
 
 
@@ -60,7 +60,7 @@ class PlainEngine:
         texts = [embed_around(model, sequence, soft) for sequence in self._sequences[which]]
         embeds, mask = padded(texts)
         rows, last = torch.arange(len(texts)), torch.tensor([len(text) for text in texts]) - 1
-        options = torch.as_tensor(self._options[which], device=model.device)
+        options = torch.as_tensor(self._options[which], device=input_device(model))
         with answers_only(model, rows, last, options) as read:
             model(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
         return read()

@@ -1,0 +1,1 @@
+"""Several processes that hold the same model and share the candidates of an interview."""
