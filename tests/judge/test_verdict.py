@@ -125,7 +125,7 @@ def test_a_prompt_under_which_the_model_hardly_answers_is_said(held, mass, said)
     found = [sentence for sentence in judged.sentences if "hardly ever answer with an option" in sentence]
     assert len(found) == (0 if said is None else 1)
     assert judged.kind == ("aligned" if said is None else "fitted-to-format")
-    assert ("hardly answers any more" in judged.headline) == (said is not None and held is not None)
+    assert ("hardly answers any more" in judged.headline) == (said is not None)
     assert said is None or said in found[0]
 
 

@@ -58,14 +58,14 @@ def verdict(
         f"On the formats it was trained on, the prompt leaves {train:.1f} points of distance to {country} "
         f"(untuned {before:.1f}, flat answers {or_nan(flat.train.loss):.1f}).",
         *remarks,
-        *(said for said in (warning, little) if said is not None),
+        *(said for said in (warning, little and little.sentence) if said is not None),
     ]
     learnt = train < (1 - MATERIAL) * before
     if tuned.heldout is None:
         sentences.append("No format was held out, so nothing here shows that the alignment carries over.")
         headline = "Nothing was held out: this result cannot tell alignment from fitting a format."
         kind = VerdictKind.FITTED if learnt else VerdictKind.NOT_BETTER
-        return Verdict(kind=kind, headline=headline, sentences=tuple(sentences))
+        return Verdict(kind=kind, headline=_with_mass(headline, little), sentences=tuple(sentences))
     rival = min((row for row in rows if row.id in RIVALS and math.isfinite(_unseen(row))), key=_unseen)
     held = Distances(_unseen(tuned), _unseen(untuned), _unseen(rival))
     name = rival.label.lower()
@@ -75,7 +75,20 @@ def verdict(
     )
     doubts = Doubts(by_chance(effects, RowId.UNTUNED), warning is not None, little is not None)
     kind, headline = _decided(learnt, held, doubts, country=country, rival=name)
-    return Verdict(kind=kind, headline=headline, sentences=tuple(sentences))
+    return Verdict(kind=kind, headline=_with_mass(headline, little), sentences=tuple(sentences))
+
+
+@dataclass(frozen=True)
+class SmallMass:
+    """Hold how little of its answers a tuned model leaves to the options: words for the headline, and a sentence."""
+
+    clause: str
+    sentence: str
+
+
+def _with_mass(headline: str, little: SmallMass | None) -> str:
+    """Say in the headline that the scores describe next to nothing of what the model would answer."""
+    return headline if little is None else f"{headline} {little.clause}"
 
 
 def _unseen(row: Row) -> float:
@@ -128,8 +141,7 @@ def _decided(learnt: bool, held: Distances, doubts: Doubts, *, country: str, riv
         (
             doubts.hardly_answers,
             VerdictKind.FITTED,
-            "The scores moved on unseen formats too, but with the prompt the model hardly answers any more: do not "
-            "read this as alignment.",
+            "The scores moved on unseen formats too, but do not read this as alignment.",
         ),
         (
             held.tuned >= (1 - MATERIAL) * held.rival,
@@ -151,7 +163,7 @@ def _decided(learnt: bool, held: Distances, doubts: Doubts, *, country: str, riv
     return next((kind, headline) for holds, kind, headline in rules if holds)
 
 
-def _hardly_answers(tuned: Row, untuned: Row, answers: AnswerKind) -> str | None:
+def _hardly_answers(tuned: Row, untuned: Row, answers: AnswerKind) -> SmallMass | None:
     """Say that the tuned prompt leaves the options next to no probability; judged on its worst role.
 
     The words of all options together are an unlikely reply to begin with, so there the untuned model is the measure.
@@ -163,18 +175,20 @@ def _hardly_answers(tuned: Row, untuned: Row, answers: AnswerKind) -> str | None
         times = before[worst] / masses[worst] if masses[worst] else math.inf
         if times <= SELDOM:
             return None
-        return (
+        return SmallMass(
+            f"With the prompt the model hardly answers any more: {times:,.0f} times less often in an option's words.",
             f"With the prompt a reply begins with an option's words {times:,.0f} times less often than without, on "
-            f"its {worst.words} formats, and the scores describe only such replies."
+            f"its {worst.words} formats, and the scores describe only such replies.",
         )
     worst = min(masses, key=lambda role: masses[role])
     if masses[worst] >= MASS_LOW:
         return None
     of = "of the replies" if answers is AnswerKind.SAMPLED else "of the next token's probability"
-    return (
+    share = f"{100 * masses[worst]:.1f} % {of}"
+    return SmallMass(
+        f"With the prompt the model hardly answers any more: options hold {share}.",
         f"With the prompt the model would hardly ever answer with an option: on its {worst.words} formats they hold "
-        f"{100 * masses[worst]:.1f} % {of} (untuned {100 * before.get(worst, math.nan):.1f} %), and the "
-        "scores describe only that."
+        f"{share} (untuned {100 * before.get(worst, math.nan):.1f} %), and the scores describe only that.",
     )
 
 
