@@ -16,7 +16,7 @@ from acculturate.errors import LONGEST, UserError
 
 NAMES = (
     *("settings in YAML", "settings in TOML", "instrument", "wording", "targets", "item means", "item texts"),
-    *("respondents", "questions", "questions in JSON lines", "benchmark", "prompt", "GGUF"),
+    *("respondents", "questions", "questions in JSON lines", "benchmark", "prompt", "GGUF", "sweep"),
     *(
         "adapter: adapter_model.safetensors",
         "adapter: adapter_config.json",

@@ -21,6 +21,7 @@ from acculturate.model.gguf import gguf_parts, gguf_reader
 from acculturate.model.soft_prompt import SoftPrompt, read_prompt, write_prompt
 from acculturate.runs.prompts import stored_prompts
 from acculturate.runs.spec import make_spec, read_spec_file
+from acculturate.runs.sweep.plan import read_sweep
 from acculturate.survey.fitting import fit_instrument
 from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.item_means import read_item_means, score_item_means
@@ -91,6 +92,13 @@ mass_penalty = 0.5
 [optimizer_options]
 h = 3
 """
+_SWEEP = b"""settings: {model: embedded, protocol: paper, budget: 20, baselines: []}
+grid:
+  country: [USA, CHN]
+  seed: [0, 1]
+runs:
+  - {country: SAU, targets: country-tool-estimate, seed: 0}
+"""
 _TARGETS = b"country,iso3,pdi,idv,mas,uai,lto,ivr\nSaudi Arabia,SAU,72,48,43,64,27,14\nChina,CHN,80,43,66,30,77,24\n"
 _MEANS = ("item,mean\n" + "".join(f"m{k:02d},{1 + k % 4}.25\n" for k in range(1, 25))).encode()
 _TEXTS = b"item,text\na,How often do you rest?\nb,How often do you work?\n"
@@ -136,6 +144,7 @@ def parsers(place: Path) -> Mapping[str, Parser]:
     every = [
         Parser("settings in YAML", "run.yaml", _SETTINGS_YAML, _settings),
         Parser("settings in TOML", "run.toml", _SETTINGS_TOML, _settings),
+        Parser("sweep", "sweep.yaml", _SWEEP, read_sweep),
         Parser("instrument", "own.toml", _instrument(), load_instrument),
         Parser("wording", "own.en.toml", (_DATA / "instruments" / "vsm2013.en.toml").read_bytes(), _worded),
         Parser("targets", "targets.csv", _TARGETS, load_target_set),

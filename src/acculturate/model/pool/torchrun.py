@@ -112,8 +112,7 @@ def run_first(program: Callable[[], int]) -> int:
     ranks = _join()
     if dist.get_rank():
         _serve(ranks)
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _stopped)
+    signal.signal(signal.SIGTERM, _stopped)
     _joined.append(ranks)
     try:
         code = program()
@@ -154,6 +153,7 @@ def _join() -> _Ranks:
 def _serve(ranks: _Ranks) -> NoReturn:
     """Answer orders until the first process sends this one away, or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the first one decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # and it alone has something to say
     warnings.simplefilter("ignore")
     from acculturate.model.pool.worker import Worker
 
