@@ -18,6 +18,12 @@ from acculturate.legible import without_places
         ("digits/options-first/0/en/ascending", "digits/options-first/0/en/ascending"),
         ("see https://example.org/a/b and/or 1 / 2", "see https://example.org/a/b and/or 1 / 2"),
         ("runs/sau", "runs/sau"),
+        ("/home/alice/models/tiny/", "tiny"),
+        ("//home/alice/tiny", "tiny"),
+        ("/home/alice smith/models/x", "x"),
+        ("~alice/models/x", "x"),
+        ("see file:/home/alice/x", "see file:x"),
+        ("[/home/alice/x] `/home/alice/y` a|/home/alice/z", "[x] `y` a|z"),
         ("", ""),
     ],
 )

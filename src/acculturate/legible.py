@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 _SHOWN = 40
 
-# From where a text begins, or behind a space or a sign between paths, up to the last slash of an absolute path.
-_FOLDERS = re.compile(r"(?:(?<=^)|(?<=[\s=,;'\"(]))~?/(?=[^\s/])(?:[^/,;=\s'\"]*/)*")
+# Behind a space or a sign that paths stand behind, up to the last slash of an absolute path. A URL has two slashes.
+_FOLDERS = re.compile(r"(?:(?<=[\s=,;'\"()\[\]`|-])(?:~\w*)?/{1,2}|(?<=:)/)(?=[^/\s])(?:[^/,;=\s'\"`|]*/)*")
 
 # Line breaks and tabs are text; every other control character is an order to the terminal. So are the overrides of
 # writing direction, which make one text look like another. Half a surrogate pair, which stands for a byte of a file
@@ -59,5 +59,10 @@ def capital(text: str) -> str:
 
 
 def without_places(text: str) -> str:
-    """Take the folders out of absolute paths in a text: a page that is passed on names no user and no machine."""
+    """Take the folders out of absolute paths in a text: a page that is passed on names no user and no machine.
+
+    A text that begins as a path does is one as a whole, spaces and all.
+    """
+    if text.startswith(("/", "~")):
+        return text.rstrip("/").rpartition("/")[2]
     return _FOLDERS.sub("", text)

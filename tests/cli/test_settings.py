@@ -13,7 +13,7 @@ from acculturate.files.tables import TABLE_MIB, csv_rows
 from acculturate.legible import shown
 from acculturate.runs.multitask import multitask_spec
 from acculturate.runs.resolve import prepare
-from acculturate.runs.spec import RunSpec, expected, make_spec, to_json
+from acculturate.runs.spec import RunSpec, expected, make_spec, read_spec_file, to_json
 
 GIVEN = {"country": "SAU", "targets": "country-tool-estimate"}
 WRONG: list[Any] = [
@@ -241,3 +241,12 @@ def test_a_message_is_one_line_and_short_whatever_is_put_in() -> None:
     said = str(UserError("Country '" + "x\x1b[2J\n" * 10_000 + "' is unknown; give an ISO code."))
     assert len(said) <= LONGEST and said.isprintable()
     assert said.startswith("Country 'x\\x1b[2J x") and said.endswith("give an ISO code.")
+
+
+def test_no_file_has_the_code_of_a_model_run(tmp_path: Path) -> None:
+    file = tmp_path / "strangers.yaml"
+    file.write_text("model: theirs\ntrust_remote_code: true\n")
+    with pytest.raises(UserError, match="no file may have the code of a model run"):
+        read_spec_file(file)
+    file.write_text("model: theirs\ntrust_remote_code: false\n")
+    assert read_spec_file(file)["trust_remote_code"] is False

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -180,3 +183,28 @@ def test_torchrun_and_parallel_are_one_too_many(tiny: str, tmp_path: Path) -> No
     given = flags(tiny, parallel="local:2")
     done = torchrun("-m", "acculturate", "align", *given, "--out", tmp_path / "x", processes=2)
     assert "torchrun has started several processes already; leave --parallel out" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
+def test_no_process_stays_behind_torchrun(number: signal.Signals, tiny: str, tmp_path: Path) -> None:
+    command = ["align", *flags(tiny, budget=20_000), "--out", str(tmp_path / "run")]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "acculturate", *command]
+    agent = subprocess.Popen([sys.executable, *launch], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    journal = tmp_path / "run" / "journal.jsonl"
+    until(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2)
+    ranks = [int(pid) for pid in os.popen(f"pgrep -P {agent.pid}").read().split()]
+    assert len(ranks) == 2
+    agent.send_signal(number)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in ranks))
+    said = agent.communicate(timeout=60)[1]
+    assert number != signal.SIGTERM or said.count("acculturate: interrupted; give the same command again") == 1
+    goes_on = acculturate(*command[:-1], tmp_path / "run", "--dry-run")
+    assert goes_on.returncode == 0
+
+
+def until(holds: Callable[[], bool], seconds: float = 180) -> None:
+    ends = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.1)

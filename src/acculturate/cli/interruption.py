@@ -20,10 +20,15 @@ _LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 def stop() -> NoReturn:
     """Say that the program was interrupted, and end it with an exit code of its own."""
-    for number in _LEAVING:
+    for number in _heeded():
         signal.signal(number, lambda *_: os._exit(EXIT))  # it would interrupt the saying
     sys.stderr.write(f"\nacculturate: {farewell(sys.argv[1:])}\n")
     sys.exit(EXIT)
+
+
+def _heeded() -> list[int]:
+    """List the signals that the program was not started to ignore."""
+    return [number for number in _LEAVING if signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextmanager
@@ -38,7 +43,7 @@ def ends_like_ctrl_c() -> Iterator[None]:
             signal.signal(number, lambda *_: os._exit(EXIT))
         raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in _LEAVING if signal.getsignal(number) != signal.SIG_IGN}
+    before = {number: signal.getsignal(number) for number in _heeded()}
     for number in before:
         signal.signal(number, interrupt)
     try:
@@ -64,8 +69,9 @@ class RememberedInterrupt:
         self._pending = False
 
     def __enter__(self) -> RememberedInterrupt:
-        self._before = {number: signal.signal(number, signal.SIG_DFL) for number in _LEAVING}
-        signal.signal(signal.SIGINT, self._interrupt)
+        self._before = {number: signal.signal(number, signal.SIG_DFL) for number in _heeded()}
+        if signal.SIGINT in self._before:
+            signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(

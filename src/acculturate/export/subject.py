@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.export.slot_template import conversations
-from acculturate.judge.records import Result
+from acculturate.judge.records import ModelIdentity, Result
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers import ways
 from acculturate.model.answers.reading import Reading
@@ -25,7 +25,6 @@ from acculturate.model.soft_prompt import SoftPrompt
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire
 
-_OF_FILES = ("sha256", "files_sha256", "config_sha256")
 EMBEDDED_FROM = f"HuggingFaceTB/{EMBEDDED}"
 
 
@@ -134,7 +133,5 @@ class Subject:
 
 
 def public_identity(identity: dict[str, str]) -> dict[str, str]:
-    """Name a model without the place where it lies on this machine: a folder or file by its last name."""
-    if identity["model"] == "embedded" or not any(key in identity for key in _OF_FILES):
-        return dict(identity)
-    return {**identity, "model": Path(identity["model"]).expanduser().resolve().name or "model"}
+    """Name a model without the place where it lies on this machine."""
+    return {**identity, "model": ModelIdentity(identity).shown}

@@ -26,8 +26,10 @@ def write_whole(path: Path, content: bytes) -> None:
         scratch.replace(path)
     except FileExistsError:
         raise  # what stands there is the other process's
-    except BaseException:
+    except BaseException as error:
         scratch.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say what it had no room for
+            error.filename = str(path)
         raise
     sync_directory(path.parent)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import Field, RootModel, model_validator
 
 from acculturate.files.record import Count, Figure, Interval, Record, RunRecord
 from acculturate.judge.audit_records import AuditRecord, CeilingRecord
-from acculturate.legible import shown, without_places
+from acculturate.legible import shown
 from acculturate.search.history import SearchRecord
 from acculturate.survey.formats import Role
 
@@ -47,6 +48,10 @@ class VerdictKind(StrEnum):
     NOT_BETTER = "not-better"
 
 
+_OF_FILES = ("sha256", "files_sha256", "config_sha256")
+"""Sums that tell a model of this machine from one of the hub."""
+
+
 class ModelIdentity(RootModel[dict[str, Any]]):
     """Hold what tells a model from another one, as ``model.loading`` collects it: its name, and sums of its files."""
 
@@ -63,8 +68,10 @@ class ModelIdentity(RootModel[dict[str, Any]]):
 
     @property
     def shown(self) -> str:
-        """The model's name for a page that is passed on: without the folder that it lies in."""
-        return without_places(self.name)
+        """The model's name for what is passed on: a folder or file by its last name, without where it lies."""
+        if self.name == "embedded" or not any(key in self.root for key in _OF_FILES):
+            return self.name
+        return Path(self.name).expanduser().resolve().name or "model"
 
 
 class TargetRecord(Record):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ def load_model(choice: ModelChoice) -> Loaded:
     # The library's bars and advice for developers would bury what a run has to say.
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    # Else the library has a service convert pickled weights, tells it the model's name, and loads what comes of it.
+    os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     device = resolve_device(choice.device)
     dtype = DTYPES[resolve_dtype(choice.dtype, device)]
     folder, identity = located(choice)
@@ -256,8 +259,7 @@ def _check_directory(path: Path, name: str) -> None:
         raise ModelError(f"Model directory '{name}' has no config.json; give the directory of a saved model.")
     if not any(file.endswith((".safetensors", ".bin")) for file in files):
         raise ModelError(
-            f"Model directory '{name}' has no weights (model.safetensors or pytorch_model.bin); "
-            "give the directory of a complete model."
+            f"Model directory '{name}' has no weights (model.safetensors); give the directory of a complete model."
         )
     if not any(file.startswith(("tokenizer", "vocab", "spiece", "tekken", "tokenization")) for file in files):
         raise ModelError(

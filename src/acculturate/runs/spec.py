@@ -412,8 +412,22 @@ def _range(limits: Mapping[str, Any]) -> str:
 
 
 def read_spec_file(path: Path) -> dict[str, object]:
-    """Read the keys of a TOML or YAML run file, to be validated together with the command line."""
-    return {key: node.value for key, node in read_data_file(path).entries().items()}
+    """Read the keys of a TOML or YAML run file, to be validated together with the command line.
+
+    Raises ``UserError`` for a file that would have a model's own code run: whoever wrote it, only the user of now may.
+    """
+    values = {key: node.value for key, node in read_data_file(path).entries().items()}
+    check_no_code(values, str(path))
+    return values
+
+
+def check_no_code(values: Mapping[str, object], source: str) -> None:
+    """Refuse settings of a file that would have a model's own code run; raises ``UserError``."""
+    if values.get("trust_remote_code"):
+        raise SettingError(
+            f"{source} sets trust_remote_code, but no file may have the code of a model run; leave it out, read that "
+            f"code, and give {setting('trust_remote_code', True)} yourself."
+        )
 
 
 def to_json(spec: RunSpec) -> dict[str, object]:

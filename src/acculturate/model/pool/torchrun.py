@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -109,10 +111,10 @@ def run_first(program: Callable[[], int]) -> int:
     UserError
         Where the processes cannot be joined.
     """
+    _leave_with_torchrun()
     ranks = _join()
     if dist.get_rank():
         _serve(ranks)
-    signal.signal(signal.SIGTERM, _stopped)
     _joined.append(ranks)
     try:
         code = program()
@@ -134,6 +136,18 @@ def leave(code: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _leave_with_torchrun() -> None:
+    """End this process soon after the one that started it: torchrun does not when it is killed itself."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="torchrun", daemon=True).start()
 
 
 def _join() -> _Ranks:
@@ -176,7 +190,3 @@ def _received(ranks: _Ranks) -> Order | None:
     order: list[Any] = [None]
     dist.recv_object_list(order, src=0, group=ranks.orders)
     return order[0]
-
-
-def _stopped(*_: object) -> NoReturn:
-    raise WorkerError(f"torchrun stopped the run, as it does when one of its processes ends; {_GOES_ON}")

@@ -159,12 +159,17 @@ class Tracker(Callback):
         self._backend.finish(summary_of(folder), files_of(folder))
         self._remember(finished=True)
 
+    @property
+    def _key(self) -> str:
+        """Name this tracker and its project: another project has another run."""
+        return self.name if self.project == PROJECT else f"{self.name}:{self.project}"
+
     def _state(self, folder: Path) -> Mapping[str, Any]:
         """Read what is kept of the run for this tracker; nothing where the file is missing or damaged."""
         with contextlib.suppress(UserError):
             if (folder / FILE).is_file():
-                state = read_json(folder / FILE).get(self.name)
-                if isinstance(state, dict):
+                state = read_json(folder / FILE).get(self._key)
+                if isinstance(state, dict) and isinstance(state.get("generation", 0), int):
                     return state
         return {}
 
@@ -174,5 +179,5 @@ class Tracker(Callback):
         everything: dict[str, Any] = {}
         with contextlib.suppress(UserError):
             everything = read_json(path) if path.is_file() else {}
-        everything[self.name] = {**self._state(self._folder), **what}
+        everything[self._key] = {**self._state(self._folder), **what}
         write_whole(path, dump_json(everything))
