@@ -51,12 +51,17 @@ def died(kind: str, tiny: str, folder: Path, *, number: str = "SIGKILL", most: i
 
 
 def test_a_run_that_is_killed_at_a_point_ends_as_if_nothing_had_happened(tiny, tmp_path) -> None:
-    assert len(died("align", tiny, tmp_path, most=8)) == 8
+    assert len(died("align", tiny, tmp_path, most=6)) == 6
 
 
-@pytest.mark.parametrize("number", ["SIGTERM", "SIGUSR1"])
-def test_a_run_that_is_asked_to_leave_does_so_in_a_sentence_and_goes_on(number, tiny, tmp_path) -> None:
-    died("align", tiny, tmp_path, number=number, most=4)
+def test_a_run_that_is_asked_to_leave_does_so_in_a_sentence_and_goes_on(tiny, tmp_path) -> None:
+    died("align", tiny, tmp_path, number="SIGTERM", most=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGUSR1", "SIGINT"])
+def test_a_run_may_be_asked_to_leave_at_every_point(number, tiny, tmp_path) -> None:
+    died("align", tiny, tmp_path, number=number, most=1000)
 
 
 @pytest.mark.slow
