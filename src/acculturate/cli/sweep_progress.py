@@ -31,9 +31,10 @@ class _State:
 
     def take(self, event: Event) -> None:
         """Take in what happened to the run."""
+        now = time.monotonic()
         match event.kind.value:
             case "begins":
-                self.began, self.seconds, self.words = time.monotonic(), None, "starting"
+                self.began, self.seconds, self.words = now, None, "starting"
             case "stage":
                 self.words = event.words
             case "generation":
@@ -41,7 +42,7 @@ class _State:
                 self.best = self.best if event.best is None else event.best
             case "done" | "failed":
                 self.words = event.kind.value
-                self.seconds = time.monotonic() - (self.began or time.monotonic())
+                self.seconds = 0.0 if self.began is None else now - self.began
 
 
 @contextmanager
