@@ -20,6 +20,7 @@ from commands import call
 from processes import KILLED
 from sweeps import content, files, sweep_file
 
+from acculturate.model.pool.protocol import WorkerError
 from acculturate.model.respondent import Respondent
 from acculturate.runs.sweep import models, worker
 from acculturate.runs.sweep.events import Event, EventKind
@@ -152,6 +153,18 @@ def test_an_unexpected_error_is_a_sentence_too(tiny, tmp_path, monkeypatch) -> N
     carry_out_in_turn(table.todo, tmp_path, table.take)
     assert len(table.record.failed) == 2
     assert "nobody expected ended this run: ValueError, shapes; give its" in (table.record.failed[0].problem or "")
+
+
+def test_a_lost_process_of_torchrun_ends_the_whole_sweep(tiny, tmp_path, monkeypatch) -> None:
+    plan, begun = plan_sweep(content(tiny)), []
+
+    def lost(*_: object, **__: object) -> None:
+        raise WorkerError("Process 1 is gone.")
+
+    monkeypatch.setattr("acculturate.runs.sweep.queue.carry_out", lost)
+    with pytest.raises(WorkerError):
+        carry_out_in_turn(plan.runs, tmp_path, begun.append)
+    assert [one.run for one in begun if one.kind is EventKind.BEGINS] == ["USA"]
 
 
 @pytest.mark.parametrize("name", ["file", "run", "table"])
