@@ -10,7 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from pydantic import Field
@@ -127,12 +127,14 @@ def figures_of(result: Result) -> dict[str, Any]:
     }
 
 
-def cells_of(rows: Iterable[SweepRow]) -> tuple[SweepCell, ...]:
-    """Sum up the runs that differ in their seed alone, in the order of their first ones."""
+def cells_of(rows: Sequence[SweepRow], alike: Sequence[str]) -> tuple[SweepCell, ...]:
+    """Sum up the runs that differ in their seed alone, in the order of their first ones.
+
+    ``alike``: a text for every row, equal for those with equal settings but for the seed.
+    """
     groups: dict[str, list[SweepRow]] = {}
-    for row in rows:
-        settings = {key: value for key, value in row.settings.items() if key != "seed"}
-        groups.setdefault(json.dumps([row.country, row.model, settings], sort_keys=True), []).append(row)
+    for row, settings in zip(rows, alike, strict=True):
+        groups.setdefault(settings, []).append(row)
     return tuple(_cell(group) for group in groups.values())
 
 
@@ -161,14 +163,38 @@ def _mean_and_spread(figures: Iterable[float | None]) -> MeanAndSpread:
     return MeanAndSpread(mean=statistics.fmean(present), spread=statistics.stdev(present) if len(present) > 1 else None)
 
 
-_FILES = ("model", "targets", "instrument", "wording", "warm_start", "select_by")
+FILES = ("model", "targets", "instrument", "wording", "warm_start", "select_by")
 """Settings that may name a file or a directory."""
 _ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without the folders of the files that they name."""
-    return {key: name_of_file(value) if key in _FILES else value for key, value in settings.items()}
+def names_of_files(values: Iterable[Any]) -> dict[Any, Any]:
+    """Name files and directories so that different ones have different names, each by the value that it is given as.
+
+    A name has no folders. Where two would be equal, a path below the current directory stays as it is, and another gets
+    a number, since its folders may name a user.
+    """
+    different = list(dict.fromkeys(values))
+    often = Counter(map(name_of_file, different))
+    names: dict[Any, Any] = {}
+    numbers: Counter[Any] = Counter()
+    for value in different:
+        name = name_of_file(value)
+        if often[name] > 1 and name != value:
+            numbers[name] += 1
+            path = PurePath(value)
+            below = not path.is_absolute() and not value.startswith("~") and ".." not in path.parts
+            name = value if below else f"{name} ({numbers[name]})"
+        names[value] = name
+    return names
+
+
+def without_places(settings: Mapping[str, Any], names: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
+    """Return settings without the folders of the files that they name.
+
+    ``names``: of ``names_of_files``, for every setting that may name a file.
+    """
+    return {key: names[key][value] if key in FILES else value for key, value in settings.items()}
 
 
 def name_of_file(value: Any) -> Any:

@@ -167,6 +167,19 @@ def test_a_lost_process_of_torchrun_ends_the_whole_sweep(tiny, tmp_path, monkeyp
     assert [one.run for one in begun if one.kind is EventKind.BEGINS] == ["USA"]
 
 
+def test_models_of_one_name_in_different_folders_are_no_seeds_of_each_other(tiny, tmp_path) -> None:
+    models = [str(tmp_path / folder / "m") for folder in "ab"]
+    for model in models:
+        Path(model).parent.mkdir()
+        Path(model).symlink_to(tiny)
+    settings = {key: value for key, value in content(tiny)["settings"].items() if key != "model"}
+    alike = [{"country": "USA", "model": models[0]}, {"country": "United States", "model": models[0], "seed": 1}]
+    plan = plan_sweep({"settings": settings, "runs": [*alike, {"country": "USA", "model": models[1]}]})
+    record = SweepTable(plan, tmp_path / "out").record
+    assert [(cell.model, cell.runs) for cell in record.cells] == [("m (1)", 2), ("m (2)", 1)]
+    assert [row.settings["model"] for row in record.rows] == ["m (1)", "m (1)", "m (2)"]
+
+
 @pytest.mark.parametrize("name", ["file", "run", "table"])
 def test_a_directory_of_something_else_is_refused(name, tiny, tmp_path, capsys) -> None:
     out = tmp_path / "out"

@@ -50,6 +50,11 @@ class PlannedRun:
     varied: Mapping[str, object]
     code: str
 
+    def settings(self, *, seed: bool = True) -> str:
+        """Write the settings as a text that is equal for equal ones, with the seed or without it."""
+        values = to_json(self.spec) | {"country": self.code}
+        return json.dumps({key: value for key, value in values.items() if seed or key != "seed"}, sort_keys=True)
+
 
 @dataclass(frozen=True)
 class SweepPlan:
@@ -153,7 +158,7 @@ def _run(name: str, place: Node, shared: Mapping[str, object], varied: Mapping[s
 def _check_distinct(node: Node, runs: Sequence[PlannedRun]) -> None:
     names: dict[str, str] = {}
     for run in runs:
-        settings = json.dumps(to_json(run.spec) | {"country": run.code}, sort_keys=True)
+        settings = run.settings()
         if settings in names:
             node.fail(f"the runs '{names[settings]}' and '{run.name}' have equal settings; keep one")
         names[settings] = run.name

@@ -7,13 +7,14 @@ from pathlib import Path
 from acculturate.errors import RunDirectoryError, UserError, setting
 from acculturate.files.whole_file import write_whole
 from acculturate.judge.sweep import (
+    FILES,
     RunStatus,
     SweepRecord,
     SweepRow,
     cells_of,
     csv_table,
     figures_of,
-    name_of_file,
+    names_of_files,
     without_folders,
     without_places,
 )
@@ -45,6 +46,7 @@ class SweepTable:
         _check_folder(out)
         self._plan, self._out = plan, out
         self._runs = {run.name: run for run in plan.runs}
+        self._names = {key: names_of_files(getattr(run.spec, key) for run in plan.runs) for key in FILES}
         self._rows = {run.name: self._row(run, None) for run in plan.runs}
 
     @property
@@ -56,7 +58,7 @@ class SweepTable:
     def record(self) -> SweepRecord:
         """The table as it is now."""
         rows = tuple(self._rows[run.name] for run in self._plan.runs)
-        return SweepRecord(rows=rows, cells=cells_of(rows))
+        return SweepRecord(rows=rows, cells=cells_of(rows, [run.settings(seed=False) for run in self._plan.runs]))
 
     def take(self, event: Event) -> None:
         """Write table and page anew where an event ends a run."""
@@ -81,9 +83,9 @@ class SweepTable:
         row = SweepRow(
             directory=run.name,
             country=run.code,
-            model=name_of_file(run.spec.model),
+            model=self._names["model"][run.spec.model],
             seed=run.spec.seed,
-            settings=without_places(run.varied),
+            settings=without_places(run.varied, self._names),
             status=RunStatus.UNFINISHED,
         )
         if problem is None:
