@@ -42,7 +42,9 @@ FAILED = {
 
 
 def record(*rows: SweepRow) -> SweepRecord:
-    return SweepRecord(rows=rows, cells=cells_of(rows, [f"{row.country} {row.settings | {'seed': None}}" for row in rows]))
+    return SweepRecord(
+        rows=rows, cells=cells_of(rows, [f"{row.country} {row.settings | {'seed': None}}" for row in rows])
+    )
 
 
 FULL = record(

@@ -129,6 +129,7 @@ def sweep(
         raise SettingError("Callbacks and a loaded model stay in one process; give trackers alone, or jobs=1.")
     folder = run_folder(out)
     table = SweepTable(plan, folder)
+    table.complete(trackers)
     if jobs > 1:
         carry_out_in_processes(table.todo, folder, table.take, jobs, trackers)
     else:

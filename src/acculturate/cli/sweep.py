@@ -73,7 +73,7 @@ def sweep(
     for dtype, device in dict.fromkeys((run.spec.dtype, run.spec.device) for run in plan.runs):
         warn_if_slow(dtype, device)
     carry_out = _in_slurm(folder, slurm_set or [], trackers) if slurm else _here(folder, jobs, trackers)
-    record, page = _carried_out(plan, folder, carry_out)
+    record, page = _carried_out(plan, folder, carry_out, trackers)
     if as_json:
         print_json(record)
     else:
@@ -98,7 +98,9 @@ def _in_slurm(out: Path, parameters: Sequence[str], trackers: Sequence[Tracker])
     return SlurmQueue(out, slurm_parameters(parameters), trackers).carry_out
 
 
-def _carried_out(plan: SweepPlan, out: Path, carry_out: CarryOut) -> tuple[SweepRecord, Path]:
+def _carried_out(
+    plan: SweepPlan, out: Path, carry_out: CarryOut, trackers: Sequence[Tracker]
+) -> tuple[SweepRecord, Path]:
     """Carry out what is to do, and return the table with the path of the page."""
     from acculturate.runs.sweep.table import SweepTable
 
@@ -111,6 +113,7 @@ def _carried_out(plan: SweepPlan, out: Path, carry_out: CarryOut) -> tuple[Sweep
             table.take(event)
             show(event)
 
+        table.complete(trackers)
         carry_out(todo, follow)
     return table.record, table.write()
 

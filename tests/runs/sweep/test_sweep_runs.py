@@ -28,6 +28,7 @@ from acculturate.runs.sweep.plan import plan_sweep, read_sweep
 from acculturate.runs.sweep.processes import carry_out_in_processes
 from acculturate.runs.sweep.queue import carry_out_in_turn
 from acculturate.runs.sweep.table import SweepTable
+from acculturate.runs.trackers.tracker import Tracker
 
 
 def carried_out(*words: object) -> int:
@@ -72,6 +73,16 @@ def test_a_sweep_that_was_killed_ends_byte_for_byte_like_an_undisturbed_one(kill
     assert "CHN,CHN,0," in (out / "sweep.csv").read_text()
     assert carried_out(file, "--out", out) == 0
     assert files(out) == files(whole)
+
+
+def test_a_finished_run_gets_the_report_that_it_lacks_and_is_logged_whole(file, whole, tmp_path, monkeypatch) -> None:
+    before, logged = files(whole), []
+    (whole / "USA" / "report.html").unlink()
+    assert carried_out(file, "--out", whole) == 0
+    assert files(whole) == before
+    monkeypatch.setattr(Tracker, "finished", lambda _, folder: logged.append(folder.name))
+    assert carried_out(file, "--out", whole, "--track", "tensorboard") == 0
+    assert logged == ["USA", "CHN"] and files(whole) == before
 
 
 def test_a_finished_sweep_is_said_again_and_left_alone(file, whole, capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from acculturate.errors import RunDirectoryError, UserError, setting
@@ -18,12 +19,15 @@ from acculturate.judge.sweep import (
     without_folders,
     without_places,
 )
+from acculturate.report.run_page import FILE_NAME as REPORT
 from acculturate.report.sweep_page import write_sweep_page
 from acculturate.runs.align import Align
 from acculturate.runs.resolve import prepare
 from acculturate.runs.skeleton import finished_record
 from acculturate.runs.sweep.events import Event, EventKind
 from acculturate.runs.sweep.plan import PAGE, TABLE, PlannedRun, SweepPlan
+from acculturate.runs.sweep.queue import carry_out_in_turn
+from acculturate.runs.trackers.tracker import Tracker
 
 
 class SweepTable:
@@ -53,6 +57,16 @@ class SweepTable:
     def todo(self) -> tuple[PlannedRun, ...]:
         """The runs that are not finished, those with one model after each other."""
         return tuple(run for run in self._plan.in_order_of_models if self._rows[run.name].status is not RunStatus.DONE)
+
+    def complete(self, trackers: Sequence[Tracker] = ()) -> None:
+        """Write the reports that finished runs lack, and log all of these runs to trackers; no model is loaded."""
+        finished = [run for run in self._plan.runs if self._rows[run.name].status is RunStatus.DONE]
+        lacking = [run for run in finished if trackers or not (self._out / run.name / REPORT).is_file()]
+        carry_out_in_turn(lacking, self._out, self._take_failure, trackers)
+
+    def _take_failure(self, event: Event) -> None:
+        if event.kind is EventKind.FAILED:
+            self.take(event)
 
     @property
     def record(self) -> SweepRecord:
