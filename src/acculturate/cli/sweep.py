@@ -27,10 +27,20 @@ FAILED = 1
 """The exit code of a sweep in which a run failed."""
 
 
+def _folder(text: str) -> Path:
+    """Read the path of a directory; an empty one would be the current directory."""
+    if not text.strip():
+        raise SettingError("--out is empty; name a directory for the sweep.")
+    return Path(text)
+
+
 def sweep(
     file: Annotated[Path, typer.Argument(help="TOML or YAML file of the sweep (docs/sweeps.md).")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Directory of the sweep; the same command goes on with it.")
+        Path | None,
+        typer.Option(
+            "--out", help="Directory of the sweep; the same command goes on with it.", metavar="path", parser=_folder
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(metavar="whole number", help="Processes that share the runs.")] = 1,
     slurm: Annotated[
@@ -105,17 +115,18 @@ def _carried_out(
     from acculturate.runs.sweep.table import SweepTable
 
     table = SweepTable(plan, out)
-    todo = table.todo
-    budgets = {run.name: run.spec.budget for run in todo}
-    with sweep_progress(budgets, finished=len(plan.runs) - len(todo)) as show:
+    with table.claimed():
+        todo = table.todo
+        budgets = {run.name: run.spec.budget for run in todo}
+        with sweep_progress(budgets, finished=len(plan.runs) - len(todo)) as show:
 
-        def follow(event: Event) -> None:
-            table.take(event)
-            show(event)
+            def follow(event: Event) -> None:
+                table.take(event)
+                show(event)
 
-        table.complete(trackers)
-        carry_out(todo, follow)
-    return table.record, table.write()
+            table.complete(trackers)
+            carry_out(todo, follow)
+        return table.record, table.write()
 
 
 def _show_costs(plan: SweepPlan, as_json: bool) -> None:

@@ -205,6 +205,35 @@ def test_a_directory_of_something_else_is_refused(name, tiny, tmp_path, capsys) 
     assert "; choose" in said or "; move it" in said
 
 
+@pytest.mark.parametrize("name", ["index.html", "sweep.csv", "sweep.json", "thesis"])
+def test_files_of_the_user_are_not_written_over(name, tiny, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("{}")
+    before = files(out)
+    assert carried_out(sweep_file(tmp_path, tiny), "--out", out) == 2
+    assert f"holds other files ({name}) but no sweep; choose an empty one with --out." in capsys.readouterr().err
+    assert files(out) == before
+
+
+def test_an_empty_directory_name_is_refused(tiny, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = sweep_file(tmp_path, tiny)
+    assert carried_out(file, "--out", "") == 2
+    assert capsys.readouterr().err == "acculturate: --out is empty; name a directory for the sweep.\n"
+    assert [one.name for one in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_second_sweep_in_the_directory_is_refused(file, whole, capsys) -> None:
+    with SweepTable(read_sweep(file), whole).claimed():
+        assert carried_out(file, "--out", whole) == 2
+    said = capsys.readouterr().err
+    assert (
+        said == f"acculturate: Another process is running in '{whole}'; wait for it or choose another directory "
+        "with --out.\n"
+    )
+
+
 def test_a_dry_run_lists_runs_and_cost_and_writes_nothing(tiny, tmp_path, capsys) -> None:
     file = sweep_file(tmp_path, tiny, runs=[{"country": "IND", "budget": 24}])
     before = files(tmp_path)

@@ -22,7 +22,8 @@ from acculturate.runs.spec import RunSpec, make_spec, to_json
 MOST_RUNS = 10_000
 """Runs of one sweep: more are a mistake in its grid."""
 
-PAGE, TABLE = "index.html", "sweep.csv"
+PAGE, TABLE, MARKER = "index.html", "sweep.csv", "sweep.json"
+"""Files in the directory of a sweep: the last one tells that it is one."""
 
 _BARE = ("country", "model", "protocol", "optimizer")
 """Settings whose values name a run without the setting's name before them."""
@@ -98,7 +99,7 @@ def _plan(node: Node) -> SweepPlan:
         node.fail("there is nothing to run; give a 'grid' of settings, or 'runs' one by one")
     shared = _settings(entries["settings"]) if "settings" in entries else {}
     named: list[tuple[str, Node, Mapping[str, object]]] = []
-    taken = {PAGE, TABLE}
+    taken = {PAGE, TABLE, MARKER}
     for place, varied in itertools.chain(
         _grid_cells(entries["grid"], shared) if "grid" in entries else (),
         ((row, _settings(row)) for row in (entries["runs"].rows() if "runs" in entries else ())),

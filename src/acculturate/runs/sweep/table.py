@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
 
 from acculturate.errors import RunDirectoryError, UserError, setting
+from acculturate.files.checksums import SPEC
+from acculturate.files.run_directory import LOCK, dump_json, opened_lock, read_json, take_lock
 from acculturate.files.whole_file import write_whole
 from acculturate.judge.sweep import (
     FILES,
@@ -25,9 +29,11 @@ from acculturate.runs.align import Align
 from acculturate.runs.resolve import prepare
 from acculturate.runs.skeleton import finished_record
 from acculturate.runs.sweep.events import Event, EventKind
-from acculturate.runs.sweep.plan import PAGE, TABLE, PlannedRun, SweepPlan
+from acculturate.runs.sweep.plan import MARKER, PAGE, TABLE, PlannedRun, SweepPlan
 from acculturate.runs.sweep.queue import carry_out_in_turn
 from acculturate.runs.trackers.tracker import Tracker
+
+_MARK = {"schema": 1, "kind": "sweep"}
 
 
 class SweepTable:
@@ -47,11 +53,25 @@ class SweepTable:
     """
 
     def __init__(self, plan: SweepPlan, out: Path) -> None:
-        _check_folder(out)
+        _check_folder(out, {run.name for run in plan.runs})
         self._plan, self._out = plan, out
         self._runs = {run.name: run for run in plan.runs}
         self._names = {key: names_of_files(getattr(run.spec, key) for run in plan.runs) for key in FILES}
         self._rows = {run.name: self._row(run, None) for run in plan.runs}
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the directory for this sweep; ``UserError`` where another process has it."""
+        self._make_folder()
+        try:
+            lock = opened_lock(self._out / LOCK)
+        except OSError as error:
+            raise _unwritable(self._out, error) from error
+        try:
+            take_lock(self._out, lock)
+            yield
+        finally:
+            os.close(lock)
 
     @property
     def todo(self) -> tuple[PlannedRun, ...]:
@@ -84,14 +104,21 @@ class SweepTable:
     def write(self) -> Path:
         """Write table and page and return the path of the page."""
         record = self.record
+        self._make_folder()
         try:
-            self._out.mkdir(parents=True, exist_ok=True)
             write_whole(self._out / TABLE, csv_table(record.rows).encode("utf-8", "replace"))
         except OSError as error:
-            raise RunDirectoryError(
-                f"Cannot write to the directory '{self._out}' ({error.strerror}); choose another with {setting('out')}."
-            ) from error
+            raise _unwritable(self._out, error) from error
         return write_sweep_page(self._out, record)
+
+    def _make_folder(self) -> None:
+        """Make the directory, and mark it as that of a sweep."""
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+            if not (self._out / MARKER).exists():
+                write_whole(self._out / MARKER, dump_json(_MARK))
+        except OSError as error:
+            raise _unwritable(self._out, error) from error
 
     def _row(self, run: PlannedRun, problem: str | None) -> SweepRow:
         row = SweepRow(
@@ -112,14 +139,37 @@ class SweepTable:
         return row.model_copy(update={"status": RunStatus.FAILED, "problem": without_folders(problem)})
 
 
-def _check_folder(out: Path) -> None:
-    """Refuse a directory that cannot be that of a sweep, before anything is computed."""
+def _unwritable(out: Path, error: OSError) -> RunDirectoryError:
+    return RunDirectoryError(
+        f"Cannot write to the directory '{out}' ({error.strerror}); choose another with {setting('out')}."
+    )
+
+
+def _check_folder(out: Path, names: Set[str]) -> None:
+    """Refuse a directory that cannot be that of a sweep with runs of these names, before anything is computed."""
     if out.exists() and not out.is_dir():
         raise RunDirectoryError(f"Cannot write the sweep to '{out}': a file stands there; choose another directory.")
-    if (out / "spec.json").exists():
+    if (out / SPEC).exists():
         raise RunDirectoryError(
             f"The directory '{out}' holds a run, not a sweep; choose another directory with {setting('out')}."
         )
-    for name in (PAGE, TABLE):
+    for name in (PAGE, TABLE, MARKER):
         if (out / name).is_dir():
             raise RunDirectoryError(f"'{out / name}' is a directory, but a file of the sweep belongs there; move it.")
+    if (out / MARKER).exists() and read_json(out / MARKER).get("kind") == _MARK["kind"]:
+        return
+    strangers = [] if not out.exists() else sorted(one.name for one in _entries(out) if one.name not in names)
+    if strangers:
+        raise RunDirectoryError(
+            f"The directory '{out}' holds other files ({strangers[0]}) but no sweep; choose an empty one with "
+            f"{setting('out')}."
+        )
+
+
+def _entries(out: Path) -> list[Path]:
+    try:
+        return [one for one in out.iterdir() if not one.name.startswith(".")]
+    except OSError as error:
+        raise RunDirectoryError(
+            f"Cannot read the directory '{out}' ({error.strerror}); choose another with {setting('out')}."
+        ) from error
