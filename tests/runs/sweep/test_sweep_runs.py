@@ -216,6 +216,15 @@ def test_files_of_the_user_are_not_written_over(name, tiny, tmp_path, capsys) ->
     assert files(out) == before
 
 
+def test_other_settings_in_the_same_directory_are_refused_and_the_table_stays(tiny, whole, tmp_path, capsys) -> None:
+    before = files(whole)
+    file = sweep_file(tmp_path, tiny, settings={**content(tiny)["settings"], "budget": 16})
+    assert carried_out(file, "--out", whole) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"'{whole / 'USA'}' holds a run with budget = 12, not 16;" in said
+    assert files(whole) == before
+
+
 def test_an_empty_directory_name_is_refused(tiny, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     file = sweep_file(tmp_path, tiny)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from acculturate.errors import RunDirectoryError, UserError, setting
-from acculturate.files.checksums import SPEC
-from acculturate.files.run_directory import LOCK, dump_json, opened_lock, read_json, take_lock
+from acculturate.files.checksums import SPEC, check_sum
+from acculturate.files.run_directory import LOCK, RunDirectory, dump_json, opened_lock, read_json, take_lock
 from acculturate.files.whole_file import write_whole
 from acculturate.judge.sweep import (
     FILES,
@@ -49,11 +49,13 @@ class SweepTable:
     Raises
     ------
     UserError
-        Where the directory cannot be that of a sweep.
+        Where the directory cannot be that of a sweep, or holds a run with other settings than the plan's.
     """
 
     def __init__(self, plan: SweepPlan, out: Path) -> None:
         _check_folder(out, {run.name for run in plan.runs})
+        for run in plan.runs:
+            _check_run(run, out / run.name)
         self._plan, self._out = plan, out
         self._runs = {run.name: run for run in plan.runs}
         self._names = {key: names_of_files(getattr(run.spec, key) for run in plan.runs) for key in FILES}
@@ -164,6 +166,16 @@ def _check_folder(out: Path, names: Set[str]) -> None:
             f"The directory '{out}' holds other files ({strangers[0]}) but no sweep; choose an empty one with "
             f"{setting('out')}."
         )
+
+
+def _check_run(run: PlannedRun, folder: Path) -> None:
+    """Refuse a directory that holds a run with other settings: its row would be lost, and nothing else would run."""
+    try:
+        check_sum(folder / SPEC)
+        read_json(folder / SPEC)
+    except UserError:  # no run, or a damaged one: that ends this run alone
+        return
+    RunDirectory(folder).check({"kind": Align.name, **Align(prepare(run.spec)).settings()})
 
 
 def _entries(out: Path) -> list[Path]:
