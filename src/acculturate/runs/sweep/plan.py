@@ -106,7 +106,7 @@ def _plan(node: Node) -> SweepPlan:
     rows = entries["runs"].rows() if "runs" in entries else []
     if len(cells) + len(rows) > MOST_RUNS:
         node.fail(f"there are more than {MOST_RUNS:,} runs; give fewer")
-    taken, runs = set(_TAKEN), list[PlannedRun]()
+    taken, runs = set[str](_TAKEN), list[PlannedRun]()
     for place, varied in itertools.chain(cells, ((row, _settings(row)) for row in rows)):
         spec = _spec(place, shared, varied)
         name = _free_name(varied, taken)

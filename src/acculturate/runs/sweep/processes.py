@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from acculturate.errors import SettingError
 from acculturate.model.choice import ModelChoice
 from acculturate.model.pool.local import environment
+from acculturate.model.pool.torchrun import is_launched
 from acculturate.runs.sweep.events import Event, EventKind, Follow
 from acculturate.runs.sweep.plan import PlannedRun
 from acculturate.runs.sweep.worker import order
@@ -87,6 +89,14 @@ class _Backlog:
         worker.begin(run, self._out / run.name, again=again, trackers=self._trackers)
 
 
+def check_processes() -> None:
+    """Refuse several processes where torchrun started some already, all of which would start more."""
+    if is_launched():
+        raise SettingError(
+            "torchrun's processes share every run already; give 1 for jobs, or start the sweep without torchrun."
+        )
+
+
 def carry_out_in_processes(
     runs: Sequence[PlannedRun], out: Path, follow: Follow, jobs: int, trackers: Sequence[Tracker] = ()
 ) -> None:
@@ -104,7 +114,13 @@ def carry_out_in_processes(
         Processes at a time. They share the processor's cores between them.
     trackers
         Follow every run.
+
+    Raises
+    ------
+    UserError
+        Where torchrun started this process.
     """
+    check_processes()
     backlog, heard = _Backlog(runs, out, trackers), queue.Queue[tuple[_Worker, Event | None]]()
     threads = max(1, (os.cpu_count() or 1) // jobs)
     workers = [_Worker(heard, threads) for _ in range(min(jobs, len(runs)))]
