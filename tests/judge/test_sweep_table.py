@@ -58,6 +58,13 @@ def test_the_csv_has_every_setting_and_no_formula() -> None:
     assert lines[1]["country"] == "'@X" and lines[1]["problem"] == '\'+Said "so", twice.'
 
 
+def test_cells_of_the_csv_steer_no_terminal_and_have_no_marks() -> None:
+    failed = {"status": RunStatus.FAILED, "trained": None, "problem": "No; choose another with `out`."}
+    settings = {"country": "USA", "seed": 1, "text": "a\x1b[2Jb"}
+    (line,) = csv.DictReader(io.StringIO(csv_table([row("USA", 1, settings=settings, **failed)])))
+    assert line["problem"] == "No; choose another with out." and line["text"] == r"a\x1b[2Jb"
+
+
 @pytest.mark.parametrize(
     ("sentence", "shown"),
     [

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from acculturate.cli.flags import in_flags
 from acculturate.cli.printing import Json, figure, is_json, print_json
 from acculturate.cli.settings import Track, check_range, directory, trackers_of, warn_if_slow
 from acculturate.cli.sweep_progress import sweep_progress
 from acculturate.cli.terminal import Console
-from acculturate.errors import SettingError
+from acculturate.errors import SettingError, counted
 
 if TYPE_CHECKING:
     from acculturate.judge.sweep import MeanAndSpread, SweepRecord
@@ -94,10 +95,11 @@ def sweep(
 
 def _here(out: Path, jobs: int, trackers: Sequence[Tracker]) -> CarryOut:
     """Carry out runs in this process, or in several on this machine."""
-    from acculturate.runs.sweep.processes import carry_out_in_processes
+    from acculturate.runs.sweep.processes import carry_out_in_processes, check_processes
     from acculturate.runs.sweep.queue import carry_out_in_turn
 
     if jobs > 1:
+        check_processes()
         return lambda runs, follow: carry_out_in_processes(runs, out, follow, jobs, trackers)
     return lambda runs, follow: carry_out_in_turn(runs, out, follow, trackers)
 
@@ -152,7 +154,7 @@ def _show_costs(plan: SweepPlan, as_json: bool) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"\n{len(plan.runs)} runs, {readable_time(total)} of search one after the other on this machine; audits, "
+        f"\n{counted([run.name for run in plan.runs], 'run')}, {readable_time(total)} of search one after the other on this machine; audits, "
         "baselines and random prompts come on top."
     )
 
@@ -164,7 +166,7 @@ def _show(record: SweepRecord, page: Path) -> None:
         console.print("\nMean ± standard deviation over seeds:\n")
         console.print(_cells(record))
     for row in record.failed:
-        console.print(f"\n{row.directory} failed: {row.problem}", soft_wrap=True)
+        console.print(f"\n{row.directory} failed: {in_flags(row.problem or '')}", soft_wrap=True)
     console.print(f"\nTable and page: {page}", soft_wrap=True)
 
 

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from acculturate.files.record import Count, Figure, Record
 from acculturate.judge.records import Result, VerdictKind
+from acculturate.legible import legible
 from acculturate.version import VERSION
 
 
@@ -212,6 +213,14 @@ def without_folders(sentence: str) -> str:
     return _FOLDERS.sub("", sentence)
 
 
+_MARKED = re.compile(r"`([a-z][a-z0-9_]*(?:=[^`]*)?)`")
+
+
+def without_marks(sentence: str) -> str:
+    """Return a message for a page or a table: the settings in it (``errors.setting``) lose the marks around them."""
+    return _MARKED.sub(r"\1", sentence)
+
+
 COLUMNS = (
     "directory",
     "country",
@@ -236,7 +245,8 @@ def csv_table(rows: Sequence[SweepRow]) -> str:
     writer.writerow([*COLUMNS, *varied, "problem"])
     for row in rows:
         plain: Mapping[str, Any] = row.model_dump(mode="json")
-        cells = [plain[name] for name in COLUMNS] + [row.settings.get(key) for key in varied] + [row.problem]
+        cells = [plain[name] for name in COLUMNS] + [row.settings.get(key) for key in varied]
+        cells.append(row.problem and without_marks(row.problem))
         writer.writerow([_csv_cell(cell) for cell in cells])
     return text.getvalue()
 
@@ -249,5 +259,6 @@ def _csv_cell(value: object) -> str:
     if isinstance(value, int | float):
         return repr(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    text = legible(text)
     # A spreadsheet takes what begins like this for a formula and computes it.
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
