@@ -153,8 +153,9 @@ def _show_costs(plan: SweepPlan, as_json: bool) -> None:
         table.add_row(run.name, f"{run.spec.budget:,}", each or "–", "–" if seconds is None else readable_time(seconds))
     console = Console()
     console.print(table)
+    runs = counted([run.name for run in plan.runs], "run")
     console.print(
-        f"\n{counted([run.name for run in plan.runs], 'run')}, {readable_time(total)} of search one after the other on this machine; audits, "
+        f"\n{runs}, {readable_time(total)} of search one after the other on this machine; audits, "
         "baselines and random prompts come on top."
     )
 
