@@ -134,15 +134,16 @@ def test_a_run_that_fails_ends_none_of_the_others_and_a_model_is_loaded_once(
     (out / "CHN").mkdir(parents=True)
     (out / "CHN" / "thesis.txt").write_text("mine")
     settings = {**content(tiny)["settings"], "budget": 4}
-    missing = str(tmp_path / "nowhere" / "model")
-    file = sweep_file(tmp_path, tiny, settings=settings, runs=[{"country": "IND", "model": missing}])
+    empty = tmp_path / "nowhere" / "model"
+    empty.mkdir(parents=True)
+    file = sweep_file(tmp_path, tiny, settings=settings, runs=[{"country": "IND", "model": str(empty)}])
     assert carried_out(file, "--out", out, "--format", "json") == 1
     assert len(loaded) == 1
     record = json.loads(capsys.readouterr().out)
     by_name = {row["directory"]: row for row in record["rows"]}
     assert [by_name[name]["status"] for name in ("USA", "CHN", "IND_model")] == ["done", "failed", "failed"]
     assert "holds other files (thesis.txt) but no run" in by_name["CHN"]["problem"]
-    assert "Model 'model' does not exist" in by_name["IND_model"]["problem"]
+    assert "Model directory 'model' has no config.json" in by_name["IND_model"]["problem"]
     assert (out / "CHN" / "thesis.txt").read_text() == "mine"
     for name in ("sweep.csv", "index.html"):
         assert str(tmp_path) not in (out / name).read_text()
@@ -150,7 +151,7 @@ def test_a_run_that_fails_ends_none_of_the_others_and_a_model_is_loaded_once(
     assert carried_out(file, "--out", out) == 1
     shown = capsys.readouterr()
     assert "1 of 3 runs are finished already." in shown.err and "1 of 2: CHN done in" in shown.err
-    assert "IND_model failed: Model 'model' does not exist" in shown.out
+    assert "IND_model failed: Model directory 'model' has no config.json" in shown.out
 
 
 def test_an_unexpected_error_is_a_sentence_too(tiny, tmp_path, monkeypatch) -> None:
@@ -223,6 +224,14 @@ def test_other_settings_in_the_same_directory_are_refused_and_the_table_stays(ti
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and f"'{whole / 'USA'}' holds a run with budget = 12, not 16;" in said
     assert files(whole) == before
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/model", "nowhere.gguf", "a/b/c"])
+def test_a_model_that_does_not_exist_is_said_before_the_first_run(name, tiny, tmp_path, capsys) -> None:
+    file = sweep_file(tmp_path, tiny, runs=[{"country": "IND", "model": name}])
+    assert carried_out(file, "--out", tmp_path / "out") == 2
+    assert f"Model '{name}' does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_directory_name_is_refused(tiny, tmp_path, monkeypatch, capsys) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 
-from acculturate.errors import RunDirectoryError, UserError, setting
+from acculturate.errors import ModelError, RunDirectoryError, UserError, setting
 from acculturate.files.checksums import SPEC, check_sum
+from acculturate.files.datafile import user_path
 from acculturate.files.run_directory import LOCK, RunDirectory, dump_json, opened_lock, read_json, take_lock
 from acculturate.files.whole_file import write_whole
 from acculturate.judge.sweep import (
@@ -23,6 +24,7 @@ from acculturate.judge.sweep import (
     without_folders,
     without_places,
 )
+from acculturate.model.gguf import is_gguf
 from acculturate.report.run_page import FILE_NAME as REPORT
 from acculturate.report.sweep_page import write_sweep_page
 from acculturate.runs.align import Align
@@ -49,7 +51,8 @@ class SweepTable:
     Raises
     ------
     UserError
-        Where the directory cannot be that of a sweep, or holds a run with other settings than the plan's.
+        Where the directory cannot be that of a sweep, or holds a run with other settings than the plan's, or where
+        a model of a run that is not finished does not exist.
     """
 
     def __init__(self, plan: SweepPlan, out: Path) -> None:
@@ -60,6 +63,8 @@ class SweepTable:
         self._runs = {run.name: run for run in plan.runs}
         self._names = {key: names_of_files(getattr(run.spec, key) for run in plan.runs) for key in FILES}
         self._rows = {run.name: self._row(run, None) for run in plan.runs}
+        for name in dict.fromkeys(run.spec.model for run in self.todo):
+            _check_model(name)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -176,6 +181,14 @@ def _check_run(run: PlannedRun, folder: Path) -> None:
     except UserError:  # no run, or a damaged one: that ends this run alone
         return
     RunDirectory(folder).check({"kind": Align.name, **Align(prepare(run.spec)).settings()})
+
+
+def _check_model(name: str) -> None:
+    """Refuse a name that only a file or directory of this machine can have, and none has."""
+    path = user_path(name)
+    local = name.startswith((".", "/", "~")) or name.count("/") > 1 or is_gguf(path)
+    if local and not os.path.exists(path):  # noqa: PTH110 (False for a name too long, too)
+        raise ModelError(f"Model '{name}' does not exist; give a path that does, or a Hugging Face id.")
 
 
 def _entries(out: Path) -> list[Path]:
