@@ -40,3 +40,12 @@ def test_a_terminal_has_a_table_that_nothing_steers(capsys, monkeypatch: pytest.
             show(event)
     said = capsys.readouterr().err
     assert "1 of 2 runs" in said and "20/40" in said and "41.50" in said and "loading the \\x1b[2Jmodel" in said
+
+
+def test_one_run_is_one_and_a_message_names_flags(capsys) -> None:
+    with sweep_progress({}, finished=1):
+        pass
+    assert capsys.readouterr().err == "1 of 1 run is finished already.\n"
+    with sweep_progress({"USA": 4}, finished=0) as show:
+        show(Event("USA", EventKind.FAILED, "Choose another with `out`."))
+    assert capsys.readouterr().err == "1 of 1: USA failed in 0 s: Choose another with --out.\n"

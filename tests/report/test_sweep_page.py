@@ -42,7 +42,9 @@ FAILED = {
 
 
 def record(*rows: SweepRow) -> SweepRecord:
-    return SweepRecord(rows=rows, cells=cells_of(rows))
+    return SweepRecord(
+        rows=rows, cells=cells_of(rows, [f"{row.country} {row.settings | {'seed': None}}" for row in rows])
+    )
 
 
 FULL = record(
@@ -104,3 +106,8 @@ def test_a_browser_shows_it_without_complaint(browser, tmp_path: Path, width: in
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("getComputedStyle(document.querySelector('section')).borderTopStyle") == "solid"
     context.close()
+
+
+def test_sentences_of_failed_runs_have_no_marks() -> None:
+    page = render_sweep(record(row("USA", 0, **{**FAILED, "problem": "No; choose another with `out`."})))
+    assert "No; choose another with out." in page

@@ -127,13 +127,16 @@ def sweep(
         raise SettingError(f"jobs is {jobs!r}; expected a whole number from 1 to 1,000.")
     if jobs > 1 and (len(trackers) < len(watchers) or model is not None):
         raise SettingError("Callbacks and a loaded model stay in one process; give trackers alone, or jobs=1.")
+    if out is not None and not str(out).strip():
+        raise SettingError("out is empty; name a directory for the sweep.")
     folder = run_folder(out)
     table = SweepTable(plan, folder)
-    if jobs > 1:
-        carry_out_in_processes(table.todo, folder, table.take, jobs, trackers)
-    else:
-        carry_out_in_turn(
-            table.todo, folder, table.take, watchers, ModelShelf(None if model is None else model.respondent)
-        )
-    table.write()
+    with table.claimed():
+        table.complete(trackers)
+        if jobs > 1:
+            carry_out_in_processes(table.todo, folder, table.take, jobs, trackers)
+        else:
+            shelf = ModelShelf(None if model is None else model.respondent)
+            carry_out_in_turn(table.todo, folder, table.take, watchers, shelf)
+        table.write()
     return Sweep(folder, table.record)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from acculturate.cli.flags import in_flags
 from acculturate.cli.printing import Json, figure, is_json, print_json
 from acculturate.cli.settings import Track, check_range, directory, trackers_of, warn_if_slow
 from acculturate.cli.sweep_progress import sweep_progress
 from acculturate.cli.terminal import Console
-from acculturate.errors import SettingError
+from acculturate.errors import SettingError, counted
 
 if TYPE_CHECKING:
     from acculturate.judge.sweep import MeanAndSpread, SweepRecord
@@ -27,10 +28,20 @@ FAILED = 1
 """The exit code of a sweep in which a run failed."""
 
 
+def _folder(text: str) -> Path:
+    """Read the path of a directory; an empty one would be the current directory."""
+    if not text.strip():
+        raise SettingError("--out is empty; name a directory for the sweep.")
+    return Path(text)
+
+
 def sweep(
     file: Annotated[Path, typer.Argument(help="TOML or YAML file of the sweep (docs/sweeps.md).")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Directory of the sweep; the same command goes on with it.")
+        Path | None,
+        typer.Option(
+            "--out", help="Directory of the sweep; the same command goes on with it.", metavar="path", parser=_folder
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(metavar="whole number", help="Processes that share the runs.")] = 1,
     slurm: Annotated[
@@ -73,7 +84,7 @@ def sweep(
     for dtype, device in dict.fromkeys((run.spec.dtype, run.spec.device) for run in plan.runs):
         warn_if_slow(dtype, device)
     carry_out = _in_slurm(folder, slurm_set or [], trackers) if slurm else _here(folder, jobs, trackers)
-    record, page = _carried_out(plan, folder, carry_out)
+    record, page = _carried_out(plan, folder, carry_out, trackers)
     if as_json:
         print_json(record)
     else:
@@ -84,10 +95,11 @@ def sweep(
 
 def _here(out: Path, jobs: int, trackers: Sequence[Tracker]) -> CarryOut:
     """Carry out runs in this process, or in several on this machine."""
-    from acculturate.runs.sweep.processes import carry_out_in_processes
+    from acculturate.runs.sweep.processes import carry_out_in_processes, check_processes
     from acculturate.runs.sweep.queue import carry_out_in_turn
 
     if jobs > 1:
+        check_processes()
         return lambda runs, follow: carry_out_in_processes(runs, out, follow, jobs, trackers)
     return lambda runs, follow: carry_out_in_turn(runs, out, follow, trackers)
 
@@ -98,21 +110,25 @@ def _in_slurm(out: Path, parameters: Sequence[str], trackers: Sequence[Tracker])
     return SlurmQueue(out, slurm_parameters(parameters), trackers).carry_out
 
 
-def _carried_out(plan: SweepPlan, out: Path, carry_out: CarryOut) -> tuple[SweepRecord, Path]:
+def _carried_out(
+    plan: SweepPlan, out: Path, carry_out: CarryOut, trackers: Sequence[Tracker]
+) -> tuple[SweepRecord, Path]:
     """Carry out what is to do, and return the table with the path of the page."""
     from acculturate.runs.sweep.table import SweepTable
 
     table = SweepTable(plan, out)
-    todo = table.todo
-    budgets = {run.name: run.spec.budget for run in todo}
-    with sweep_progress(budgets, finished=len(plan.runs) - len(todo)) as show:
+    with table.claimed():
+        todo = table.todo
+        budgets = {run.name: run.spec.budget for run in todo}
+        with sweep_progress(budgets, finished=len(plan.runs) - len(todo)) as show:
 
-        def follow(event: Event) -> None:
-            table.take(event)
-            show(event)
+            def follow(event: Event) -> None:
+                table.take(event)
+                show(event)
 
-        carry_out(todo, follow)
-    return table.record, table.write()
+            table.complete(trackers)
+            carry_out(todo, follow)
+        return table.record, table.write()
 
 
 def _show_costs(plan: SweepPlan, as_json: bool) -> None:
@@ -137,8 +153,9 @@ def _show_costs(plan: SweepPlan, as_json: bool) -> None:
         table.add_row(run.name, f"{run.spec.budget:,}", each or "–", "–" if seconds is None else readable_time(seconds))
     console = Console()
     console.print(table)
+    runs = counted([run.name for run in plan.runs], "run")
     console.print(
-        f"\n{len(plan.runs)} runs, {readable_time(total)} of search one after the other on this machine; audits, "
+        f"\n{runs}, {readable_time(total)} of search one after the other on this machine; audits, "
         "baselines and random prompts come on top."
     )
 
@@ -150,7 +167,7 @@ def _show(record: SweepRecord, page: Path) -> None:
         console.print("\nMean ± standard deviation over seeds:\n")
         console.print(_cells(record))
     for row in record.failed:
-        console.print(f"\n{row.directory} failed: {row.problem}", soft_wrap=True)
+        console.print(f"\n{row.directory} failed: {in_flags(row.problem or '')}", soft_wrap=True)
     console.print(f"\nTable and page: {page}", soft_wrap=True)
 
 

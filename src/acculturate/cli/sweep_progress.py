@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 from rich.table import Table
 
+from acculturate.cli.flags import in_flags
 from acculturate.cli.terminal import Console
+from acculturate.errors import counted
 from acculturate.legible import legible
 
 if TYPE_CHECKING:
@@ -31,17 +33,22 @@ class _State:
 
     def take(self, event: Event) -> None:
         """Take in what happened to the run."""
-        match event.kind.value:
-            case "begins":
-                self.began, self.seconds, self.words = time.monotonic(), None, "starting"
-            case "stage":
+        from acculturate.runs.sweep.events import EventKind  # only a sweep pays for it
+
+        now = time.monotonic()
+        match event.kind:
+            case EventKind.BEGINS:
+                self.began, self.seconds, self.words = now, None, "starting"
+            case EventKind.STAGE:
                 self.words = event.words
-            case "generation":
+            case EventKind.GENERATION:
                 self.evaluations = event.evaluations or self.evaluations
                 self.best = self.best if event.best is None else event.best
-            case "done" | "failed":
+            case EventKind.DONE | EventKind.FAILED:
                 self.words = event.kind.value
-                self.seconds = time.monotonic() - (self.began or time.monotonic())
+                self.seconds = 0.0 if self.began is None else now - self.began
+            case EventKind.WARNING:
+                pass  # the terminal shows it by itself
 
 
 @contextmanager
@@ -53,7 +60,8 @@ def sweep_progress(budgets: Mapping[str, int], *, finished: int) -> Iterator[Cal
     console = Console(stderr=True)
     states = {name: _State(budget) for name, budget in budgets.items()}
     if finished:
-        console.print(f"{finished} of {finished + len(budgets)} runs are finished already.")
+        total = finished + len(budgets)
+        console.print(f"{finished} of {total} {'run is' if total == 1 else 'runs are'} finished already.")
     if not console.is_terminal:
         yield lambda event: _told(states, event, console)
         return
@@ -69,14 +77,15 @@ def sweep_progress(budgets: Mapping[str, int], *, finished: int) -> Iterator[Cal
 def _told(states: Mapping[str, _State], event: Event, console: Console) -> None:
     """Write a line where a run ends."""
     from acculturate.performance.cost import readable_time
+    from acculturate.runs.sweep.events import EventKind
 
     state = states[event.run]
     state.take(event)
-    if state.seconds is None or event.kind.value not in ("done", "failed"):
+    if state.seconds is None or event.kind not in (EventKind.DONE, EventKind.FAILED):
         return
     ended = sum(one.seconds is not None for one in states.values())
     best = "" if state.best is None else f", lowest loss {state.best:.2f}"
-    said = f": {event.words}" if event.words else best
+    said = f": {in_flags(event.words)}" if event.words else best
     console.print(
         f"{ended} of {len(states)}: {event.run} {state.words} in {readable_time(state.seconds)}{said}", soft_wrap=True
     )
@@ -86,7 +95,7 @@ def _table(states: Mapping[str, _State]) -> Table:
     going = [name for name, state in states.items() if state.began is not None and state.seconds is None]
     ended = [name for name, state in states.items() if state.seconds is not None]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in (f"{len(ended)} of {len(states)} runs", "evaluations", "best", ""):
+    for name in (f"{len(ended)} of {counted(list(states), 'run')}", "evaluations", "best", ""):
         table.add_column(name, justify="right" if name in ("evaluations", "best") else "left", no_wrap=True)
     for name in [*going, *reversed(ended)][:SHOWN]:
         state = states[name]

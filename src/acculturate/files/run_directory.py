@@ -138,14 +138,14 @@ class RunDirectory:
         self.check_writable()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = _opened_lock(self.path / LOCK)
+            lock = opened_lock(self.path / LOCK)
         except OSError as error:
             raise RunDirectoryError(
                 f"Cannot write to the run directory '{self.path}' ({error.strerror}); "
                 f"choose another with {setting('out')}."
             ) from error
         try:
-            self._take(lock)
+            take_lock(self.path, lock)
             self._lock, self._written = lock, None
             self.check_held()
             self.check(spec)
@@ -155,22 +155,6 @@ class RunDirectory:
         finally:
             self._lock = self._written = None
             os.close(lock)
-
-    def _take(self, lock: int) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunDirectoryError(
-                f"Another process is running in '{self.path}'; wait for it or choose another directory with "
-                f"{setting('out')}."
-            ) from error
-        except OSError as error:
-            # Some mounts of Lustre, NFS and FUSE: whoever has no other disk must be able to work.
-            warnings.warn(
-                f"The file system of '{self.path}' has no locks ({error.strerror}); "
-                "see to it that no other process uses this directory.",
-                stacklevel=4,
-            )
 
     def check_held(self) -> None:
         """Refuse to write into a directory, or to a journal, that is no longer as this process left it.
@@ -409,7 +393,7 @@ class RunDirectory:
 _REMEDY = "Restore it from a copy and give the same command again, or remove the directory to begin anew."
 
 
-def _opened_lock(path: Path) -> int:
+def opened_lock(path: Path) -> int:
     """Open a descriptor of a lock file, which is made where there is none.
 
     Nothing else is touched, whatever stands there: a link is not followed, a pipe is not waited for, and nothing is
@@ -420,6 +404,26 @@ def _opened_lock(path: Path) -> int:
         os.close(handle)
         raise OSError(errno.EINVAL, f"its {LOCK} is not a plain file", str(path))
     return handle
+
+
+def take_lock(folder: Path, lock: int) -> None:
+    """Lock a directory for this process; ``UserError`` where another has it, a warning where there are no locks.
+
+    ``lock``: a descriptor of ``opened_lock``. Closing it frees the directory.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RunDirectoryError(
+            f"Another process is running in '{folder}'; wait for it or choose another directory with {setting('out')}."
+        ) from error
+    except OSError as error:
+        # Some mounts of Lustre, NFS and FUSE: whoever has no other disk must be able to work.
+        warnings.warn(
+            f"The file system of '{folder}' has no locks ({error.strerror}); "
+            "see to it that no other process uses this directory.",
+            stacklevel=4,
+        )
 
 
 def _number(path: Path) -> int:

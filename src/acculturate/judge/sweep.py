@@ -10,13 +10,14 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from pydantic import Field
 
 from acculturate.files.record import Count, Figure, Record
 from acculturate.judge.records import Result, VerdictKind
+from acculturate.legible import legible
 from acculturate.version import VERSION
 
 
@@ -127,12 +128,14 @@ def figures_of(result: Result) -> dict[str, Any]:
     }
 
 
-def cells_of(rows: Iterable[SweepRow]) -> tuple[SweepCell, ...]:
-    """Sum up the runs that differ in their seed alone, in the order of their first ones."""
+def cells_of(rows: Sequence[SweepRow], alike: Sequence[str]) -> tuple[SweepCell, ...]:
+    """Sum up the runs that differ in their seed alone, in the order of their first ones.
+
+    ``alike``: a text for every row, equal for those with equal settings but for the seed.
+    """
     groups: dict[str, list[SweepRow]] = {}
-    for row in rows:
-        settings = {key: value for key, value in row.settings.items() if key != "seed"}
-        groups.setdefault(json.dumps([row.country, row.model, settings], sort_keys=True), []).append(row)
+    for row, settings in zip(rows, alike, strict=True):
+        groups.setdefault(settings, []).append(row)
     return tuple(_cell(group) for group in groups.values())
 
 
@@ -161,14 +164,38 @@ def _mean_and_spread(figures: Iterable[float | None]) -> MeanAndSpread:
     return MeanAndSpread(mean=statistics.fmean(present), spread=statistics.stdev(present) if len(present) > 1 else None)
 
 
-_FILES = ("model", "targets", "instrument", "wording", "warm_start", "select_by")
+FILES = ("model", "targets", "instrument", "wording", "warm_start", "select_by")
 """Settings that may name a file or a directory."""
 _ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without the folders of the files that they name."""
-    return {key: name_of_file(value) if key in _FILES else value for key, value in settings.items()}
+def names_of_files(values: Iterable[Any]) -> dict[Any, Any]:
+    """Name files and directories so that different ones have different names, each by the value that it is given as.
+
+    A name has no folders. Where two would be equal, a path below the current directory stays as it is, and another gets
+    a number, since its folders may name a user.
+    """
+    different = list(dict.fromkeys(values))
+    often = Counter(map(name_of_file, different))
+    names: dict[Any, Any] = {}
+    numbers: Counter[Any] = Counter()
+    for value in different:
+        name = name_of_file(value)
+        if often[name] > 1 and name != value:
+            numbers[name] += 1
+            path = PurePath(value)
+            below = not path.is_absolute() and not value.startswith("~") and ".." not in path.parts
+            name = value if below else f"{name} ({numbers[name]})"
+        names[value] = name
+    return names
+
+
+def without_places(settings: Mapping[str, Any], names: Mapping[str, Mapping[Any, Any]]) -> dict[str, Any]:
+    """Return settings without the folders of the files that they name.
+
+    ``names``: of ``names_of_files``, for every setting that may name a file.
+    """
+    return {key: names[key][value] if key in FILES else value for key, value in settings.items()}
 
 
 def name_of_file(value: Any) -> Any:
@@ -184,6 +211,14 @@ _FOLDERS = re.compile(r"(?<![\w.\-/])(?:~[\w.-]*)?(?:/[^\s'\"/,;]+)+/(?=[^\s'\"/
 def without_folders(sentence: str) -> str:
     """Return a message with its absolute paths cut to their last parts: it is shown to others."""
     return _FOLDERS.sub("", sentence)
+
+
+_MARKED = re.compile(r"`([a-z][a-z0-9_]*(?:=[^`]*)?)`")
+
+
+def without_marks(sentence: str) -> str:
+    """Return a message for a page or a table: the settings in it (``errors.setting``) lose the marks around them."""
+    return _MARKED.sub(r"\1", sentence)
 
 
 COLUMNS = (
@@ -210,7 +245,8 @@ def csv_table(rows: Sequence[SweepRow]) -> str:
     writer.writerow([*COLUMNS, *varied, "problem"])
     for row in rows:
         plain: Mapping[str, Any] = row.model_dump(mode="json")
-        cells = [plain[name] for name in COLUMNS] + [row.settings.get(key) for key in varied] + [row.problem]
+        cells = [plain[name] for name in COLUMNS] + [row.settings.get(key) for key in varied]
+        cells.append(row.problem and without_marks(row.problem))
         writer.writerow([_csv_cell(cell) for cell in cells])
     return text.getvalue()
 
@@ -223,5 +259,6 @@ def _csv_cell(value: object) -> str:
     if isinstance(value, int | float):
         return repr(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    text = legible(text)
     # A spreadsheet takes what begins like this for a formula and computes it.
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from acculturate.judge.records import VerdictKind
-from acculturate.judge.sweep import MeanAndSpread, RunStatus, SweepCell, SweepRecord, SweepRow
+from acculturate.judge.sweep import MeanAndSpread, RunStatus, SweepCell, SweepRecord, SweepRow, without_marks
 from acculturate.legible import capital
 from acculturate.report import charts
 from acculturate.report.axis import Axis, axis
@@ -42,7 +42,7 @@ def render_sweep(record: SweepRecord) -> str:
         cells=[_cell_line(cell, scale) for cell in record.cells],
         rows=[_run_line(row) for row in record.rows],
         has_heldout=any(row.heldout is not None for row in done) or not done,
-        failed=record.failed,
+        failed=[(row.directory, without_marks(row.problem or "")) for row in record.failed],
         unfinished=[row for row in record.rows if row.status is RunStatus.UNFINISHED],
     )
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from acculturate.errors import UserError
-from acculturate.runs.sweep.plan import PAGE, SweepPlan, plan_sweep, read_sweep
+from acculturate.files.checksums import SPEC
+from acculturate.runs.sweep.plan import MARKER, PAGE, TABLE, SweepPlan, _free_name, plan_sweep, read_sweep
 
 
 def names(**content: Any) -> list[str]:
@@ -72,6 +73,18 @@ def test_equal_names_get_digits_and_the_first_keeps_its_own() -> None:
     assert names(runs=[{"model": PAGE, "country": "USA"}])[0] != PAGE
 
 
+def test_names_fit_file_systems_in_any_script() -> None:
+    many = {"country": "USA", "model": "模" * 80, "targets": "hofstede-2015", "text": "字" * 80, "start": "text"}
+    made = names(runs=[{**many, "seed": seed} for seed in (0, 1)])
+    assert max(len(name.encode()) for name in made) <= 120 + 7 and len(set(made)) == 2
+
+
+def test_no_run_is_named_like_a_file_of_the_sweep() -> None:
+    taken = {PAGE, TABLE, MARKER, SPEC}
+    free = {_free_name({"country": name}, set(taken)) for name in taken}
+    assert len(free) == 4 and not free & taken
+
+
 def test_runs_with_one_model_follow_each_other() -> None:
     plan: SweepPlan = plan_sweep({"grid": {"country": ["USA", "CHN"], "model": ["a", "b"]}})
     assert [run.spec.model for run in plan.runs] == ["a", "b", "a", "b"]
@@ -92,12 +105,17 @@ def test_runs_with_one_model_follow_each_other() -> None:
         ({"grid": {"country": ["USA"], "seed": []}}, "grid.seed: expected a list with at least one entry"),
         ({"grid": {"country": ["USA"], "seed": [0, 0]}}, "grid.seed: the value 0 stands twice; keep one"),
         ({"settings": {"seed": 1}, "grid": {"country": ["USA"], "seed": [0]}}, "stands in 'settings' too; keep one"),
-        ({"grid": {"seed": [0]}}, "the run 'seed-0' has no country"),
+        ({"grid": {"seed": [0]}}, "grid: the run has no country"),
         ({"grid": {"country": ["USA"], "budget": [0]}}, "Bad value for 'budget'"),
         ({"grid": {"country": ["Atlantis"]}}, "run 'Atlantis': "),
         ({"grid": {"country": ["USA"]}, "runs": [{"country": "United States"}]}, "have equal settings; keep one"),
         ({"grid": {"country": ["USA"], "seed": list(range(10_001))}}, "more than 10,000 runs"),
         ({"grid": {"country": ["USA"]}, "runs": 3}, "runs: expected a list"),
+        ({"grid": {"country": ["USA"]}, "runs": [{"country": "CHN"}] * 10_000}, "more than 10,000 runs; give fewer"),
+        ({"grid": {"country": ["USA"], "seed": [10**5000]}}, "grid: Bad value for 'seed' in the run's settings"),
+        ({"runs": [{"country": "USA", "optimizer_options": {1: "a", "b": "c"}}]}, "Bad value for 'optimizer_options'"),
+        ({"runs": [{"country": "USA", "optimizer_options": {"F": 10**5000}, "optimizer": "de"}]}, "runs[0]"),
+        ({"runs": [{"country": "USA", "constant": 10**5000}]}, "Bad value for 'constant'"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else "",
 )

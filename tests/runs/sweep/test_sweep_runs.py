@@ -20,6 +20,7 @@ from commands import call
 from processes import KILLED
 from sweeps import content, files, sweep_file
 
+from acculturate.model.pool.protocol import WorkerError
 from acculturate.model.respondent import Respondent
 from acculturate.runs.sweep import models, worker
 from acculturate.runs.sweep.events import Event, EventKind
@@ -27,6 +28,7 @@ from acculturate.runs.sweep.plan import plan_sweep, read_sweep
 from acculturate.runs.sweep.processes import carry_out_in_processes
 from acculturate.runs.sweep.queue import carry_out_in_turn
 from acculturate.runs.sweep.table import SweepTable
+from acculturate.runs.trackers.tracker import Tracker
 
 
 def carried_out(*words: object) -> int:
@@ -71,6 +73,16 @@ def test_a_sweep_that_was_killed_ends_byte_for_byte_like_an_undisturbed_one(kill
     assert "CHN,CHN,0," in (out / "sweep.csv").read_text()
     assert carried_out(file, "--out", out) == 0
     assert files(out) == files(whole)
+
+
+def test_a_finished_run_gets_the_report_that_it_lacks_and_is_logged_whole(file, whole, tmp_path, monkeypatch) -> None:
+    before, logged = files(whole), []
+    (whole / "USA" / "report.html").unlink()
+    assert carried_out(file, "--out", whole) == 0
+    assert files(whole) == before
+    monkeypatch.setattr(Tracker, "finished", lambda _, folder: logged.append(folder.name))
+    assert carried_out(file, "--out", whole, "--track", "tensorboard") == 0
+    assert logged == ["USA", "CHN"] and files(whole) == before
 
 
 def test_a_finished_sweep_is_said_again_and_left_alone(file, whole, capsys) -> None:
@@ -122,15 +134,16 @@ def test_a_run_that_fails_ends_none_of_the_others_and_a_model_is_loaded_once(
     (out / "CHN").mkdir(parents=True)
     (out / "CHN" / "thesis.txt").write_text("mine")
     settings = {**content(tiny)["settings"], "budget": 4}
-    missing = str(tmp_path / "nowhere" / "model")
-    file = sweep_file(tmp_path, tiny, settings=settings, runs=[{"country": "IND", "model": missing}])
+    empty = tmp_path / "nowhere" / "model"
+    empty.mkdir(parents=True)
+    file = sweep_file(tmp_path, tiny, settings=settings, runs=[{"country": "IND", "model": str(empty)}])
     assert carried_out(file, "--out", out, "--format", "json") == 1
     assert len(loaded) == 1
     record = json.loads(capsys.readouterr().out)
     by_name = {row["directory"]: row for row in record["rows"]}
     assert [by_name[name]["status"] for name in ("USA", "CHN", "IND_model")] == ["done", "failed", "failed"]
     assert "holds other files (thesis.txt) but no run" in by_name["CHN"]["problem"]
-    assert "Model 'model' does not exist" in by_name["IND_model"]["problem"]
+    assert "Model directory 'model' has no config.json" in by_name["IND_model"]["problem"]
     assert (out / "CHN" / "thesis.txt").read_text() == "mine"
     for name in ("sweep.csv", "index.html"):
         assert str(tmp_path) not in (out / name).read_text()
@@ -138,7 +151,7 @@ def test_a_run_that_fails_ends_none_of_the_others_and_a_model_is_loaded_once(
     assert carried_out(file, "--out", out) == 1
     shown = capsys.readouterr()
     assert "1 of 3 runs are finished already." in shown.err and "1 of 2: CHN done in" in shown.err
-    assert "IND_model failed: Model 'model' does not exist" in shown.out
+    assert "IND_model failed: Model directory 'model' has no config.json" in shown.out
 
 
 def test_an_unexpected_error_is_a_sentence_too(tiny, tmp_path, monkeypatch) -> None:
@@ -154,6 +167,31 @@ def test_an_unexpected_error_is_a_sentence_too(tiny, tmp_path, monkeypatch) -> N
     assert "nobody expected ended this run: ValueError, shapes; give its" in (table.record.failed[0].problem or "")
 
 
+def test_a_lost_process_of_torchrun_ends_the_whole_sweep(tiny, tmp_path, monkeypatch) -> None:
+    plan, begun = plan_sweep(content(tiny)), []
+
+    def lost(*_: object, **__: object) -> None:
+        raise WorkerError("Process 1 is gone.")
+
+    monkeypatch.setattr("acculturate.runs.sweep.queue.carry_out", lost)
+    with pytest.raises(WorkerError):
+        carry_out_in_turn(plan.runs, tmp_path, begun.append)
+    assert [one.run for one in begun if one.kind is EventKind.BEGINS] == ["USA"]
+
+
+def test_models_of_one_name_in_different_folders_are_no_seeds_of_each_other(tiny, tmp_path) -> None:
+    models = [str(tmp_path / folder / "m") for folder in "ab"]
+    for model in models:
+        Path(model).parent.mkdir()
+        Path(model).symlink_to(tiny)
+    settings = {key: value for key, value in content(tiny)["settings"].items() if key != "model"}
+    alike = [{"country": "USA", "model": models[0]}, {"country": "United States", "model": models[0], "seed": 1}]
+    plan = plan_sweep({"settings": settings, "runs": [*alike, {"country": "USA", "model": models[1]}]})
+    record = SweepTable(plan, tmp_path / "out").record
+    assert [(cell.model, cell.runs) for cell in record.cells] == [("m (1)", 2), ("m (2)", 1)]
+    assert [row.settings["model"] for row in record.rows] == ["m (1)", "m (1)", "m (2)"]
+
+
 @pytest.mark.parametrize("name", ["file", "run", "table"])
 def test_a_directory_of_something_else_is_refused(name, tiny, tmp_path, capsys) -> None:
     out = tmp_path / "out"
@@ -166,6 +204,52 @@ def test_a_directory_of_something_else_is_refused(name, tiny, tmp_path, capsys) 
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "; choose" in said or "; move it" in said
+
+
+@pytest.mark.parametrize("name", ["index.html", "sweep.csv", "sweep.json", "thesis"])
+def test_files_of_the_user_are_not_written_over(name, tiny, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("{}")
+    before = files(out)
+    assert carried_out(sweep_file(tmp_path, tiny), "--out", out) == 2
+    assert f"holds other files ({name}) but no sweep; choose an empty one with --out." in capsys.readouterr().err
+    assert files(out) == before
+
+
+def test_other_settings_in_the_same_directory_are_refused_and_the_table_stays(tiny, whole, tmp_path, capsys) -> None:
+    before = files(whole)
+    file = sweep_file(tmp_path, tiny, settings={**content(tiny)["settings"], "budget": 16})
+    assert carried_out(file, "--out", whole) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"'{whole / 'USA'}' holds a run with budget = 12, not 16;" in said
+    assert files(whole) == before
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/model", "nowhere.gguf", "a/b/c"])
+def test_a_model_that_does_not_exist_is_said_before_the_first_run(name, tiny, tmp_path, capsys) -> None:
+    file = sweep_file(tmp_path, tiny, runs=[{"country": "IND", "model": name}])
+    assert carried_out(file, "--out", tmp_path / "out") == 2
+    assert f"Model '{name}' does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_directory_name_is_refused(tiny, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = sweep_file(tmp_path, tiny)
+    assert carried_out(file, "--out", "") == 2
+    assert capsys.readouterr().err == "acculturate: --out is empty; name a directory for the sweep.\n"
+    assert [one.name for one in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_second_sweep_in_the_directory_is_refused(file, whole, capsys) -> None:
+    with SweepTable(read_sweep(file), whole).claimed():
+        assert carried_out(file, "--out", whole) == 2
+    said = capsys.readouterr().err
+    assert (
+        said == f"acculturate: Another process is running in '{whole}'; wait for it or choose another directory "
+        "with --out.\n"
+    )
 
 
 def test_a_dry_run_lists_runs_and_cost_and_writes_nothing(tiny, tmp_path, capsys) -> None:

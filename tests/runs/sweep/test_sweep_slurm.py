@@ -14,6 +14,7 @@ from slurm import stand_in_for_slurm
 from sweeps import content, files, sweep_file
 
 from acculturate.errors import UserError
+from acculturate.files.run_directory import LOCK
 from acculturate.runs.sweep.events import Event, EventKind
 from acculturate.runs.sweep.plan import read_sweep
 from acculturate.runs.sweep.queue import carry_out_in_turn
@@ -72,7 +73,8 @@ def whole(tiny, tmp_path) -> Path:
     """The same sweep in this process."""
     out = tmp_path / "whole"
     table = SweepTable(read_sweep(sweep_file(tmp_path, tiny, settings=_settings(tiny))), out)
-    carry_out_in_turn(table.todo, out, table.take)
+    with table.claimed():
+        carry_out_in_turn(table.todo, out, table.take)
     return out
 
 
@@ -81,7 +83,7 @@ def _settings(tiny: str) -> dict[str, object]:
 
 
 def _visible(folder: Path) -> dict[str, bytes]:
-    return {name: content for name, content in files(folder).items() if not name.startswith(FOLDER)}
+    return {name: content for name, content in files(folder).items() if not name.startswith((FOLDER, LOCK))}
 
 
 @pytest.mark.slow

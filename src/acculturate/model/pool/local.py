@@ -35,7 +35,7 @@ class LocalWorker:
             self._process = subprocess.Popen(
                 [*command, *map(str, (others.fileno(), threads, number))],
                 pass_fds=[others.fileno()],
-                env=_environment(threads),
+                env=environment(threads),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -88,7 +88,8 @@ class LocalWorker:
         return f"ended with exit code {code}"
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """Let a worker find the same packages, and compute with its share of the threads."""
+def environment(threads: int | None) -> dict[str, str]:
+    """Let a process find the same packages, and compute with its share of the threads; None: with as many as here."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**os.environ, **dict.fromkeys(_THREADS, str(threads)), "PYTHONPATH": path}
+    share = {} if threads is None else dict.fromkeys(_THREADS, str(threads))
+    return {**os.environ, **share, "PYTHONPATH": path}

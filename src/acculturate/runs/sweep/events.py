@@ -66,7 +66,7 @@ class Reporter(Callback):
     run
         The run's name.
     follow
-        Who is event.
+        Is told every event.
     """
 
     def __init__(self, run: str, follow: Follow) -> None:

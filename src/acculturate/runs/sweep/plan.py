@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from acculturate.errors import SettingError, UserError
+from acculturate.files.checksums import SPEC
 from acculturate.files.datafile import Node, nearest, read_data_file
 from acculturate.legible import shown
 from acculturate.runs.records import RunKind
@@ -22,11 +23,15 @@ from acculturate.runs.spec import RunSpec, make_spec, to_json
 MOST_RUNS = 10_000
 """Runs of one sweep: more are a mistake in its grid."""
 
-PAGE, TABLE = "index.html", "sweep.csv"
+PAGE, TABLE, MARKER = "index.html", "sweep.csv", "sweep.json"
+"""Files in the directory of a sweep: the last one tells that it is one."""
 
 _BARE = ("country", "model", "protocol", "optimizer")
 """Settings whose values name a run without the setting's name before them."""
 _PART, _NAME = 40, 120
+"""Bytes of a part of a run's name, and of all of it."""
+_TAKEN = (PAGE, TABLE, MARKER, SPEC)
+"""Names with a meaning of their own in the directory of a sweep, or of a run."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,11 @@ class PlannedRun:
     spec: RunSpec
     varied: Mapping[str, object]
     code: str
+
+    def settings(self, *, seed: bool = True) -> str:
+        """Write the settings as a text that is equal for equal ones, with the seed or without it."""
+        values = to_json(self.spec) | {"country": self.code}
+        return json.dumps({key: value for key, value in values.items() if seed or key != "seed"}, sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -92,17 +102,18 @@ def _plan(node: Node) -> SweepPlan:
     if "grid" not in entries and "runs" not in entries:
         node.fail("there is nothing to run; give a 'grid' of settings, or 'runs' one by one")
     shared = _settings(entries["settings"]) if "settings" in entries else {}
-    named: list[tuple[str, Node, Mapping[str, object]]] = []
-    taken = {PAGE, TABLE}
-    for place, varied in itertools.chain(
-        _grid_cells(entries["grid"], shared) if "grid" in entries else (),
-        ((row, _settings(row)) for row in (entries["runs"].rows() if "runs" in entries else ())),
-    ):
-        named.append((_free_name(varied, taken), place, varied))
-        taken.add(named[-1][0].casefold())
-    runs = tuple(_run(name, place, shared, varied) for name, place, varied in named)
+    cells = list(_grid_cells(entries["grid"], shared)) if "grid" in entries else []
+    rows = entries["runs"].rows() if "runs" in entries else []
+    if len(cells) + len(rows) > MOST_RUNS:
+        node.fail(f"there are more than {MOST_RUNS:,} runs; give fewer")
+    taken, runs = set[str](_TAKEN), list[PlannedRun]()
+    for place, varied in itertools.chain(cells, ((row, _settings(row)) for row in rows)):
+        spec = _spec(place, shared, varied)
+        name = _free_name(varied, taken)
+        taken.add(name.casefold())
+        runs.append(_run(name, place, spec, varied))
     _check_distinct(node, runs)
-    return SweepPlan(runs)
+    return SweepPlan(tuple(runs))
 
 
 def _settings(node: Node) -> dict[str, object]:
@@ -126,34 +137,42 @@ def _grid_cells(node: Node, shared: Mapping[str, object]) -> Iterator[tuple[Node
         if key in shared:
             entry.fail("this setting stands in 'settings' too; keep one")
         axes[key] = [row.value for row in entry.rows()]
-        for place, value in enumerate(axes[key]):
-            if any(value == other and type(value) is type(other) for other in axes[key][:place]):
-                entry.fail(f"the value {shown(value)} stands twice; keep one")
     if not axes:
         node.fail("the grid is empty; give lists of values by setting, like seed: [0, 1]")
     if math.prod(map(len, axes.values())) > MOST_RUNS:
         node.fail(f"there are more than {MOST_RUNS:,} runs; give a smaller grid")
+    for key, axis in axes.items():
+        for place, value in enumerate(axis):
+            if any(value == other and type(value) is type(other) for other in axis[:place]):
+                Node(node.file, f"{node.at}.{key}", value).fail(f"the value {shown(value)} stands twice; keep one")
     for values in itertools.product(*axes.values()):
         yield node, dict(zip(axes, values, strict=True))
 
 
-def _run(name: str, place: Node, shared: Mapping[str, object], varied: Mapping[str, object]) -> PlannedRun:
-    """Validate the settings of one run, and look up all that they name."""
+def _spec(place: Node, shared: Mapping[str, object], varied: Mapping[str, object]) -> RunSpec:
+    """Validate the settings of one run."""
     source = f"{place.file}, {place.at}"
     values = {**shared, **varied}
     if not values.get("country"):
-        raise SettingError(f"{source}: the run '{name}' has no country; name one in the grid or in the settings.")
+        raise SettingError(f"{source}: the run has no country; name one in the grid or in the settings.")
     try:
-        spec = make_spec(values, "its settings")
+        return make_spec(values, "the run's settings")
+    except UserError as error:
+        raise type(error)(f"{source}: {error}") from None
+
+
+def _run(name: str, place: Node, spec: RunSpec, varied: Mapping[str, object]) -> PlannedRun:
+    """Look up all that the settings of one run name."""
+    try:
         return PlannedRun(name, spec, varied, prepare(spec).target.code)
     except UserError as error:
-        raise type(error)(f"{source}, run '{name}': {error}") from None
+        raise type(error)(f"{place.file}, {place.at}, run '{name}': {error}") from None
 
 
 def _check_distinct(node: Node, runs: Sequence[PlannedRun]) -> None:
     names: dict[str, str] = {}
     for run in runs:
-        settings = json.dumps(to_json(run.spec) | {"country": run.code}, sort_keys=True)
+        settings = run.settings()
         if settings in names:
             node.fail(f"the runs '{names[settings]}' and '{run.name}' have equal settings; keep one")
         names[settings] = run.name
@@ -161,7 +180,7 @@ def _check_distinct(node: Node, runs: Sequence[PlannedRun]) -> None:
 
 def _free_name(varied: Mapping[str, object], taken: set[str]) -> str:
     """Name a run after its settings; where that is another's name already, with a few digits of their checksum."""
-    name = "_".join(_name_part(key, value) for key, value in varied.items())[:_NAME] or "run"
+    name = _cut("_".join(_name_part(key, value) for key, value in varied.items()), _NAME) or "run"
     if name.casefold() in taken:
         name = f"{name}_{_digits(varied)}"
     return name
@@ -182,9 +201,17 @@ def _name_part(key: str, value: object) -> str:
 
 def _slug(text: str) -> str:
     """Keep what can stand in the name of a directory anywhere, and no dot or dash at its ends."""
-    return re.sub(r"[^\w.-]+", "-", text).strip(".-_")[:_PART] or _digits(text)
+    return _cut(re.sub(r"[^\w.-]+", "-", text).strip(".-_"), _PART) or _digits(text)
+
+
+def _cut(text: str, most: int) -> str:
+    """Cut a text to so many bytes of UTF-8, as file systems count them."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def _digits(value: object) -> str:
-    content = json.dumps(value, sort_keys=True, default=str)
+    try:
+        content = json.dumps(value, sort_keys=True, default=str)
+    except ValueError:  # a number of thousands of digits, which no search method takes
+        content = shown(value)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:6]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +14,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from acculturate.errors import SettingError
 from acculturate.model.choice import ModelChoice
+from acculturate.model.pool.local import environment
+from acculturate.model.pool.torchrun import is_launched
 from acculturate.runs.sweep.events import Event, EventKind, Follow
 from acculturate.runs.sweep.plan import PlannedRun
 from acculturate.runs.sweep.worker import order
@@ -27,8 +31,9 @@ class _Worker:
     """Hold a process that carries out one run at a time, and the thread that listens to it."""
 
     def __init__(self, heard: queue.Queue[tuple[_Worker, Event | None]], threads: int) -> None:
-        command = [sys.executable, "-m", "acculturate.runs.sweep.worker"]
-        environment = {"OMP_NUM_THREADS": str(threads)} | os.environ
+        # -P: a file of the current directory that is named like a package is none of ours.
+        command = [sys.executable, "-P", "-m", "acculturate.runs.sweep.worker"]
+        share = None if "OMP_NUM_THREADS" in os.environ else threads  # the user's own number wins
         # A session of its own: Ctrl-C reaches the process that was started by the user, which ends this one.
         self.process = subprocess.Popen(
             command,
@@ -36,7 +41,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env=environment,
+            env=environment(share),
             start_new_session=True,
         )
         self.run: PlannedRun | None = None
@@ -84,6 +89,14 @@ class _Backlog:
         worker.begin(run, self._out / run.name, again=again, trackers=self._trackers)
 
 
+def check_processes() -> None:
+    """Refuse several processes where torchrun started some already, all of which would start more."""
+    if is_launched():
+        raise SettingError(
+            "torchrun's processes share every run already; give 1 for jobs, or start the sweep without torchrun."
+        )
+
+
 def carry_out_in_processes(
     runs: Sequence[PlannedRun], out: Path, follow: Follow, jobs: int, trackers: Sequence[Tracker] = ()
 ) -> None:
@@ -101,7 +114,13 @@ def carry_out_in_processes(
         Processes at a time. They share the processor's cores between them.
     trackers
         Follow every run.
+
+    Raises
+    ------
+    UserError
+        Where torchrun started this process.
     """
+    check_processes()
     backlog, heard = _Backlog(runs, out, trackers), queue.Queue[tuple[_Worker, Event | None]]()
     threads = max(1, (os.cpu_count() or 1) // jobs)
     workers = [_Worker(heard, threads) for _ in range(min(jobs, len(runs)))]
@@ -137,9 +156,8 @@ def _tell(worker: _Worker, event: Event, follow: Follow) -> None:
 
 def _lost(code: int) -> str:
     how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-    return (
-        f"Its process {how}, perhaps because memory ran out; the same command goes on with it from its last generation."
-    )
+    why = ", perhaps because memory ran out" if -code == signal.SIGKILL else ""
+    return f"Its process {how}{why}; the same command goes on with it from its last generation."
 
 
 def _end(workers: Sequence[_Worker]) -> None:

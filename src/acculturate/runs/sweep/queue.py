@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acculturate.errors import UserError, first_line
+from acculturate.model.pool.protocol import WorkerError
 from acculturate.report.run_page import write_report
 from acculturate.runs.align import Align
 from acculturate.runs.evaluate import evaluation_of
@@ -56,11 +57,14 @@ def carry_out_one(
 ) -> None:
     """Run, or go on with, one run of a sweep; whatever goes wrong with it is told as an event.
 
-    ``again``: whether its model is worth keeping for a later run.
+    ``again``: whether its model is worth keeping for a later run. Raises ``WorkerError`` where a process of torchrun is
+    gone: no other run could be carried out without it.
     """
     follow(Event(run.name, EventKind.BEGINS))
     try:
         _align(run, folder, Callbacks.of([Reporter(run.name, follow), *callbacks]), shelf, again=again)
+    except WorkerError:  # a process of torchrun is gone, and with it all that the other runs would need
+        raise
     except UserError as error:
         problem = str(error)
     except OSError as error:
