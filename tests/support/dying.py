@@ -20,6 +20,7 @@ from typing import Any
 
 from acculturate.__main__ import main as program
 from acculturate.cli.interruption import EXIT
+from acculturate.runs.pareto import TwoObjectives
 from acculturate.search.objective import Objective
 
 _TOUCHING = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
@@ -33,18 +34,23 @@ class Points:
 
     def watch(self) -> None:
         sys.addaudithook(self._audited)
-        sync, evaluate = os.fsync, Objective.__call__
+        sync = os.fsync
 
         def fsync(handle: int) -> None:
             self._at("fsync", str(Path(f"/proc/self/fd/{handle}").readlink()))
             sync(handle)
 
-        def evaluated(objective: Objective, prompts: Any) -> Any:
+        os.fsync = fsync
+        for objective in (Objective, TwoObjectives):
+            objective.__call__ = self._in_halves(objective.__call__)  # type: ignore[method-assign]
+
+    def _in_halves(self, evaluate: Callable[[Any, Any], list]) -> Callable[[Any, Any], list]:
+        def evaluated(objective: Any, prompts: Any) -> list:
             half = evaluate(objective, prompts[: len(prompts) // 2]) if len(prompts) > 1 else []
             self._at("evaluate", f"{self._folder}/half of a generation")
-            return half + evaluate(objective, prompts[len(prompts) // 2 :] if len(prompts) > 1 else prompts)
+            return half + evaluate(objective, prompts[len(half) :])
 
-        os.fsync, Objective.__call__ = fsync, evaluated  # type: ignore[method-assign]
+        return evaluated
 
     def _audited(self, event: str, arguments: Sequence[Any]) -> None:
         if event not in _TOUCHING or not isinstance(arguments[0], str | bytes | os.PathLike):
@@ -151,8 +157,8 @@ def killed(words: Sequence[str], place: Path, point: str, number: int, whole: tu
     ours, theirs = contents(out), contents(whole[0])
     if ours != theirs:
         return f"other files: {sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))}"
-    # The interrupted generation is evaluated again, and what it improved is validated again; or else the few means of
-    # centers that a search with fresh formats settles among at its end.
+    # The interrupted generation is evaluated again, and what it improved is validated again; or the few means of
+    # centers that a search settles among at its end, or the few prompts that steering proposes at its start.
     again = halves(before) + halves(after) - whole[1]
     return f"{again} evaluations were made twice" if again > 4 else None
 

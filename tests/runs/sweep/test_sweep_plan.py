@@ -98,6 +98,7 @@ def test_runs_with_one_model_follow_each_other() -> None:
         ({"gird": {}}, "unknown key 'gird' (nearest: 'grid')"),
         ({"kind": "pareto", "runs": [{"country": "USA"}]}, "a sweep is of the kind 'align' so far, not 'pareto'"),
         ({"grid": {"contry": ["USA"]}}, "grid: unknown key 'contry' (nearest: 'country')"),
+        ({"settings": {"trust_remote_code": True}, "runs": [{}]}, "settings: no file may have the code of a model run"),
         ({"grid": {}}, "the grid is empty"),
         ({"settings": {"bugdet": 3}, "runs": [{"country": "USA"}]}, "settings: unknown key 'bugdet'"),
         ({"runs": [{"country": "USA"}, {"sed": 1}]}, "runs[1]: unknown key 'sed' (nearest: 'seed')"),

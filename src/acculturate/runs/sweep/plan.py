@@ -127,6 +127,8 @@ def _settings(node: Node) -> dict[str, object]:
 def _check_key(node: Node, key: str) -> None:
     if key not in RunSpec.model_fields:
         node.fail(f"unknown key '{key}'{nearest(key, RunSpec.model_fields)}")
+    if key == "trust_remote_code":
+        node.fail("no file may have the code of a model run; leave trust_remote_code out, and use align for this model")
 
 
 def _grid_cells(node: Node, shared: Mapping[str, object]) -> Iterator[tuple[Node, dict[str, object]]]:
