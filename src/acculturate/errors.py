@@ -44,6 +44,12 @@ def setting(name: str, value: object = None) -> str:
     return f"`{name}`" if value is None else f"`{name}={value!r}`"
 
 
+def refusal(error: OSError) -> str:
+    """Say what the system refused."""
+    where = f" '{error.filename}'" if error.filename else ""
+    return f"The system refused{where}: {error.strerror or error}; what is on disk is whole."
+
+
 def first_line(error: object, length: int = 200) -> str:
     """Take the first line of another library's error, cut short and without its full stop."""
     lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import call, failing
-from folders import contents
+from folders import bytes_of, contents
 from processes import kill_in_search
 
 from acculturate.files.checksums import SUMS
@@ -67,10 +67,6 @@ def _carried_out(*words: object) -> None:
         assert call(patch, *words) == 0
 
 
-def _bytes(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
 @pytest.mark.parametrize(
     ("kind", "after"),
     [
@@ -87,7 +83,7 @@ def test_a_killed_run_ends_byte_for_byte_like_an_uninterrupted_one(kind, after, 
     kill_in_search(*commands[kind], out=cut, generations=1 if kind in ("steer", "multitask") else 2, after=after)
     assert not (cut / RECORD[kind]).exists()
     _carried_out(*commands[kind], "--out", cut)
-    assert _bytes(cut) == _bytes(whole[kind])
+    assert bytes_of(cut) == bytes_of(whole[kind])
     assert (cut / SUMS).is_file()
 
 

@@ -7,6 +7,7 @@ to which file: ``open journal.jsonl 3`` is the third time.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -18,10 +19,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from folders import bytes_of
+
 from acculturate.__main__ import main as program
 from acculturate.cli.interruption import EXIT
 from acculturate.runs.pareto import TwoObjectives
 from acculturate.search.objective import Objective
+
+# Loaded once, and not in every process that is forked.
+for _name in (
+    "cli.main",
+    "report.front_page",
+    "runs.align",
+    "runs.evaluate",
+    "runs.multitask",
+    "runs.pareto",
+    "runs.steer",
+):
+    importlib.import_module(f"acculturate.{_name}")
 
 _TOUCHING = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate"}
 
@@ -125,10 +140,6 @@ def chosen(points: Sequence[str], most: int) -> list[str]:
     return kept if len(kept) <= most else [kept[k * len(kept) // most] for k in range(most)]
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
 def halves(points: Sequence[str]) -> int:
     """Count how often candidates were evaluated, or an improvement validated."""
     return sum(name.startswith("evaluate") for name in points)
@@ -154,7 +165,7 @@ def killed(words: Sequence[str], place: Path, point: str, number: int, whole: tu
     end, after = recorded(words, out, log)
     if end != 0:
         return f"it could not go on: {log.read_text()[-300:]}"
-    ours, theirs = contents(out), contents(whole[0])
+    ours, theirs = bytes_of(out), bytes_of(whole[0])
     if ours != theirs:
         return f"other files: {sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))}"
     # The interrupted generation is evaluated again, and what it improved is validated again; or the few means of

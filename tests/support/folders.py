@@ -13,3 +13,8 @@ def contents(folder: Path) -> dict[str, tuple[str, int]]:
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Every file's content, by its path in the folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -83,25 +84,23 @@ def _with_bytes(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 def _other_number(draw: st.DrawFn, content: bytes) -> bytes:
-    if _is_json(content):
-        return _other_value(draw, content)
-    numbers = list(re.finditer(rb"-?\d+(\.\d+)?", content[:100_000]))
-    if not numbers:
-        return content
-    one = draw(st.sampled_from(numbers))
-    other = draw(st.sampled_from((b"-1", b"0", b"1e999", b"NaN", b"9" * 30, b"", b"1.5", b'"x"', b"6", b"3000000000")))
-    return content[: one.start()] + other + content[one.end() :]
+    numbers = (b"-1", b"0", b"1e999", b"NaN", b"9" * 30, b"", b"1.5", b'"x"', b"6", b"3000000000")
+    return _instead(draw, content, rb"-?\d+(\.\d+)?", numbers)
 
 
 def _other_cell(draw: st.DrawFn, content: bytes) -> bytes:
+    words = [word.encode("utf-8", "surrogatepass") for word in NASTY]
+    return _instead(draw, content, rb"[^,;\t\n\r:=]+", words)
+
+
+def _instead(draw: st.DrawFn, content: bytes, pattern: bytes, others: Sequence[bytes]) -> bytes:
     if _is_json(content):
         return _other_value(draw, content)
-    cells = list(re.finditer(rb"[^,;\t\n\r:=]+", content[:100_000]))
-    if not cells:
+    places = list(re.finditer(pattern, content[:100_000]))
+    if not places:
         return content
-    one = draw(st.sampled_from(cells))
-    other = draw(st.sampled_from(NASTY)).encode("utf-8", "surrogatepass")
-    return content[: one.start()] + other + content[one.end() :]
+    one = draw(st.sampled_from(places))
+    return content[: one.start()] + draw(st.sampled_from(others)) + content[one.end() :]
 
 
 def _other_line(draw: st.DrawFn, content: bytes) -> bytes:

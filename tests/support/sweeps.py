@@ -26,8 +26,3 @@ def sweep_file(folder: Path, tiny: str, **parts: Any) -> Path:
     path = folder / "sweep.yaml"
     path.write_text(yaml.safe_dump(content(tiny, **parts), sort_keys=False), encoding="utf-8")
     return path
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """Every file but the locks, which are empty."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -20,8 +20,7 @@ _LEAVING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 def stop() -> NoReturn:
     """Say that the program was interrupted, and end it with an exit code of its own."""
-    for number in _heeded():
-        signal.signal(number, lambda *_: os._exit(EXIT))  # it would interrupt the saying
+    _next_one_leaves()  # it would interrupt the saying
     sys.stderr.write(f"\nacculturate: {farewell(sys.argv[1:])}\n")
     sys.exit(EXIT)
 
@@ -29,6 +28,12 @@ def stop() -> NoReturn:
 def _heeded() -> list[int]:
     """List the signals that the program was not started to ignore."""
     return [number for number in _LEAVING if signal.getsignal(number) != signal.SIG_IGN]
+
+
+def _next_one_leaves() -> None:
+    """Have the next of these signals end the program at once."""
+    for number in _heeded():
+        signal.signal(number, lambda *_: os._exit(EXIT))
 
 
 @contextmanager
@@ -39,8 +44,7 @@ def ends_like_ctrl_c() -> Iterator[None]:
     """
 
     def interrupt(*_: object) -> NoReturn:
-        for number in before:
-            signal.signal(number, lambda *_: os._exit(EXIT))
+        _next_one_leaves()
         raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in _heeded()}

@@ -36,7 +36,7 @@ from acculturate.cli.terminal import (
     say,
     warn_in_sentences,
 )
-from acculturate.errors import SettingError, UserError
+from acculturate.errors import SettingError, UserError, refusal
 
 if TYPE_CHECKING:
     from acculturate.judge.records import Result
@@ -100,8 +100,7 @@ def _exit_code() -> int:
         discard_output()
         return 0
     except OSError as error:
-        where = f" '{error.filename}'" if error.filename else ""
-        complain(str(SettingError(f"The system refused{where}: {error.strerror or error}; what is on disk is whole.")))
+        complain(str(SettingError(refusal(error))))
         discard_output()
     except MemoryError:
         complain("There is not enough memory for this; ask for less of it, or use a larger machine.")

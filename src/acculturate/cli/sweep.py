@@ -141,9 +141,7 @@ def _show_costs(plan: SweepPlan, as_json: bool) -> None:
         estimates = [(run.name, costs[run.name]) for run in plan.runs]
         print_json([{"directory": name, "cost": one and one.to_json()} for name, one in estimates])
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("run", "candidates", "s/candidate", "search"):
-        table.add_column(name, justify="left" if name == "run" else "right", overflow="fold")
+    table = _table("run", "candidates", "s/candidate", "search")
     total = 0.0
     for run in plan.runs:
         cost = costs[run.name]

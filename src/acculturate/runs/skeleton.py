@@ -112,10 +112,9 @@ def carry_out(kind: Kind[F, R], out: Path, callbacks: Callbacks = SILENT, lent: 
     used where it is the one of this run, and stays with its owner. Raises ``UserError`` for every mistake in the
     settings or the directory.
     """
-    if (done := finished_record(kind, out)) is not None:
+    directory, settings = RunDirectory(out), settings_of(kind)
+    if (done := _finished(kind, directory, settings)) is not None:
         return done
-    directory = RunDirectory(out)
-    settings = {"kind": kind.name, **kind.settings()}
     if lent is None or lent.choice != kind.choice:
         callbacks.stage("loading the model")
         lent = None
@@ -165,8 +164,16 @@ def finished_record(kind: Kind[F, R], out: Path) -> R | None:
 
     Raises ``UserError`` where the directory holds something else, or a run that cannot go on.
     """
-    settings = {"kind": kind.name, **kind.settings()}
-    return finished(RunDirectory(out), settings, kind.record, kind.shape, beside=kind.beside)
+    return _finished(kind, RunDirectory(out), settings_of(kind))
+
+
+def settings_of(kind: Kind[F, R]) -> dict[str, Any]:
+    """Return what has to be equal for a directory to be gone on with, the kind of run included."""
+    return {"kind": kind.name, **kind.settings()}
+
+
+def _finished(kind: Kind[F, R], directory: RunDirectory, settings: Mapping[str, Any]) -> R | None:
+    return finished(directory, settings, kind.record, kind.shape, beside=kind.beside)
 
 
 def _audited(kind: Kind[F, R], respondent: Respondent, callbacks: Callbacks) -> Audit | None:

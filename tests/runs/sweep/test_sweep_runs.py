@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 from commands import call
+from folders import bytes_of
 from processes import KILLED
-from sweeps import content, files, sweep_file
+from sweeps import content, sweep_file
 
 from acculturate.model.pool.protocol import WorkerError
 from acculturate.model.respondent import Respondent
@@ -55,12 +56,12 @@ def test_every_run_is_what_align_writes(tiny, whole, tmp_path, monkeypatch, caps
     flags = ["--protocol=paper", "--optimizer=de", "--population=4", "--budget=12", "--baselines="]
     flags += [f"--model={tiny}", "--heldout-formats=digits/question-first/1/en"]
     assert call(monkeypatch, "align", "--country=CHN", *flags, "--out", tmp_path / "run") == 0
-    assert files(tmp_path / "run") == files(whole / "CHN")
-    before = files(whole)
+    assert bytes_of(tmp_path / "run") == bytes_of(whole / "CHN")
+    before = bytes_of(whole)
     capsys.readouterr()
     assert call(monkeypatch, "align", "--country=CHN", *flags, "--out", whole / "CHN", "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)["target"]["code"] == "CHN"
-    assert files(whole) == before
+    assert bytes_of(whole) == before
 
 
 @pytest.mark.parametrize("kills", [(4,), pytest.param((2, 3), marks=pytest.mark.slow)], ids=["once", "twice"])
@@ -73,28 +74,28 @@ def test_a_sweep_that_was_killed_ends_byte_for_byte_like_an_undisturbed_one(kill
     assert (out / "USA" / "result.json").exists() and not (out / "CHN" / "result.json").exists()
     assert "CHN,CHN,0," in (out / "sweep.csv").read_text()
     assert carried_out(file, "--out", out) == 0
-    assert files(out) == files(whole)
+    assert bytes_of(out) == bytes_of(whole)
 
 
 def test_a_finished_run_gets_the_report_that_it_lacks_and_is_logged_whole(file, whole, tmp_path, monkeypatch) -> None:
-    before, logged = files(whole), []
+    before, logged = bytes_of(whole), []
     (whole / "USA" / "report.html").unlink()
     assert carried_out(file, "--out", whole) == 0
-    assert files(whole) == before
+    assert bytes_of(whole) == before
     monkeypatch.setattr(Tracker, "finished", lambda _, folder: logged.append(folder.name))
     assert carried_out(file, "--out", whole, "--track", "tensorboard") == 0
-    assert logged == ["USA", "CHN"] and files(whole) == before
+    assert logged == ["USA", "CHN"] and bytes_of(whole) == before
 
 
 def test_a_finished_sweep_is_said_again_and_left_alone(file, whole, capsys) -> None:
-    before = files(whole)
+    before = bytes_of(whole)
     assert carried_out(file, "--out", whole, "--format", "json") == 0
     shown = capsys.readouterr()
     record = json.loads(shown.out)
     assert [row["directory"] for row in record["rows"]] == ["USA", "CHN"]
     assert {row["status"] for row in record["rows"]} == {"done"}
     assert shown.err == "2 of 2 runs are finished already.\n"
-    assert files(whole) == before
+    assert bytes_of(whole) == before
 
 
 @pytest.mark.slow
@@ -114,7 +115,7 @@ def test_runs_in_processes_write_the_same_and_a_lost_process_ends_one_run_only(f
     assert [row.directory for row in table.record.failed] == ["USA"]
     assert "was ended by signal 9" in (table.record.failed[0].problem or "")
     assert carried_out(file, "--out", out) == 0
-    assert files(out) == files(whole)
+    assert bytes_of(out) == bytes_of(whole)
 
 
 def _children(parent: int) -> list[int]:
@@ -213,19 +214,19 @@ def test_files_of_the_user_are_not_written_over(name, tiny, tmp_path, capsys) ->
     out = tmp_path / "out"
     out.mkdir()
     (out / name).write_text("{}")
-    before = files(out)
+    before = bytes_of(out)
     assert carried_out(sweep_file(tmp_path, tiny), "--out", out) == 2
     assert f"holds other files ({name}) but no sweep; choose an empty one with --out." in capsys.readouterr().err
-    assert files(out) == before
+    assert bytes_of(out) == before
 
 
 def test_other_settings_in_the_same_directory_are_refused_and_the_table_stays(tiny, whole, tmp_path, capsys) -> None:
-    before = files(whole)
+    before = bytes_of(whole)
     file = sweep_file(tmp_path, tiny, settings={**content(tiny)["settings"], "budget": 16})
     assert carried_out(file, "--out", whole) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and f"'{whole / 'USA'}' holds a run with budget = 12, not 16;" in said
-    assert files(whole) == before
+    assert bytes_of(whole) == before
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/model", "nowhere.gguf", "a/b/c"])
@@ -256,14 +257,14 @@ def test_a_second_sweep_in_the_directory_is_refused(file, whole, capsys) -> None
 
 def test_a_dry_run_lists_runs_and_cost_and_writes_nothing(tiny, tmp_path, capsys) -> None:
     file = sweep_file(tmp_path, tiny, runs=[{"country": "IND", "budget": 24}])
-    before = files(tmp_path)
+    before = bytes_of(tmp_path)
     assert carried_out(file, "--dry-run", "--format", "json") == 0
     told = {one["directory"]: one["cost"] for one in json.loads(capsys.readouterr().out)}
     assert list(told) == ["USA", "CHN", "IND_budget-24"]
     assert told["IND_budget-24"]["seconds_in_total"] == pytest.approx(2 * told["USA"]["seconds_in_total"])
     assert carried_out(file, "--dry-run") == 0
     assert "3 runs, " in capsys.readouterr().out
-    assert files(tmp_path) == before
+    assert bytes_of(tmp_path) == before
 
 
 def test_a_worker_carries_out_what_it_is_asked_and_tells_of_it(file, whole, tmp_path) -> None:
@@ -279,7 +280,7 @@ def test_a_worker_carries_out_what_it_is_asked_and_tells_of_it(file, whole, tmp_
     assert {one.run for one in told} == {run.name} and not busy.is_set()
     assert (told[0].kind, told[-1].kind) == (EventKind.BEGINS, EventKind.DONE)
     assert [one.evaluations for one in told if one.kind is EventKind.GENERATION] == [0, 4, 8, 12]
-    assert files(tmp_path / run.name) == files(whole / run.name)
+    assert bytes_of(tmp_path / run.name) == bytes_of(whole / run.name)
 
 
 @contextmanager

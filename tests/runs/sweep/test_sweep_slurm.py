@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from commands import call
+from folders import bytes_of
 from slurm import stand_in_for_slurm
-from sweeps import content, files, sweep_file
+from sweeps import content, sweep_file
 
 from acculturate.errors import UserError
 from acculturate.files.run_directory import LOCK
@@ -83,7 +84,7 @@ def _settings(tiny: str) -> dict[str, object]:
 
 
 def _visible(folder: Path) -> dict[str, bytes]:
-    return {name: content for name, content in files(folder).items() if not name.startswith((FOLDER, LOCK))}
+    return {name: content for name, content in bytes_of(folder).items() if not name.startswith((FOLDER, LOCK))}
 
 
 @pytest.mark.slow

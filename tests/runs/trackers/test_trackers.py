@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from commands import call, settings
-from sweeps import files
+from folders import bytes_of
 
 import acculturate as ac
 from acculturate.errors import UserError
@@ -137,7 +137,7 @@ VIEWS = {"wandb": wandb_view, "mlflow": mlflow_view, "tensorboard": tensorboard_
 
 
 def without_trackers(folder: Path) -> dict[str, bytes]:
-    return {name: content for name, content in files(folder).items() if not name.startswith(OWN)}
+    return {name: content for name, content in bytes_of(folder).items() if not name.startswith(OWN)}
 
 
 def test_an_interrupted_run_goes_on_in_the_same_tracker_run(tiny, tmp_path) -> None:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from acculturate.model.pool.protocol import LostWorkerError, Order, Reply, worker_timeout
@@ -58,7 +57,7 @@ class LocalWorker:
         Raises ``LostWorkerError`` where the process ends, or does not answer in time, and else what went wrong in it.
         """
         try:
-            self._connection.send(replace(order, recipe=None) if order.key in self._sent else order)
+            self._connection.send(order.to(self._sent))
             self._sent.add(order.key)
             if not self._connection.poll(self._timeout):
                 raise LostWorkerError(f"process {self.pid} gave no answer for {self._timeout:g} seconds")

@@ -32,12 +32,7 @@ def main() -> None:
             order = connection.recv()
         except EOFError:
             return
-        try:
-            reply = worker.answer(order)
-        except Exception as error:
-            error.__cause__ = error.__context__ = None
-            reply = error
-        connection.send(reply)
+        connection.send(worker.reply(order))
 
 
 def _leave_with(descriptor: int) -> None:

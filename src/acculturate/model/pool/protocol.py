@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -65,6 +65,10 @@ class Order:
     key: str
     recipe: Recipe | None
     prompts: Float[np.ndarray, "rows tokens hidden"]
+
+    def to(self, known: Set[str]) -> Order:
+        """Leave the recipe out for a worker that has those of these keys already."""
+        return replace(self, recipe=None) if self.key in known else self
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -53,8 +52,7 @@ class RayWorker:
         why = ""
         for _ in range(TRIES):
             try:
-                short = replace(order, recipe=None) if order.key in self._sent else order
-                reply = self._ray.get(self._actor.answer.remote(short), timeout=self._timeout)
+                reply = self._ray.get(self._actor.answer.remote(order.to(self._sent)), timeout=self._timeout)
             except self._ray.exceptions.GetTimeoutError as error:
                 raise LostWorkerError(f"a Ray actor gave no answer for {self._timeout:g} seconds") from error
             except self._ray.exceptions.RayError as error:
@@ -91,11 +89,7 @@ class _Actor:
         return os.getpid()
 
     def answer(self, order: Order) -> Reply | Exception:
-        try:
-            return self._worker.answer(order)
-        except Exception as error:
-            error.__cause__ = error.__context__ = None
-            return error
+        return self._worker.reply(order)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -78,8 +78,7 @@ class RankWorker:
         """Send an order and wait for its reply; ``WorkerError`` where the process is gone or too slow."""
         ranks, reply = _joined[0], [None]
         try:
-            short = replace(order, recipe=None) if order.key in self._sent else order
-            dist.send_object_list([short], dst=self._rank, group=ranks.orders)
+            dist.send_object_list([order.to(self._sent)], dst=self._rank, group=ranks.orders)
             self._sent.add(order.key)
             dist.recv_object_list(reply, src=self._rank, group=ranks.replies)
         except RuntimeError as error:
@@ -174,11 +173,7 @@ def _serve(ranks: _Ranks) -> NoReturn:
     worker = Worker()
     try:
         while (order := _received(ranks)) is not None:
-            try:
-                reply: Reply | Exception = worker.answer(order)
-            except Exception as error:
-                reply = error
-            dist.send_object_list([reply], dst=0, group=ranks.replies)
+            dist.send_object_list([worker.reply(order)], dst=0, group=ranks.replies)
     except RuntimeError:  # the first process is gone, and has said why if it could
         leave(1)
     with suppress(RuntimeError):

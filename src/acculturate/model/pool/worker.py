@@ -41,6 +41,14 @@ class Worker:
         except Exception as error:
             raise RuntimeError(f"In a worker process: {traceback.format_exc()}") from error
 
+    def reply(self, order: Order) -> Reply | Exception:
+        """Answer one order, or return what went wrong, in a shape that can be sent."""
+        try:
+            return self.answer(order)
+        except Exception as error:
+            error.__cause__ = error.__context__ = None  # they hold what no other process can read
+            return error
+
     def _answer(self, order: Order) -> Reply:
         if order.recipe is not None:
             self._recipes[order.key] = order.recipe

@@ -16,6 +16,7 @@ from acculturate.errors import SettingError, UserError
 from acculturate.files.checksums import SPEC
 from acculturate.files.datafile import Node, nearest, read_data_file
 from acculturate.legible import shown
+from acculturate.report.sweep_page import FILE_NAME as PAGE
 from acculturate.runs.records import RunKind
 from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import RunSpec, make_spec, to_json
@@ -23,8 +24,8 @@ from acculturate.runs.spec import RunSpec, make_spec, to_json
 MOST_RUNS = 10_000
 """Runs of one sweep: more are a mistake in its grid."""
 
-PAGE, TABLE, MARKER = "index.html", "sweep.csv", "sweep.json"
-"""Files in the directory of a sweep: the last one tells that it is one."""
+TABLE, MARKER = "sweep.csv", "sweep.json"
+"""Files in the directory of a sweep, beside its page: the second one tells that it is one."""
 
 _BARE = ("country", "model", "protocol", "optimizer")
 """Settings whose values name a run without the setting's name before them."""
@@ -193,12 +194,9 @@ def _name_part(key: str, value: object) -> str:
     if isinstance(value, bool):
         return word if value else f"no-{word}"
     if isinstance(value, list | dict) or value is None:
-        text = _digits(value)
-    elif key in _BARE:
-        return _slug(PurePath(value).name if isinstance(value, str) else str(value))
-    else:
-        text = _slug(PurePath(value).name if isinstance(value, str) else str(value))
-    return f"{word}-{text}"
+        return f"{word}-{_digits(value)}"
+    text = _slug(PurePath(value).name if isinstance(value, str) else str(value))
+    return text if key in _BARE else f"{word}-{text}"
 
 
 def _slug(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from acculturate.errors import UserError, first_line
+from acculturate.errors import UserError, first_line, refusal
 from acculturate.model.pool.protocol import WorkerError
 from acculturate.report.run_page import write_report
 from acculturate.runs.align import Align
@@ -68,8 +68,7 @@ def carry_out_one(
     except UserError as error:
         problem = str(error)
     except OSError as error:
-        where = f" '{error.filename}'" if error.filename else ""
-        problem = f"The system refused{where}: {error.strerror or error}; what is on disk is whole."
+        problem = refusal(error)
     except MemoryError:
         problem = "There is not enough memory for this run; ask for less of it, or use a larger machine."
     except Exception as error:  # one run must not end the others, whatever is wrong with it

@@ -43,7 +43,7 @@ class RunJob:
 
     def __call__(self, line: dict[str, Any], outcome: str) -> None:
         """Carry out the run that a line describes (``worker.order``) and write what became of it to a file."""
-        run, folder = read_order(line)
+        run, folder, trackers = read_order(line)
 
         def tell(event: Event) -> None:
             print(json.dumps(event.to_json()), flush=True)  # into the job's log
@@ -51,7 +51,6 @@ class RunJob:
                 problem = event.words if event.kind is EventKind.FAILED else None
                 write_whole(Path(outcome), dump_json({"problem": problem}))
 
-        trackers = [Tracker.from_json(one) for one in line["trackers"]]
         carry_out_one(run, folder, tell, trackers, ModelShelf(), again=False)
 
     def checkpoint(self, line: dict[str, Any], outcome: str) -> Any:

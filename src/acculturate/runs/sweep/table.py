@@ -26,12 +26,13 @@ from acculturate.judge.sweep import (
 )
 from acculturate.model.gguf import is_gguf
 from acculturate.report.run_page import FILE_NAME as REPORT
+from acculturate.report.sweep_page import FILE_NAME as PAGE
 from acculturate.report.sweep_page import write_sweep_page
 from acculturate.runs.align import Align
 from acculturate.runs.resolve import prepare
-from acculturate.runs.skeleton import finished_record
+from acculturate.runs.skeleton import finished_record, settings_of
 from acculturate.runs.sweep.events import Event, EventKind
-from acculturate.runs.sweep.plan import MARKER, PAGE, TABLE, PlannedRun, SweepPlan
+from acculturate.runs.sweep.plan import MARKER, TABLE, PlannedRun, SweepPlan
 from acculturate.runs.sweep.queue import carry_out_in_turn
 from acculturate.runs.trackers.tracker import Tracker
 
@@ -180,7 +181,7 @@ def _check_run(run: PlannedRun, folder: Path) -> None:
         read_json(folder / SPEC)
     except UserError:  # no run, or a damaged one: that ends this run alone
         return
-    RunDirectory(folder).check({"kind": Align.name, **Align(prepare(run.spec)).settings()})
+    RunDirectory(folder).check(settings_of(Align(prepare(run.spec))))
 
 
 def _check_model(name: str) -> None:

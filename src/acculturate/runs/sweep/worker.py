@@ -43,9 +43,10 @@ def order(run: PlannedRun, folder: Path, *, again: bool = False, trackers: Seque
     }
 
 
-def read_order(line: dict[str, Any]) -> tuple[PlannedRun, Path]:
-    """Read a run and its directory from what ``order`` made."""
-    return PlannedRun(line["name"], make_spec(line["spec"]), {}, line["code"]), Path(line["folder"])
+def read_order(line: dict[str, Any]) -> tuple[PlannedRun, Path, list[Tracker]]:
+    """Read a run, its directory and what follows it from what ``order`` made."""
+    run = PlannedRun(line["name"], make_spec(line["spec"]), {}, line["code"])
+    return run, Path(line["folder"]), [Tracker.from_json(one) for one in line["trackers"]]
 
 
 def main() -> None:
@@ -99,9 +100,8 @@ def work(
     warnings.simplefilter("always", UserWarning)
     warnings.showwarning = warn
     while (line := orders.get()) is not None:
-        run, folder = read_order(line)
+        run, folder, trackers = read_order(line)
         name = run.name
-        trackers = [Tracker.from_json(one) for one in line["trackers"]]
         carry_out_one(run, folder, tell, trackers, shelf, again=line["again"])
 
 

@@ -164,20 +164,23 @@ class Tracker(Callback):
         """Name this tracker and its project: another project has another run."""
         return self.name if self.project == PROJECT else f"{self.name}:{self.project}"
 
-    def _state(self, folder: Path) -> Mapping[str, Any]:
+    def _state(self, folder: Path) -> dict[str, Any]:
         """Read what is kept of the run for this tracker; nothing where the file is missing or damaged."""
-        with contextlib.suppress(UserError):
-            if (folder / FILE).is_file():
-                state = read_json(folder / FILE).get(self._key)
-                if isinstance(state, dict) and isinstance(state.get("generation", 0), int):
-                    return state
-        return {}
+        return self._own(_kept(folder))
+
+    def _own(self, kept: Mapping[str, Any]) -> dict[str, Any]:
+        state = kept.get(self._key)
+        return state if isinstance(state, dict) and isinstance(state.get("generation", 0), int) else {}
 
     def _remember(self, **what: object) -> None:
         assert self._folder is not None
-        path = self._folder / FILE
-        everything: dict[str, Any] = {}
-        with contextlib.suppress(UserError):
-            everything = read_json(path) if path.is_file() else {}
-        everything[self._key] = {**self._state(self._folder), **what}
-        write_whole(path, dump_json(everything))
+        kept = _kept(self._folder)
+        write_whole(self._folder / FILE, dump_json({**kept, self._key: {**self._own(kept), **what}}))
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    """Read what trackers keep of a run; nothing where the file is missing or damaged."""
+    with contextlib.suppress(UserError):
+        if (folder / FILE).is_file():
+            return read_json(folder / FILE)
+    return {}
