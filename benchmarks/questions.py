@@ -58,7 +58,7 @@ def compare(given: argparse.Namespace, folder: Path) -> None:
     for start in range(0, len(questions), given.round):
         some = replace(tasks[0], questions=tuple(questions[start : start + given.round]))
         begun = time.perf_counter()
-        ours = answer(respondent, some, AnswerKind.CLOZE_SUM).shares
+        ours = answer(respondent, some, AnswerKind.CLOZE_SUM)[0].shares
         seconds["acculturate"].append(time.perf_counter() - begun)
         begun = time.perf_counter()
         likely, _ = by_the_harness(theirs, some, folder / "task.jsonl")

@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/reading"))
     parser.add_argument("--texts", type=int, help="texts to try, the most promising first (default: all)")
     parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--countries", default=",".join(COUNTRIES))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,7 @@ def main() -> None:
         for way in given.ways.split(","):
             file = given.out / f"{Path(name).stem}-{way}.json"
             if not file.exists():
-                respondent = respondent or Respondent(ModelChoice(name, dtype="float32"))
+                respondent = respondent or Respondent(ModelChoice(name, dtype=given.dtype))
                 audited = audit_model(respondent, instrument, way, personas=False)
                 audited = with_ceilings(
                     audited, ceilings(respondent, instrument, way, targets, most=given.texts, watch=print)

@@ -158,8 +158,21 @@ def test_layers_in_float32_are_those_of_a_float32_model_and_put_back_to_the_bit(
         got = PlainEngine(narrow.model, interview._sequences, interview.reading.options)(nothing)
     expected = PlainEngine(wide.model, interview._sequences, interview.reading.options)(nothing)
     np.testing.assert_allclose(got.logprobs, expected.logprobs, atol=1e-2)  # Gemma's embedding scale is rounded
+    np.testing.assert_allclose(got.log_mass, expected.log_mass, atol=1e-2)
     for name, values in narrow.model.state_dict().items():
         assert values.dtype == torch.bfloat16 and torch.equal(values, before[name])
+
+
+def test_answer_mass_is_compared_in_float32_too(tmp_path_factory) -> None:
+    folder = str(tiny_model_dir(tmp_path_factory, "qwen2"))
+    narrow, wide = (Respondent(ModelChoice(folder, dtype=dtype)) for dtype in ("bfloat16", "float32"))
+    wide.model.load_state_dict({k: v.float() for k, v in narrow.model.state_dict().items()})
+    interview = Interview(wide, small_questionnaire())
+    nothing = np.zeros((1, 0, HIDDEN), dtype=np.float32)
+    with float32_layers(narrow.model):
+        got = PlainEngine(narrow.model, interview._sequences, interview.reading.options)(nothing)
+    expected = PlainEngine(wide.model, interview._sequences, interview.reading.options)(nothing)
+    np.testing.assert_allclose(got.log_mass, expected.log_mass, atol=1e-5)
 
 
 @pytest.mark.parametrize(

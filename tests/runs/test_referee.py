@@ -62,7 +62,7 @@ def test_the_same_options_are_as_likely(tiny, tmp_path, monkeypatch, tuned):
     task = Task("t", "T", TaskKind.CHOICE, QUESTIONS)
     harness = HFLM(pretrained=tiny, peft=adapter, dtype="float32", device="cpu", batch_size=4)
     theirs, accuracy = BENCHMARK.by_the_harness(harness, task, tmp_path / "task.jsonl")
-    ours = np.log(answer(respondent, task, AnswerKind.CLOZE_SUM, prompt).shares)
+    ours = np.log(answer(respondent, task, AnswerKind.CLOZE_SUM, [prompt])[0].shares)
     # Ours are renormalised over the options; the differences between options are the same.
     assert ours - ours.max(axis=1, keepdims=True) == pytest.approx(theirs - theirs.max(axis=1, keepdims=True), abs=1e-3)
     assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).all()

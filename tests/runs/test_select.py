@@ -80,7 +80,7 @@ def test_a_task_picks_among_the_best_candidates(tiny: str, questions: str, tmp_p
     assert selection.selected == int(np.argmax(figures)), "of equals the one with the lowest loss"
     # The prompt that is delivered has the very figure that it was picked for.
     task = load_task(questions)
-    shares = answer(Respondent(ModelChoice(tiny)), task, AnswerKind.PROBABILITIES, read_prompt(out)).shares
+    shares = answer(Respondent(ModelChoice(tiny)), task, AnswerKind.PROBABILITIES, [read_prompt(out)])[0].shares
     assert measures(task, shares)[0].whole.untuned == pytest.approx(figures[selection.selected])
     assert result.search.chosen is not None
     assert result.search.chosen.evaluations == selection.finalists[selection.selected].evaluations

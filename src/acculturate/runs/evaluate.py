@@ -169,10 +169,10 @@ def _measured(
     respondent: Respondent, task: Task, way: AnswerKind, prompt: SoftPrompt | None, watch: Watch
 ) -> tuple[TaskRecord, pd.DataFrame]:
     """Ask one task, without and with a prompt: its figures, and its answers as a table."""
-    untuned = answer(respondent, task, way, watch=watch)
     if prompt is None:
+        (untuned,) = answer(respondent, task, way, watch=watch)
         return _record(task, way, untuned, None), _rows(task, untuned, "untuned")
-    tuned = answer(respondent, task, way, prompt, watch=watch)
+    untuned, tuned = answer(respondent, task, way, (None, prompt), watch=watch)
     rows = pd.concat([_rows(task, untuned, "untuned"), _rows(task, tuned, "tuned")], ignore_index=True)
     return _record(task, way, untuned, tuned), rows
 

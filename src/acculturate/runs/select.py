@@ -62,11 +62,13 @@ def select(
         Is told how far it is.
     """
     way = read_as(AnswerKind(answers).weighed, task.kind)
-    untuned = _first_measure(task, answer(respondent, task, way))
-    figures = []
-    for n, one in enumerate(candidates, start=1):
-        tell(f"selecting by {task.title}, {n} of {len(candidates)}")
-        figures.append(or_nan(_first_measure(task, answer(respondent, task, way, prompt_of(one))).whole.untuned))
+
+    def watch(_: str, done: int, of: int) -> None:
+        tell(f"selecting by {task.title} among {len(candidates)}, {done} of {of} questions")
+
+    answered = answer(respondent, task, way, (None, *map(prompt_of, candidates)), watch=watch)
+    untuned, *measured = (_first_measure(task, one) for one in answered)
+    figures = [or_nan(one.whole.untuned) for one in measured]
     sign = -1.0 if untuned.better == "lower" else 1.0
     best = max(range(len(candidates)), key=lambda k: (sign * figures[k], -k))
     record = SelectionRecord(

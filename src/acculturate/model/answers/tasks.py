@@ -12,7 +12,9 @@ from acculturate.knowledge.asking import sheet
 from acculturate.knowledge.task import Question, Task, TaskKind
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers import ways
+from acculturate.model.answers.ways import Interviews
 from acculturate.model.respondent import Respondent
+from acculturate.model.slot import Slot
 from acculturate.model.soft_prompt import SoftPrompt
 
 TOGETHER = 32
@@ -39,27 +41,33 @@ def answer(
     respondent: Respondent,
     task: Task,
     way: AnswerKind,
-    prompt: SoftPrompt | None = None,
+    prompts: Sequence[SoftPrompt | None] = (None,),
     *,
     watch: Watch = lambda *_: None,
-) -> TaskAnswers:
-    """Ask all questions of a task, after a soft prompt or without, some at a time; answers are kept."""
-    whole = TaskAnswers(
-        np.full((len(task.questions), max(len(question.options) for question in task.questions)), np.nan),
-        np.full(len(task.questions), np.nan),
-    )
-    size = {} if prompt is None else {"slot": prompt.slot, "n_tokens": len(prompt.vectors)}
-    doing, done = f"{task.title}, {'untuned' if prompt is None else 'with the prompt'}", 0
+) -> list[TaskAnswers]:
+    """Ask all questions of a task, after each of some soft prompts (None: without one), some at a time.
+
+    What stands before a slot is computed once for all prompts of one size in it. Answers are kept.
+    """
+    most = max(len(question.options) for question in task.questions)
+    empty = (np.full((len(task.questions), most), np.nan), np.full(len(task.questions), np.nan))
+    whole = [TaskAnswers(*(array.copy() for array in empty)) for _ in prompts]
+    done = 0
     for places in _parts(task.questions):
-        watch(doing, done, len(task.questions))
+        watch(task.title, done, len(task.questions))
         laid_out = sheet(task.kind, [task.questions[place] for place in places], in_words=way.of_texts)
-        put = ways.interview(way, respondent, laid_out.questionnaire, lazily=True, **size)
-        response = put.ask(None if prompt is None else prompt.vectors)
-        shares = laid_out.shares(response)
-        whole.shares[places, : shares.shape[1]] = shares
-        whole.mass[places] = laid_out.mass(response)
+        put: dict[tuple[str, int], Interviews] = {}
+        for prompt, answered in zip(prompts, whole, strict=True):
+            place = (Slot.RESPONSE_START, 0) if prompt is None else (prompt.slot, len(prompt.vectors))
+            if place not in put:
+                size = {"slot": place[0], "n_tokens": place[1]}
+                put[place] = ways.interview(way, respondent, laid_out.questionnaire, lazily=True, **size)
+            response = put[place].ask(None if prompt is None else prompt.vectors)
+            shares = laid_out.shares(response)
+            answered.shares[places, : shares.shape[1]] = shares
+            answered.mass[places] = laid_out.mass(response)
         done += len(places)
-    watch(doing, done, len(task.questions))
+    watch(task.title, done, len(task.questions))
     return whole
 
 

@@ -114,12 +114,18 @@ def among_options(
     return chosen - among[:, None], among
 
 
+_ROWS = 16_384
+"""Rows of an output head that are widened at once."""
+
+
 @contextmanager
 def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: Tensor) -> Iterator:
     """Let the output head see the answer positions alone in this context; yields a function that reads them.
 
     The option logits are computed in float32 whatever the model's precision, because a bfloat16 logit near 20
     is rounded to steps of 1/16. What the model does to logits after its head (soft-capping, scaling) applies.
+    Layers that compute in float32 before a narrower head are being compared (``model.soundness``): all logits are
+    float32 then, because answer mass depends on all of them.
     """
     head = head_of(model)
     kept: dict[str, Tensor] = {}
@@ -132,10 +138,13 @@ def answers_only(model: PreTrainedModel, rows: Tensor, places: Tensor, options: 
     def sharpen(module, _args, out):
         out = out.float()
         if module.weight.dtype.is_floating_point and module.weight.dtype != torch.float32:
-            unique = torch.unique(options[options >= 0]).to(out.device)
+            hidden = kept["hidden"].to(out.device)
+            compared = hidden.dtype == torch.float32
+            rows = torch.arange(out.shape[-1]) if compared else torch.unique(options[options >= 0])
             with brought_in(module):
-                exact = kept["hidden"].to(out.device).float() @ module.weight[unique].float().T
-                out[..., unique] = exact if module.bias is None else exact + module.bias[unique].float()
+                for some in rows.to(out.device).split(_ROWS):
+                    exact = hidden.float() @ module.weight[some].float().T
+                    out[..., some] = exact if module.bias is None else exact + module.bias[some].float()
         return out
 
     def capture(_module, _args, _kwargs, output):
