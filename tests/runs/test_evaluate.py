@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from acculturate.files.checksums import check_sum
 from acculturate.judge.evaluation_records import Evaluation
 from acculturate.knowledge.specimens import Specimen
 from acculturate.knowledge.task import Question, Task, TaskKind
+from acculturate.model import interview
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers import tasks as asked
 from acculturate.model.choice import ModelChoice
@@ -70,7 +72,7 @@ def one_at_a_time(respondent, texts, replies_to, prompt):
 def test_labels_are_averaged_over_every_turn_of_the_options(respondent, prompt):
     (question,) = questions(1)
     task = Task("t", "T", TaskKind.CHOICE, (question,))
-    found = asked.answer(respondent, task, AnswerKind.PROBABILITIES, prompt)
+    found = asked.answer(respondent, task, AnswerKind.PROBABILITIES, [prompt])[0]
     shares = np.zeros(4)
     for turn in range(4):
         shown = question.options[turn:] + question.options[:turn]
@@ -88,7 +90,7 @@ def test_labels_are_averaged_over_every_turn_of_the_options(respondent, prompt):
 
 def test_judgements_weigh_true_against_false(respondent, prompt):
     judged = Question("j", "Is two more than one? Somebody says: yes.", ("True", "False"), 0)
-    found = asked.answer(respondent, Task("t", "T", TaskKind.JUDGEMENTS, (judged,)), AnswerKind.CLOZE_SUM, prompt)
+    found = asked.answer(respondent, Task("t", "T", TaskKind.JUDGEMENTS, (judged,)), AnswerKind.CLOZE_SUM, [prompt])[0]
     orders = []
     for intro in (
         "Here is a question and an answer that somebody gave. Reply True if the answer is right, or False if it is "
@@ -104,10 +106,25 @@ def test_judgements_weigh_true_against_false(respondent, prompt):
 
 def test_parts_come_back_to_their_questions(respondent, monkeypatch):
     task = Task("t", "T", TaskKind.CHOICE, questions(11))
-    whole = asked.answer(respondent, task, AnswerKind.PROBABILITIES)
+    whole = asked.answer(respondent, task, AnswerKind.PROBABILITIES)[0]
     monkeypatch.setattr(asked, "TOGETHER", 3)
-    parts = asked.answer(respondent, task, AnswerKind.PROBABILITIES)
+    parts = asked.answer(respondent, task, AnswerKind.PROBABILITIES)[0]
     assert parts.shares == pytest.approx(whole.shares, abs=1e-5) and not np.isnan(parts.shares).any()
+
+
+def test_prompts_asked_together_answer_as_alone_and_share_work(respondent, prompt, monkeypatch, tmp_path):
+    task = Task("t", "T", TaskKind.CHOICE, questions(3))
+    others = [replace(prompt, vectors=prompt.vectors * scale) for scale in (0.5, -1.0)]
+    alone = [asked.answer(respondent, task, AnswerKind.PROBABILITIES, [one])[0] for one in (None, prompt, *others)]
+    monkeypatch.setenv("ACCULTURATE_CACHE", str(tmp_path))  # where nothing is kept yet
+    built = []
+    engine = interview.PackedEngine
+    monkeypatch.setattr(interview, "PackedEngine", lambda *given: built.append(1) or engine(*given))
+    together = asked.answer(respondent, task, AnswerKind.PROBABILITIES, (None, prompt, *others))
+    assert len(built) == 2  # without a prompt, and for all prompts
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one.shares, other.shares)
+    assert not np.array_equal(together[1].shares, together[3].shares)
 
 
 def test_every_kind_is_figured_without_and_with_a_prompt(respondent, prompt):
@@ -126,7 +143,7 @@ def test_every_kind_is_figured_without_and_with_a_prompt(respondent, prompt):
     assert [task.answers for task in found.tasks] == ["probabilities", "cloze-sum", "probabilities", "probabilities"]
     assert found.tasks[1].measures[0].whole.questions == 2
     assert set(rows["respondent"]) == {"untuned", "tuned"} and len(rows) == 2 * (9 + 8 + 3 + 4)
-    assert ("Choice, with the prompt", 9, 9) in told
+    assert ("Choice", 9, 9) in told
     assert json.dumps(found.to_json(), allow_nan=False)
     assert Evaluation.from_json(json.dumps(found.to_json())) == found
     choice = rows[(rows.task == "choice") & (rows.respondent == "tuned")]
@@ -181,6 +198,7 @@ from pathlib import Path
 from acculturate.knowledge.task import Question, Task, TaskKind
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
+from acculturate.model import interview
 from acculturate.model.answers import tasks as asked
 from acculturate.runs import evaluate as work
 asked.TOGETHER = 1
