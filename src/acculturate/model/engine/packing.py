@@ -185,19 +185,20 @@ def _cut(order: list[int], sequences: Sequence[SlottedTokens], n_tokens: int, co
             new_static[k] -= _shared(before.prefix, now.prefix)
             if before.prefix == now.prefix:
                 new_dynamic[k] = len(now.suffix) - _shared(before.suffix, now.suffix)
+    static_until, dynamic_until = np.cumsum(new_static), np.cumsum(new_dynamic)
     best, cut = np.full(n + 1, np.inf), np.zeros(n + 1, dtype=int)
     best[0] = 0.0
     for start in range(n):
         first = sequences[order[start]]
-        static, dynamic = len(first.prefix), n_tokens + len(first.suffix)
-        for stop in range(start + 1, n + 1):
-            if stop > start + 1:
-                static, dynamic = static + new_static[stop - 1], dynamic + new_dynamic[stop - 1]
-            if dynamic > cost.longest and stop > start + 1:
-                break
-            total = best[start] + cost.row + dynamic * (1.0 + cost.pair * (static + dynamic))
-            if total < best[stop]:
-                best[stop], cut[stop] = total, start
+        dynamic = n_tokens + len(first.suffix) + dynamic_until[start:] - dynamic_until[start]
+        # Rows as long as allowed, and one sequence in any case.
+        dynamic = dynamic[: max(1, int(np.searchsorted(dynamic, cost.longest, side="right")))]
+        stops = slice(start + 1, start + 1 + len(dynamic))
+        static = len(first.prefix) + static_until[start : start + len(dynamic)] - static_until[start]
+        total = best[start] + cost.row + dynamic * (1.0 + cost.pair * (static + dynamic))
+        better = total < best[stops]
+        best[stops] = np.where(better, total, best[stops])
+        cut[stops] = np.where(better, start, cut[stops])
     groups, stop = [], n
     while stop > 0:
         groups.append(order[cut[stop] : stop])
