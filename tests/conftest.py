@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 # cores and a thread waits for another one by spinning.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# A shell has what it runs in the background ignore Ctrl-C, and processes hand that down: the tests and theirs listen.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test may depend on a download.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

@@ -63,10 +63,12 @@ class Keywords(TypedDict, total=False):
     """Begin from an earlier run's prompt (its directory or file) or a PEFT adapter."""
     spread: float | None
     """Spread of the first population around the text or line breaks, in embedding standard deviations."""
-    space: Literal["full", "projection"]
-    """Search all coordinates ('full') or a random 'projection'."""
+    space: Literal["full", "projection", "text"]
+    """Search all coordinates ('full'), a random 'projection', or system messages made of value statements ('text')."""
     projection_dim: int
     """Dimensions of a projection."""
+    statements: int
+    """Statements of a text at most, where texts are searched."""
     optimizer: str
     """Search method (acculturate list optimizers); 'auto' picks by evidence."""
     optimizer_options: Mapping[str, str | int | float | bool]

@@ -98,8 +98,6 @@ class Terminal:
             stderr=theirs,
             start_new_session=True,
             env=os.environ | {"TERM": "dumb"},
-            # Where the tests run in the background, a shell has them ignore Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(theirs)
         self.seen = ""

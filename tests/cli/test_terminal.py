@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import signal
@@ -140,10 +139,8 @@ class TestControlCharacters:
 class TestInterruption:
     def test_a_search_says_how_to_go_on(self, tiny, tmp_path):
         command = [sys.executable, "-m", "acculturate", *map(str, search(tiny, tmp_path / "run", budget=100_000))]
-        # Whoever runs the tests in the background hands down a SIGINT that is ignored.
-        listening = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        with subprocess.Popen(command, preexec_fn=listening, **pipes) as process:
+        with subprocess.Popen(command, **pipes) as process:
             journal = tmp_path / "run" / "journal.jsonl"
             while not journal.exists() and process.poll() is None:
                 time.sleep(0.005)

@@ -24,7 +24,7 @@ from acculturate.survey.protocols import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SUPPLIED = {"survey", "budget", "parts", "fresh"}
+SUPPLIED = {"survey", "budget", "parts", "fresh", "most"}
 
 
 def loaded(path: Path) -> ModuleType:

@@ -186,6 +186,7 @@ def _dry_run(spec: Any, as_json: bool) -> None:
 
 def _show_result(result: Result, page: Path) -> None:
     from acculturate.cli.tables import plain_tables
+    from acculturate.search.text_space import TEXT_FILE
 
     console = Console()
     target, search = result.target, result.search
@@ -203,6 +204,9 @@ def _show_result(result: Result, page: Path) -> None:
         console.print()
     for sentence in (result.verdict.headline, *result.verdict.sentences):
         console.print(sentence)
+    if result.text is not None:
+        console.print(f"\nThe system message ({page.with_name(TEXT_FILE)}):", soft_wrap=True)
+        console.print(Text(result.text), soft_wrap=True)
     console.print(f"Report: {page}", soft_wrap=True)
 
 

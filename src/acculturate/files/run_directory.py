@@ -114,6 +114,7 @@ _LATER = {
     "consistency": 0.0,
     "fresh_formats": 0,
     "device_map": "none",
+    "statements": ...,
 }
 
 

@@ -374,6 +374,8 @@ class Result(RunRecord):
         Flat answers, the untuned model, other baselines and the tuned prompt, measured in float32.
     left_out, transfer, items, random_prompts, ceiling, effects
         None in directories from before there were these parts.
+    text
+        The words of the prompt, where texts were searched.
     """
 
     schema_: Literal[1] = Field(alias="schema")
@@ -390,6 +392,7 @@ class Result(RunRecord):
     random_prompts: RandomPrompts | None = None
     ceiling: CeilingRecord | None = None
     effects: tuple[EffectRecord, ...] | None = None
+    text: str | None = None
     search: SearchRecord
     verdict: Verdict
     audit: AuditRecord | None

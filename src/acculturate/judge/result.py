@@ -62,7 +62,7 @@ class Delivered:
     problem, prompt
         What was to be solved, and the prompt that was found.
     start
-        The first population, from which random rivals are drawn too.
+        The first population, from which random rivals are drawn too; None where texts were searched.
     budget
         Candidate evaluations that the search could spend.
     sampled
@@ -75,7 +75,7 @@ class Delivered:
 
     problem: Problem
     prompt: SoftPrompt
-    start: Start
+    start: Start | None
     budget: int
     sampled: bool
     settings: Mapping[str, Any]
@@ -153,12 +153,12 @@ def _measured(delivered: Delivered, ask: RoleInterviews, callbacks: Callbacks) -
     for one in rivals.baselines:
         kind = RowKind.FLAT if one.ident == RowId.FLAT else RowKind.BASELINE
         rows.append(judge.row(one.ident, one.label, kind, one.response, one.note))
-    random, asked = None, wanted is None or "random" in wanted
-    if asked:
+    random, start = None, delivered.start if wanted is None or "random" in wanted else None
+    if start is not None:
         tell("random prompts")
-        random = _random_prompts(delivered, respondent, ask)
+        random = _random_prompts(delivered, start, respondent, ask)
     ident, label = RowId.BEST_RANDOM, "Best random prompt"
-    if random is None and asked:
+    if random is None and start is not None:
         left_out.append(LeftOut(id=ident, label=label, why="the model gave no numbers after any of them"))
     elif random is not None:
         rows.append(judge.row(ident, label, RowKind.BASELINE, ask(random.best[None])[0], random.note))
@@ -231,12 +231,14 @@ def _check_numbers(*rows: Row) -> None:
             )
 
 
-def _random_prompts(delivered: Delivered, respondent: Respondent, put: RoleInterviews) -> _RandomRivals | None:
+def _random_prompts(
+    delivered: Delivered, start: Start, respondent: Respondent, put: RoleInterviews
+) -> _RandomRivals | None:
     """Ask random prompts and the tuned one on the trained formats; None where no random one gives numbers.
 
     The best one is picked by the search's loss without the anchor; the figures that are reported are distances.
     """
-    problem, start = delivered.problem, delivered.start
+    problem = delivered.problem
     drawn = random_prompts(respondent, start, problem.target, sample_size(delivered.budget))
     evaluate = search_objective(problem, respondent, Role.TRAIN, put)
     evaluations = evaluate(np.concatenate([drawn, delivered.prompt.vectors[None]]))

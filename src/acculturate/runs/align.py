@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from acculturate.files.run_directory import RunDirectory
+from acculturate.files.whole_file import write_whole
 from acculturate.judge.audit import Audit
 from acculturate.judge.records import Result
 from acculturate.judge.result import result_of
@@ -30,9 +31,11 @@ from acculturate.search.history import EVALUATIONS, SelectionRecord, generations
 from acculturate.search.loop import Progress, Search
 from acculturate.search.methods import method_name
 from acculturate.search.objective import search_objective, validation_loss
+from acculturate.search.optimizers.protocol import generator
 from acculturate.search.problem import RoleInterviews
 from acculturate.search.shortlist import finalists, settle
-from acculturate.search.starts import starting_prompts
+from acculturate.search.starts import START_STREAM, starting_prompts
+from acculturate.search.text_space import TEXT_FILE, Texts
 from acculturate.survey.formats import Role
 from acculturate.survey.instrument import Instrument
 
@@ -51,7 +54,7 @@ class Found:
     """Hold the prompt that a search delivers, with the search's precision and candidates per forward pass.
 
     ``interviews``: what the search has computed of the questions before the slot; None where measuring is done in
-    another precision, for which there may be no room beside it.
+    another precision, for which there may be no room beside it. ``text``: the words of the prompt, where it is one.
     """
 
     prompt: SoftPrompt
@@ -60,15 +63,21 @@ class Found:
     interviews: RoleInterviews | None
     selection: SelectionRecord | None = None
     averaged: int | None = None
+    text: str | None = None
 
 
 class Align:
     """Describe a run for one country: one prompt."""
 
-    name, record, shape, beside = RunKind.ALIGN, RESULT, Result, (FILE, EVALUATIONS)
+    name, record, shape = RunKind.ALIGN, RESULT, Result
 
     def __init__(self, prepared: Prepared) -> None:
         self._prepared, self._spec = prepared, prepared.spec
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        files = (FILE, EVALUATIONS)
+        return files if self._prepared.texts is None else (*files, TEXT_FILE)
 
     @property
     def instrument(self) -> Instrument:
@@ -113,8 +122,14 @@ class Align:
             selection=found.selection,
             averaged=found.averaged,
         )
-        asked = found.interviews or RoleInterviews(self._prepared.problem, respondent)
-        result = result_of(delivered(self._prepared, found.prompt, search, audit), asked, callbacks)
+        prepared = self._prepared
+        if found.text is not None:  # only now is it known how long it is
+            prepared = replace(prepared, problem=replace(prepared.problem, tokens=len(found.prompt.vectors)))
+        asked = found.interviews or RoleInterviews(prepared.problem, respondent)
+        result = result_of(delivered(prepared, found.prompt, search, audit), asked, callbacks)
+        if found.text is not None:
+            result = result.model_copy(update={"text": found.text})
+            write_whole(directory.path / TEXT_FILE, f"{found.text}\n".encode())
         write_evaluations(directory)
         write_prompt(directory.path / FILE, found.prompt)
         return result
@@ -126,36 +141,55 @@ class Ready:
     def __init__(self, prepared: Prepared, respondent: Respondent) -> None:
         spec, problem = prepared.spec, prepared.problem
         self._spec, self._respondent, self._selector = spec, respondent, prepared.selector
+        self._texts = None if prepared.texts is None else Texts(problem, respondent, prepared.texts)
         self._asked = RoleInterviews(problem, respondent)
-        evaluate = search_objective(problem, respondent, Role.TRAIN, self._asked)
-        fresh = fresh_formats(problem, evaluate, spec.seed)
-        optimizer = prepared.optimizer(evaluate.survey)
-        population = starting_prompts(respondent, prepared.start, problem.target)
-        self.space = space_of(respondent, spec, population)
-        self.start = self.space.encode(population)
-        self._interview = evaluate.interview
-        validate = validation_loss(problem, respondent, self._asked)
-        self.loop = Search(evaluate, self.space, optimizer, spec.budget, validate, fresh)
+        self._rows = lambda: spec.rows
+        if self._texts is None:
+            self._search_vectors(prepared)
+        else:
+            self._search_texts(prepared, self._texts)
+        self.space = self.loop.space
         # A method that refuses this space (full CMA-ES) says so now.
-        optimizer.init(self.start, spec.seed)
+        self.loop.optimizer.init(self.start, spec.seed)
+
+    def _search_vectors(self, prepared: Prepared) -> None:
+        spec, problem, respondent = prepared.spec, prepared.problem, self._respondent
+        evaluate = search_objective(problem, respondent, Role.TRAIN, self._asked)
+        self._rows = lambda: evaluate.interview.rows
+        fresh = fresh_formats(problem, evaluate, spec.seed)
+        population = starting_prompts(respondent, prepared.start, problem.target)
+        space = space_of(respondent, spec, population)
+        self.start = space.encode(population)
+        validate = validation_loss(problem, respondent, self._asked)
+        self.loop = Search(evaluate, space, prepared.optimizer(evaluate.survey), spec.budget, validate, fresh)
+
+    def _search_texts(self, prepared: Prepared, texts: Texts) -> None:
+        spec = prepared.spec
+        evaluate, validation = texts.objective(Role.TRAIN), texts.objective(Role.VALIDATION)
+        assert evaluate is not None
+        validate = None if validation is None else lambda keys: validation(keys)[0].loss
+        self.start = texts.space.drawn(spec.population, generator(spec.seed, START_STREAM))
+        self.loop = Search(evaluate, texts.space, prepared.optimizer(evaluate.survey), spec.budget, validate)
 
     def search(self, directory: RunDirectory, callbacks: Callbacks) -> Found:
         callbacks.stage("searching")
         progress = self.loop.run(self.start, self._spec.seed, directory, callbacks)
         dtype = precision_name(self._respondent.model)
-        again = self._asked if is_measured_as_searched(self._respondent) else None
-        rows = self._interview.rows
+        again = self._asked if is_measured_as_searched(self._respondent) and self._texts is None else None
         if self.loop.fresh is not None and self._selector is None:
             callbacks.stage("settling on a prompt")
             settled = settle(self.loop, progress)
-            return Found(self._prompt(settled.x), dtype, rows, again, averaged=settled.averaged)
-        prompt, selection = self._selected(progress, callbacks)
-        return Found(prompt, dtype, rows, again, selection)
+            return Found(self._prompt(settled.x), dtype, self._rows(), again, averaged=settled.averaged)
+        x, selection = self._selected(progress, callbacks)
+        text = None if self._texts is None else self._texts.space.words(x)
+        return Found(self._prompt(x), dtype, self._rows(), again, selection, text=text)
 
-    def _selected(self, progress: Progress, callbacks: Callbacks) -> tuple[SoftPrompt, SelectionRecord | None]:
+    def _selected(
+        self, progress: Progress, callbacks: Callbacks
+    ) -> tuple[Float[np.ndarray, " dim"], SelectionRecord | None]:
         """Return the winner: by its loss, or by a task among those whose losses are low."""
         if self._selector is None:
-            return self.prompt(progress), None
+            return progress.winner_x, None
         winner, record = select(
             self._respondent,
             self._selector,
@@ -164,12 +198,15 @@ class Ready:
             lambda one: self._prompt(one.x),
             callbacks.stage,
         )
-        return self._prompt(winner.x), record
+        return winner.x, record
 
     def prompt(self, progress: Progress) -> SoftPrompt:
         """Return the candidate with the lowest loss as a soft prompt."""
         return self._prompt(progress.winner_x)
 
     def _prompt(self, x: Float[np.ndarray, " dim"]) -> SoftPrompt:
-        vectors = self.space.decode(x[None])[0].astype(np.float32)
+        if self._texts is None:
+            vectors = self.space.decode(x[None])[0].astype(np.float32)
+        else:
+            vectors = self._texts.rows(self._texts.space.words(x))
         return SoftPrompt(vectors, self._spec.slot, self._respondent.identity)

@@ -9,6 +9,7 @@ from acculturate.model.respondent import Respondent
 from acculturate.performance.cost import CostEstimate, estimate
 from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import RunSpec
+from acculturate.search.text_space import Texts
 from acculturate.survey.questionnaire import without
 
 
@@ -17,9 +18,14 @@ def dry_run(spec: RunSpec, lent: Respondent | None = None) -> CostEstimate:
 
     ``lent``: the run's model, where it is in memory already.
     """
-    problem = prepare(spec).problem
+    prepared = prepare(spec)
+    problem = prepared.problem
     if spec.answer is AnswerKind.SAMPLED:
         raise SettingError("What generated text costs depends on its length; a dry run counts answers of other kinds.")
-    put = problem.interview(lent or Respondent(spec.choice), without(problem.train, problem.heldout_items))
+    respondent = lent or Respondent(spec.choice)
+    if prepared.texts is not None:
+        texts = Texts(problem, respondent, prepared.texts)
+        problem = texts.sized(texts.longest // 2)
+    put = problem.interview(respondent, without(problem.train, problem.heldout_items))
     assert isinstance(put, Interview)
     return estimate([put], budget=spec.budget, population=spec.population)

@@ -36,7 +36,7 @@ from acculturate.runs.provenance import made_with, named_files
 from acculturate.runs.records import CountryLosses, JointSettings, Losses, LossesByRole, Multitask, RunKind
 from acculturate.runs.resolve import Prepared, delivered, prepare, space_of
 from acculturate.runs.skeleton import carry_out
-from acculturate.runs.spec import MOST_TOKENS, RunSpec, make_spec, to_json
+from acculturate.runs.spec import MOST_TOKENS, TEXT, RunSpec, make_spec, to_json
 from acculturate.search.callbacks import SILENT, Callbacks
 from acculturate.search.history import (
     EVALUATIONS,
@@ -114,6 +114,8 @@ def multitask_spec(values: Mapping[str, object], source: str = "the command line
     if spec.settings.agreement or spec.settings.fresh:
         none = f"{setting('consistency', 0)} and {setting('fresh_formats', 0)}"
         raise SettingError(f"A search for several countries asks in all formats and holds none alike; give {none}.")
+    if spec.settings.space == TEXT:
+        raise SettingError(f"Countries share vectors, not texts; leave {setting('space', TEXT)} out, or use align.")
     if spec.settings.heldout_items:
         raise SettingError("A multitask run asks every item; leave 'heldout_items' out, or use acculturate align.")
     if not spec.candidates:

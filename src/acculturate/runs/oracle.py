@@ -25,7 +25,7 @@ from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.provenance import named_files
 from acculturate.runs.records import MadeWith, RunKind, kind_of
 from acculturate.runs.resolve import Prepared, prepare
-from acculturate.runs.spec import make_spec
+from acculturate.runs.spec import TEXT, make_spec
 from acculturate.search.objective import Objective, search_objective
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import Role
@@ -94,6 +94,8 @@ def compare_with_oracle(run: Path, descent: Descent, watch: Callable[[str], None
     spec = make_spec(result.spec, f"'{run / RESULT}'")
     if spec.quantize != "none":
         raise SettingError("This run's model is quantised and has no gradients to go by; the oracle cannot be asked.")
+    if spec.space == TEXT:
+        raise SettingError("This run searched texts, of which there is no gradient; the oracle cannot be asked.")
     if spec.heldout_items:
         raise SettingError("This run held items out of its search; the oracle would see them, so it cannot be asked.")
     made_with = read_record(run / "spec.json", MadeWith)

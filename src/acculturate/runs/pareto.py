@@ -47,7 +47,7 @@ from acculturate.runs.provenance import made_with, named_files
 from acculturate.runs.records import RunKind
 from acculturate.runs.resolve import Prepared, prepare, space_of
 from acculturate.runs.skeleton import carry_out
-from acculturate.runs.spec import RunSpec, to_json
+from acculturate.runs.spec import TEXT, RunSpec, to_json
 from acculturate.search.callbacks import SILENT, Callbacks
 from acculturate.search.loop import Search, unpack_search
 from acculturate.search.methods import Method, configured
@@ -288,6 +288,8 @@ def _checked(spec: RunSpec) -> int:
     """Count the evaluations of the whole generations that the budget pays for; refuse what has no place here."""
     if spec.optimizer not in ("auto", NAME):
         raise SettingError(f"A front is searched with {NAME}, not '{spec.optimizer}'; leave the optimizer out.")
+    if spec.space == TEXT:
+        raise SettingError(f"A front is made of vectors; leave {setting('space', TEXT)} out, or use align.")
     if spec.anchor:
         untuned = setting("against", UNTUNED)
         raise SettingError(f"A front has no use for an anchor: that is what {untuned} does; leave it out.")

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from acculturate.errors import SettingError, setting
 from acculturate.files.datafile import nearest, user_path
 from acculturate.judge.audit import Audit
+from acculturate.judge.persona import persona
 from acculturate.judge.result import Delivered
 from acculturate.knowledge.task import Task
 from acculturate.legible import legible, shown
@@ -20,7 +21,7 @@ from acculturate.model.answers.sampled import Sampling
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt
 from acculturate.runs.select import selecting_task
-from acculturate.runs.spec import RunSpec, to_json
+from acculturate.runs.spec import TEXT, RunSpec, to_json
 from acculturate.search.history import SearchRecord
 from acculturate.search.methods import make_optimizer
 from acculturate.search.optimizers.protocol import Optimizer
@@ -28,11 +29,13 @@ from acculturate.search.problem import Problem
 from acculturate.search.spaces import Space, space_around
 from acculturate.search.start_kind import StartKind
 from acculturate.search.starts import Start, earlier_prompt
+from acculturate.search.text_space import Texts, TextSpace
 from acculturate.survey.formats import ROLES, Role
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Loss
 from acculturate.survey.questionnaire import Questionnaire, questionnaire
+from acculturate.survey.statements import statements_of
 from acculturate.survey.targets import Target, find_target
 
 
@@ -60,6 +63,11 @@ class Prepared:
             StartKind(spec.begins), spec.tokens, spec.population, spec.seed, spec.text, spec.first_spread, earlier
         )
 
+    @cached_property
+    def texts(self) -> TextSpace | None:
+        """The texts that are searched: statements for both poles of every dimension of the target, and a persona."""
+        return _texts(self.spec, self.problem) if self.spec.space == TEXT else None
+
     def optimizer(self, survey: Loss | None = None) -> Optimizer[Any]:
         """Build the search method and check its options.
 
@@ -69,15 +77,24 @@ class Prepared:
         spec = self.spec
         survey = survey or self.problem.survey(self.problem.train)
         made = make_optimizer(
-            spec.method, spec.optimizer_options, survey=survey, budget=spec.budget, fresh=bool(spec.fresh)
+            spec.method,
+            spec.optimizer_options,
+            survey=survey,
+            budget=spec.budget,
+            fresh=bool(spec.fresh),
+            most=spec.statements,
         )
         made.init(np.random.default_rng(0).standard_normal((spec.population, 2)), spec.seed)
         return made
 
     def check_model(self, respondent: Respondent) -> None:
         """Refuse, before a search, questions that the model cannot read whole, or replies that cannot be read."""
-        self.problem.check_window(respondent, Sampling().max_new_tokens if self.spec.sampled else 0)
-        self.problem.check_replies(respondent)
+        problem = self.problem
+        if self.texts is not None:
+            texts = Texts(problem, respondent, self.texts)
+            problem = texts.sized(texts.longest)
+        problem.check_window(respondent, Sampling().max_new_tokens if self.spec.sampled else 0)
+        problem.check_replies(respondent)
 
 
 def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool = True) -> Prepared:
@@ -93,8 +110,24 @@ def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool =
     prepared = Prepared(spec, _problem(spec, instrument, target), selecting_task(spec.select_by))
     if check_method:
         prepared.optimizer()
-    _ = prepared.start
+    _ = prepared.start, prepared.texts
     return prepared
+
+
+def _texts(spec: RunSpec, problem: Problem) -> TextSpace:
+    language = problem.train.formats[0].language
+    poles = statements_of(problem.instrument, language)
+    if poles is None:
+        raise SettingError(
+            f"There are no value statements for instrument '{problem.instrument.id}' in the language '{language}' to "
+            f"make texts of; leave {setting('space', TEXT)} out, or train in English on an instrument that is built in."
+        )
+    wanted = problem.target.vector(problem.instrument.dimension_ids)
+    known = [one for one, score in zip(problem.instrument.dimension_ids, wanted, strict=True) if not np.isnan(score)]
+    statements = [
+        line for dimension in known for pole in (poles[dimension].high, poles[dimension].low) for line in pole
+    ]
+    return TextSpace((persona(problem.target.country).system or "", *statements), spec.statements)
 
 
 def _problem(spec: RunSpec, instrument: Instrument, target: Target) -> Problem:
@@ -188,8 +221,9 @@ def space_with_origin(respondent: Respondent, spec: RunSpec, origin: Float[np.nd
 def delivered(prepared: Prepared, prompt: SoftPrompt, search: SearchRecord, audit: Audit) -> Delivered:
     """Hand what a finished search delivers to its judges."""
     spec = prepared.spec
+    start = prepared.start if prepared.texts is None else None
     # Rivals get what the search spent, where it was stopped early.
     budget = spec.budget if search.stopped_before is None else search.evaluations
     return Delivered(
-        prepared.problem, prompt, prepared.start, budget, spec.sampled, to_json(spec), search, audit, spec.baselines
+        prepared.problem, prompt, start, budget, spec.sampled, to_json(spec), search, audit, spec.baselines
     )

@@ -18,6 +18,7 @@ from acculturate.legible import legible, shown
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.choice import ModelChoice
 from acculturate.model.pool.parallel import Parallel
+from acculturate.model.slot import Slot
 from acculturate.search.start_kind import StartKind
 from acculturate.survey.formats import ROLES, Format, parse_format
 from acculturate.survey.protocols import protocol_formats
@@ -35,9 +36,23 @@ STARTS = tuple(kind.value for kind in StartKind)
 BESIDE = ("parallel",)
 """Settings that decide no number: a run may be gone on with under others, and no record has them."""
 
+TEXT, TEXT_METHOD = "text", "bocs"
+"""The space of system messages, and the method that knows it."""
 POPULATION = 20
 MOST_TOKENS = 100_000
 """Virtual tokens of a population: in a model of 4,096 coordinates a search holds several gigabytes of them."""
+
+
+_NOT_OF_TEXTS: Mapping[str, tuple[Any, ...]] = {
+    "start": (None, "vocabulary"),
+    "spread": (None, 1.0),
+    "warm_start": (None,),
+    "rows": (1,),
+    "tokens": (2,),
+    "parallel": ("none",),
+    "fresh_formats": (None, 0),
+}
+"""What settings without a place among texts are where nobody gives them, here and in the record of a run."""
 
 
 def _steady(text: str) -> str:
@@ -135,10 +150,12 @@ class RunSpec(BaseModel):
         Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None, Varies("2 for blank, 1 for text")
     ] = None
     """Spread of the first population around the text or line breaks, in embedding standard deviations."""
-    space: Literal["full", "projection"] = "full"
-    """Search all coordinates ('full') or a random 'projection'."""
+    space: Literal["full", "projection", "text"] = "full"
+    """Search all coordinates ('full'), a random 'projection', or system messages made of value statements ('text')."""
     projection_dim: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Dimensions of a projection."""
+    statements: Annotated[int, Field(ge=1, le=200)] = 12
+    """Statements of a text at most, where texts are searched."""
 
     optimizer: Name = "auto"
     """Search method (acculturate list optimizers); 'auto' picks by evidence."""
@@ -173,6 +190,12 @@ class RunSpec(BaseModel):
         if "population" in values or not isinstance(budget, int) or budget >= POPULATION:
             return values
         return {**values, "population": max(2, budget)}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _texts_are_system_messages(cls, values: Any) -> Any:
+        """Fill in the slot that nobody gave."""
+        return {**values, "slot": Slot.SYSTEM.value} if values.get("space") == TEXT and "slot" not in values else values
 
     @field_validator("train_formats", "validation_formats", "heldout_formats")
     @classmethod
@@ -223,6 +246,26 @@ class RunSpec(BaseModel):
             if not seen.isdisjoint(self.formats(role)):
                 raise ValueError(f"a format for {role} is among those used before it; name each format once")
             seen |= set(self.formats(role))
+        return self
+
+    @model_validator(mode="after")
+    def _text_or_vectors(self) -> RunSpec:
+        """Refuse settings of one kind of space in another."""
+        if self.space != TEXT:
+            if self.optimizer == TEXT_METHOD:
+                example = setting("space", TEXT)
+                raise ValueError(f"{TEXT_METHOD} chooses statements; give {example}, or another method")
+            return self
+        if self.slot != Slot.SYSTEM:
+            raise ValueError(f"a text is a system message; leave {setting('slot')} out")
+        for name, left in _NOT_OF_TEXTS.items():
+            if getattr(self, name) not in left:
+                raise ValueError(f"{setting(name)} has no place where texts are searched; leave it out")
+        if self.optimizer == "dfgn" or self.answers == AnswerKind.SAMPLED:
+            what = "dfgn moves vectors" if self.optimizer == "dfgn" else "generated text has no probabilities to model"
+            raise ValueError(f"{what}; leave it out where texts are searched")
+        if "random" in (self.baselines or ()):
+            raise ValueError("there are no random prompts where texts are searched; leave that baseline out")
         return self
 
     @model_validator(mode="after")
@@ -281,8 +324,10 @@ class RunSpec(BaseModel):
 
     @property
     def method(self) -> str:
-        """Search method by name; generated text has no probabilities to model, so 'auto' is the paper's there."""
-        return "de" if self.optimizer == "auto" and self.answer is AnswerKind.SAMPLED else self.optimizer
+        """Search method by name: 'auto' knows texts, and generated text, which has no probabilities to model."""
+        if self.optimizer != "auto":
+            return self.optimizer
+        return TEXT_METHOD if self.space == TEXT else "de" if self.answer is AnswerKind.SAMPLED else self.optimizer
 
     @property
     def lost_mass_penalty(self) -> float:

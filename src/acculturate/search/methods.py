@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 from acculturate.errors import SettingError, setting
 from acculturate.files.datafile import nearest
 from acculturate.legible import shown
+from acculturate.search.optimizers.bocs import BOCS
 from acculturate.search.optimizers.cma import CMAES, SepCMA
 from acculturate.search.optimizers.de import DE
 from acculturate.search.optimizers.dfgn import DFGN
@@ -69,6 +70,7 @@ METHODS: dict[str, Method] = {
     "openai-es": Method(OpenAIES, "antithetic evolution strategy with Adam (Salimans et al. 2017)", {}),
     "cma-es": Method(CMAES, "full-covariance CMA-ES, up to 1,000 dimensions (Hansen)", {}),
     "sep-cma": Method(SepCMA, "CMA-ES with a diagonal covariance, any dimension (Ros & Hansen 2008)", {}),
+    "bocs": Method(BOCS, "Bayesian search over statements of a text (Baptista & Poloczek 2018); for texts alone", {}),
     "random": Method(RandomSearch, "random search, the floor that every method must beat", {}),
 }
 AUTO = "dfgn"
@@ -94,8 +96,12 @@ def make_optimizer(
     budget: int,
     parts: Parts | None = None,
     fresh: bool = False,
+    most: int = 1,
 ) -> Optimizer[Any]:
-    """Build the optimizer of a name with the user's options; a wrong one is a ``UserError`` naming the right ones."""
+    """Build the optimizer of a name with the user's options; a wrong one is a ``UserError`` naming the right ones.
+
+    ``most``: statements of a text at most, where texts are searched.
+    """
     if fresh and method_name(name) != AUTO:
         raise SettingError(
             f"Optimizer '{method_name(name)}' compares losses of different generations, which mean nothing where each "
@@ -107,9 +113,8 @@ def make_optimizer(
             f"Optimizer '{name}' has population = {shown(population)}, more than the budget of {budget:,} candidates; "
             "give a smaller one or a larger budget."
         )
-    return configured(
-        name, METHODS[name], options, {"survey": survey, "budget": budget, "parts": parts, "fresh": fresh}
-    )
+    supplied = {"survey": survey, "budget": budget, "parts": parts, "fresh": fresh, "most": most}
+    return configured(name, METHODS[name], options, supplied)
 
 
 def configured(name: str, method: Method, options: Mapping[str, Any], supplied: Mapping[str, Any]) -> Optimizer[Any]:

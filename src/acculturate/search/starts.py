@@ -18,7 +18,7 @@ from acculturate.search.start_kind import StartKind
 from acculturate.survey.targets import Target
 
 # Generations count from 0, so these streams are never one of a search's own.
-_START_STREAM = 2**32 - 1
+START_STREAM = 2**32 - 1
 _RANDOM_STREAM = 2**32 - 2
 
 # Newlines leave a model's answers almost unchanged, which makes them a neutral starting point.
@@ -101,7 +101,7 @@ def text_windows(
 
 def starting_prompts(respondent: Respondent, start: Start, target: Target) -> Float[np.ndarray, "pop tokens hidden"]:
     """Draw the first population of a search; an earlier prompt takes the place of its first member."""
-    population = _drawn(respondent, start, target, start.count, generator(start.seed, _START_STREAM))
+    population = _drawn(respondent, start, target, start.count, generator(start.seed, START_STREAM))
     if start.earlier is not None:
         if warning := check_fits(start.earlier, respondent.identity, respondent.hidden):
             warnings.warn(warning, stacklevel=2)

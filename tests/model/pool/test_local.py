@@ -97,7 +97,6 @@ def test_no_worker_outlives_the_run(number: int, code: int | None, tiny: str, tm
         [sys.executable, "-m", "acculturate", *command],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     )
     try:
         deadline = time.monotonic() + 120
