@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -143,26 +144,43 @@ def packed_engine(
 ) -> PackedEngine | None:
     """Give the packed engine where its passes give the answers to one question at a time, in float32; else None.
 
-    Some questions of every pass are compared. Local windows, chunks, recurrent states, positions counted along the
-    row and positions scaled by the longest question all show there. Raises ``PackingError`` where the model's own
-    code refuses the packed layout.
+    Some questions of the passes with the longest row, the fullest row and the longest question are compared. Local
+    windows, chunks, recurrent states, positions counted along the row and positions scaled by the longest question all
+    show there. Raises ``PackingError`` where the model's own code refuses the packed layout.
     """
-    which = _telling(plan, sequences)
+    passes = _telling_passes(plan, sequences)
+    some = replace(plan, passes=tuple(plan.passes[place] for place in passes))
+    which = _telling(some, sequences)
+    asked = sorted(int(i) for rows in some.passes for row in rows for i in row.sequences)
     if _cannot_widen(model):
         raise PackingError("in this precision it could not be compared while parts of it are kept elsewhere")
     with float32_layers(model):
         try:
             expected = PlainEngine(model, [sequences[i] for i in which], options[which])(prompt)
-            engine = PackedEngine(model, plan, options)
-            packed = engine(prompt)
+            # In float32 it is computed for good, what stands before the slot included.
+            final = precision_of(model) == torch.float32
+            engine = PackedEngine(model, plan if final else some, options)
+            packed = engine(prompt, passes if final else None)
         except RuntimeError as error:  # no memory for wider layers, or weights that do not mix with float32
             raise PackingError(f"it could not be compared in float32: {first_line(error)}") from error
-    if not _agree(Answers(packed.logprobs[:, which], packed.log_mass[:, which]), expected):
+    places = np.searchsorted(asked, which)
+    if not _agree(Answers(packed.logprobs[:, places], packed.log_mass[:, places]), expected):
         return None
-    if precision_of(model) == torch.float32:  # what stands before the slot is computed already
+    if final:
         return engine
     del engine
     return PackedEngine(model, plan, options)
+
+
+def _telling_passes(plan: Plan, sequences: Sequence[SlottedTokens]) -> list[int]:
+    """Choose the passes that are compared: with the longest row, the fullest one, and the longest question."""
+    measures = (
+        lambda row: len(row.static) + len(row.dynamic),
+        lambda row: len(row.sequences),
+        lambda row: max(len(sequences[int(i)]) for i in row.sequences),
+    )
+    most = [[max(map(measure, rows)) for rows in plan.passes] for measure in measures]
+    return sorted({int(np.argmax(by_pass)) for by_pass in most})
 
 
 def _telling(plan: Plan, sequences: Sequence[SlottedTokens]) -> list[int]:

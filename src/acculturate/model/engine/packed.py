@@ -50,23 +50,32 @@ class PackedEngine:
         self._passes = [_Pass(model, rows, options) for rows in plan.passes]
 
     @torch.inference_mode()
-    def __call__(self, prompts: Float[np.ndarray, "candidates tokens hidden"]) -> Answers:
-        """Answer every sequence for every prompt; all prompts go through the model side by side."""
-        return Answers(*(part.cpu().double().numpy() for part in self.tensors(virtual_tokens(self.model, prompts))))
+    def __call__(
+        self, prompts: Float[np.ndarray, "candidates tokens hidden"], passes: Sequence[int] | None = None
+    ) -> Answers:
+        """Answer every sequence for every prompt; all prompts go through the model side by side.
+
+        ``passes``: makes those alone, by place, and answers their sequences alone, in their order.
+        """
+        found = self.tensors(virtual_tokens(self.model, prompts), passes=passes)
+        return Answers(*(part.cpu().double().numpy() for part in found))
 
     def tensors(
-        self, soft: Float[Tensor, "candidates tokens hidden"], inputs: list[Tensor] | None = None
+        self,
+        soft: Float[Tensor, "candidates tokens hidden"],
+        inputs: list[Tensor] | None = None,
+        passes: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Answer as float32 tensors: ``Answers.logprobs`` and ``Answers.log_mass``.
 
         Outside of inference mode they can be differentiated with respect to ``soft``; or, where ``inputs`` are wanted,
         to the embeddings of every dynamic token of each pass, which are added to that list.
         """
-        results = [one(soft, inputs) for one in self._passes]
+        made = self._passes if passes is None else [self._passes[place] for place in passes]
+        results = [one(soft, inputs) for one in made]
         # Passes answer the sequences in an order of their own.
-        order = torch.as_tensor(
-            np.argsort(np.concatenate([one.sequences for one in self._passes])), device=results[0][0].device
-        )
+        order = np.argsort(np.concatenate([one.sequences for one in made]))
+        order = torch.as_tensor(order, device=results[0][0].device)
         return tuple(torch.cat(parts, dim=1)[:, order] for parts in zip(*results, strict=True))  # type: ignore[return-value]
 
     @property
