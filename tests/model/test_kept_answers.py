@@ -36,7 +36,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for every time that a packed engine computes."""
     made: list[int] = []
     whole = PackedEngine.__call__
-    monkeypatch.setattr(PackedEngine, "__call__", lambda self, prompts: made.append(1) or whole(self, prompts))
+    monkeypatch.setattr(PackedEngine, "__call__", lambda self, *asked: made.append(1) or whole(self, *asked))
     return made
 
 

@@ -177,7 +177,7 @@ def _courses():
 def test_nothing_is_asked_twice_and_a_file_is_written_whole(respondent, prompt, tmp_path, monkeypatch):
     computed: list[int] = []
     whole = PackedEngine.__call__
-    monkeypatch.setattr(PackedEngine, "__call__", lambda self, prompts: computed.append(1) or whole(self, prompts))
+    monkeypatch.setattr(PackedEngine, "__call__", lambda self, *asked: computed.append(1) or whole(self, *asked))
     task = Task("t", "T", TaskKind.CHOICE, questions(5))
     first = work.evaluate(respondent, [task], prompt=prompt)
     so_far = len(computed)

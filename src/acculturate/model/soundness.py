@@ -152,13 +152,13 @@ def packed_engine(
     some = replace(plan, passes=tuple(plan.passes[place] for place in passes))
     which = _telling(some, sequences)
     asked = sorted(int(i) for rows in some.passes for row in rows for i in row.sequences)
+    # In float32 it is computed for good, what stands before the slot included.
+    final = precision_of(model) == torch.float32
     if _cannot_widen(model):
         raise PackingError("in this precision it could not be compared while parts of it are kept elsewhere")
     with float32_layers(model):
         try:
             expected = PlainEngine(model, [sequences[i] for i in which], options[which])(prompt)
-            # In float32 it is computed for good, what stands before the slot included.
-            final = precision_of(model) == torch.float32
             engine = PackedEngine(model, plan if final else some, options)
             packed = engine(prompt, passes if final else None)
         except RuntimeError as error:  # no memory for wider layers, or weights that do not mix with float32

@@ -70,14 +70,12 @@ class Align:
     """Describe a run for one country: one prompt."""
 
     name, record, shape = RunKind.ALIGN, RESULT, Result
+    beside: tuple[str, ...] = (FILE, EVALUATIONS)
 
     def __init__(self, prepared: Prepared) -> None:
         self._prepared, self._spec = prepared, prepared.spec
-
-    @property
-    def beside(self) -> tuple[str, ...]:
-        files = (FILE, EVALUATIONS)
-        return files if self._prepared.texts is None else (*files, TEXT_FILE)
+        if prepared.texts is not None:
+            self.beside = (*self.beside, TEXT_FILE)
 
     @property
     def instrument(self) -> Instrument:

@@ -260,7 +260,7 @@ class RunSpec(BaseModel):
             raise ValueError(f"a text is a system message; leave {setting('slot')} out")
         for name, left in _NOT_OF_TEXTS.items():
             if getattr(self, name) not in left:
-                raise ValueError(f"{setting(name)} has no place where texts are searched; leave it out")
+                raise ValueError(f"'{name}' has no place where texts are searched; leave it out")
         if self.optimizer == "dfgn" or self.answers == AnswerKind.SAMPLED:
             what = "dfgn moves vectors" if self.optimizer == "dfgn" else "generated text has no probabilities to model"
             raise ValueError(f"{what}; leave it out where texts are searched")
