@@ -12,7 +12,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from acculturate.judge.evaluation_records import GroupFigures
+from acculturate.judge.evaluation_records import GroupFigures, Measure
 from acculturate.judge.knowledge import measures
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers.tasks import answer, read_as
@@ -46,32 +46,22 @@ def main() -> None:
         for result, one in zip(results, tuned, strict=True):
             for measure in measures(task, untuned.shares, one.shares):
                 wanted = result.target.country
-                groups = [group for group in measure.groups if group.group in ("", wanted)]
-                for group in groups:
+                for group in (one for one in measure.groups if one.group in ("", wanted)):
                     where = f", on {group.group}" if group.group else ""
-                    print(f"| {task.title}, {measure.name} | {wanted}{where} | {_cells(group)} |", flush=True)
+                    print(f"| {task.title}, {measure.title} | {wanted}{where} | {_cells(measure, group)} |", flush=True)
 
 
 def _watch(doing: str, done: int, of: int) -> None:
     print(f"{doing}: {done} of {of}", flush=True) if done % 320 == 0 else None
 
 
-def _cells(group: GroupFigures) -> str:
-    def figure(value: float | None, interval: tuple[float, float] | None) -> str:
-        if value is None:
-            return "–"
-        return f"{value:.1%}" + ("" if interval is None else f" [{interval[0]:.1%}, {interval[1]:.1%}]")
-
-    visible = "–" if group.visible is None else f"{group.visible:.1%}"
-    return " | ".join(
-        [
-            figure(group.untuned, group.untuned_interval),
-            figure(group.tuned, group.tuned_interval),
-            f"{group.higher}, {group.lower}",
-            "–" if group.p is None else f"{group.p:.3f}",
-            visible,
-        ]
-    )
+def _cells(measure: Measure, group: GroupFigures) -> str:
+    cells = [
+        f"{measure.written(figure)} [{measure.between(interval)}]"
+        for figure, interval in ((group.untuned, group.untuned_interval), (group.tuned, group.tuned_interval))
+    ]
+    p = "–" if group.p is None else f"{group.p:.3f}"
+    return " | ".join([*cells, f"{group.higher}, {group.lower}", p, measure.written(group.visible)])
 
 
 if __name__ == "__main__":

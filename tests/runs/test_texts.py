@@ -51,8 +51,8 @@ def run(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_prompt_is_a_text_that_answers_as_a_system_message_does(tiny: str, run: Path) -> None:
     words = (run / TEXT_FILE).read_text("utf-8").rstrip("\n")
     prepared = prepare(spec(tiny))
-    assert prepared.texts is not None
-    assert set(words.splitlines()) <= set(prepared.texts.statements)
+    assert prepared.text_space is not None
+    assert set(words.splitlines()) <= set(prepared.text_space.statements)
     assert 1 <= len(words.splitlines()) <= 4
     result = align(spec(tiny), run)
     assert result.text == words

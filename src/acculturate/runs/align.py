@@ -74,7 +74,7 @@ class Align:
 
     def __init__(self, prepared: Prepared) -> None:
         self._prepared, self._spec = prepared, prepared.spec
-        if prepared.texts is not None:
+        if prepared.text_space is not None:
             self.beside = (*self.beside, TEXT_FILE)
 
     @property
@@ -139,9 +139,8 @@ class Ready:
     def __init__(self, prepared: Prepared, respondent: Respondent) -> None:
         spec, problem = prepared.spec, prepared.problem
         self._spec, self._respondent, self._selector = spec, respondent, prepared.selector
-        self._texts = None if prepared.texts is None else Texts(problem, respondent, prepared.texts)
+        self._texts = prepared.texts(respondent)
         self._asked = RoleInterviews(problem, respondent)
-        self._rows = lambda: spec.rows
         if self._texts is None:
             self._search_vectors(prepared)
         else:
@@ -163,6 +162,7 @@ class Ready:
 
     def _search_texts(self, prepared: Prepared, texts: Texts) -> None:
         spec = prepared.spec
+        self._rows = lambda: spec.rows
         evaluate, validation = texts.objective(Role.TRAIN), texts.objective(Role.VALIDATION)
         assert evaluate is not None
         validate = None if validation is None else lambda keys: validation(keys)[0].loss

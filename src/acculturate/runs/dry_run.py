@@ -9,7 +9,6 @@ from acculturate.model.respondent import Respondent
 from acculturate.performance.cost import CostEstimate, estimate
 from acculturate.runs.resolve import prepare
 from acculturate.runs.spec import RunSpec
-from acculturate.search.text_space import Texts
 from acculturate.survey.questionnaire import without
 
 
@@ -19,13 +18,11 @@ def dry_run(spec: RunSpec, lent: Respondent | None = None) -> CostEstimate:
     ``lent``: the run's model, where it is in memory already.
     """
     prepared = prepare(spec)
-    problem = prepared.problem
     if spec.answer is AnswerKind.SAMPLED:
         raise SettingError("What generated text costs depends on its length; a dry run counts answers of other kinds.")
     respondent = lent or Respondent(spec.choice)
-    if prepared.texts is not None:
-        texts = Texts(problem, respondent, prepared.texts)
-        problem = texts.sized(texts.longest // 2)
+    texts = prepared.texts(respondent)
+    problem = prepared.problem if texts is None else texts.sized(texts.longest // 2)
     put = problem.interview(respondent, without(problem.train, problem.heldout_items))
     assert isinstance(put, Interview)
     return estimate([put], budget=spec.budget, population=spec.population)

@@ -64,9 +64,13 @@ class Prepared:
         )
 
     @cached_property
-    def texts(self) -> TextSpace | None:
+    def text_space(self) -> TextSpace | None:
         """The texts that are searched: statements for both poles of every dimension of the target, and a persona."""
-        return _texts(self.spec, self.problem) if self.spec.space == TEXT else None
+        return _text_space(self.spec, self.problem) if self.spec.space == TEXT else None
+
+    def texts(self, respondent: Respondent) -> Texts | None:
+        """Put the texts to a model; None where none are searched."""
+        return None if self.text_space is None else Texts(self.problem, respondent, self.text_space)
 
     def optimizer(self, survey: Loss | None = None) -> Optimizer[Any]:
         """Build the search method and check its options.
@@ -89,10 +93,8 @@ class Prepared:
 
     def check_model(self, respondent: Respondent) -> None:
         """Refuse, before a search, questions that the model cannot read whole, or replies that cannot be read."""
-        problem = self.problem
-        if self.texts is not None:
-            texts = Texts(problem, respondent, self.texts)
-            problem = texts.sized(texts.longest)
+        texts = self.texts(respondent)
+        problem = self.problem if texts is None else texts.sized(texts.longest)
         problem.check_window(respondent, Sampling().max_new_tokens if self.spec.sampled else 0)
         problem.check_replies(respondent)
 
@@ -110,11 +112,11 @@ def prepare(spec: RunSpec, target: Target | None = None, *, check_method: bool =
     prepared = Prepared(spec, _problem(spec, instrument, target), selecting_task(spec.select_by))
     if check_method:
         prepared.optimizer()
-    _ = prepared.start, prepared.texts
+    _ = prepared.start, prepared.text_space
     return prepared
 
 
-def _texts(spec: RunSpec, problem: Problem) -> TextSpace:
+def _text_space(spec: RunSpec, problem: Problem) -> TextSpace:
     language = problem.train.formats[0].language
     poles = statements_of(problem.instrument, language)
     if poles is None:
@@ -221,7 +223,7 @@ def space_with_origin(respondent: Respondent, spec: RunSpec, origin: Float[np.nd
 def delivered(prepared: Prepared, prompt: SoftPrompt, search: SearchRecord, audit: Audit) -> Delivered:
     """Hand what a finished search delivers to its judges."""
     spec = prepared.spec
-    start = prepared.start if prepared.texts is None else None
+    start = prepared.start if prepared.text_space is None else None
     # Rivals get what the search spent, where it was stopped early.
     budget = spec.budget if search.stopped_before is None else search.evaluations
     return Delivered(

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.model.answers.ways import Interviews
 from acculturate.model.respondent import Respondent
-from acculturate.search.objective import Unasked, search_survey
+from acculturate.search.objective import Objective, objective, search_survey
 from acculturate.search.optimizers.bocs import keys_of, order_of
 from acculturate.search.problem import Problem
 from acculturate.survey.loss import Evaluation, Loss
-from acculturate.survey.questionnaire import without
+from acculturate.survey.response import Response
 
 TEXT_FILE = "prompt.txt"
 """The words of a prompt that is a text, in its run's directory."""
@@ -91,30 +90,29 @@ class Texts:
 
         The longest text is laid out at once: what cannot be asked is said before a search, not in it.
         """
-        problem, respondent = self.problem, self.respondent
-        asked = problem.questionnaire(role)
+        asked = self.problem.questionnaire(role)
         if asked is None:
             return None
-        untuned = problem.untuned(respondent, asked)
-        survey = search_survey(problem, role, lambda: untuned)
-        ids = asked.instrument.item_ids
-        places = tuple(place for place, item in enumerate(ids) if item not in problem.heldout_items)
-        put = without(asked, problem.heldout_items) if problem.heldout_items else asked
-        self.sized(self.longest).interview(respondent, put)
-        return TextObjective(self, survey, lambda n: self.sized(n).interview(respondent, put), Unasked(untuned, places))
+        untuned = cache(lambda: self.problem.untuned(self.respondent, asked))
+        found = TextObjective(self, role, search_survey(self.problem, role, untuned), untuned)
+        found.of_length(self.longest)
+        return found
 
 
+@dataclass(frozen=True, eq=False)
 class TextObjective:
     """Evaluate texts against one target (an ``Evaluator``); candidates are keys of a ``TextSpace``."""
 
-    def __init__(self, texts: Texts, survey: Loss, interview: Callable[[int], Interviews], unasked: Unasked) -> None:
-        self._texts, self.survey, self._interview, self._unasked = texts, survey, interview, unasked
+    texts: Texts
+    role: str
+    survey: Loss
+    untuned: Callable[[], Response]
+
+    def of_length(self, tokens: int) -> Objective:
+        """Build what is minimised for texts of this many tokens."""
+        return objective(self.texts.sized(tokens), self.texts.respondent, self.role, self.survey, self.untuned)
 
     def __call__(self, prompts: Float[np.ndarray, "n 1 dim"]) -> list[Evaluation]:
         """Return one evaluation for every text."""
-        return [self._evaluated(keys) for keys in prompts[:, 0]]
-
-    def _evaluated(self, keys: Float[np.ndarray, " dim"]) -> Evaluation:
-        rows = self._texts.rows(self._texts.space.words(keys))
-        (response,) = self._interview(len(rows))(rows[None])
-        return self.survey.evaluate(self._unasked.complete(response))
+        rows = (self.texts.rows(self.texts.space.words(keys)) for keys in prompts[:, 0])
+        return [self.of_length(len(one))(one[None])[0] for one in rows]

@@ -96,14 +96,18 @@ class Loss:
     reference_mass: Float[np.ndarray, "formats items"] | None = None
     consistency: float = 0.0
 
-    def format_means(self, logprobs: Float[np.ndarray, "formats items options"]) -> Float[np.ndarray, "formats items"]:
+    def format_means(
+        self, logprobs: Float[np.ndarray, "*batch formats items options"]
+    ) -> Float[np.ndarray, "*batch formats items"]:
         """Compute the expected option value per format and item (NaN: missing)."""
         return np.sum(np.exp(logprobs) * self.values, axis=-1)
 
-    def means(self, logprobs: Float[np.ndarray, "formats items options"]) -> Float[np.ndarray, "views items"]:
+    def means(
+        self, logprobs: Float[np.ndarray, "*batch formats items options"]
+    ) -> Float[np.ndarray, "*batch views items"]:
         """Average expected item values over the formats of each view."""
         by_format = self.format_means(logprobs)
-        return np.stack([by_format[list(view)].mean(axis=0) for view in self.views])
+        return np.stack([by_format[..., list(view), :].mean(axis=-2) for view in self.views], axis=-2)
 
     def scores(self, logprobs: Float[np.ndarray, "formats items options"]) -> Float[np.ndarray, "views dims"]:
         """Compute the dimension scores of each view, in points."""
@@ -166,13 +170,13 @@ class Loss:
         present = ~np.isnan(self.targets[0])
         return np.abs(self.weights[present]).sum(axis=0)
 
-    def disagreements(self, means: Float[np.ndarray, "views items"]) -> Float[np.ndarray, "views items"]:
+    def disagreements(self, means: Float[np.ndarray, "*batch views items"]) -> Float[np.ndarray, "*batch views items"]:
         """Compute by how many points each item moves away from the reference otherwise than in the mean of all views.
 
         What moves an item in one way of asking and not in another moves no opinion on it.
         """
         shift = means - self.reference_means
-        return (shift - shift.mean(axis=0)) * self.item_points
+        return (shift - shift.mean(axis=-2, keepdims=True)) * self.item_points
 
     def lost(self, log_mass: Float[np.ndarray, "formats items"]) -> Float[np.ndarray, "formats items"]:
         """Compute the nats of answer mass lost against the reference; 0 where the mass grew."""

@@ -40,6 +40,16 @@ def respondent(seed: int):
     return answer, replace(survey, target=target)
 
 
+def after(optimizer, state, evaluate, rounds: int):
+    """The state after some rounds, with all candidates that were asked."""
+    asked = []
+    for _ in range(rounds):
+        x = optimizer.ask(state)
+        asked += list(x)
+        state = optimizer.tell(state, x, [evaluate(keys) for keys in x])
+    return state, asked
+
+
 def searched(name: str, seed: int, budget: int = 100) -> float:
     answer, survey = respondent(seed)
     optimizer = make_optimizer(name, {}, survey=survey, budget=budget, most=MOST)
@@ -114,11 +124,8 @@ def test_no_text_is_asked_twice_and_none_is_too_long() -> None:
     answer, survey = respondent(4)
     optimizer = BOCS(survey, most=MOST)
     state = optimizer.init(SPACE.drawn(10, np.random.default_rng(4)), 4)
-    texts = []
-    for _ in range(12):
-        x = optimizer.ask(state)
-        texts += [SPACE.words(keys) for keys in x]
-        state = optimizer.tell(state, x, [survey.evaluate(answer(keys)) for keys in x])
+    _, asked = after(optimizer, state, lambda keys: survey.evaluate(answer(keys)), 12)
+    texts = [SPACE.words(keys) for keys in asked]
     assert len(set(texts[10:])) == len(texts[10:])
     assert max(text.count("\n") for text in texts) < MOST
 
@@ -128,8 +135,7 @@ def test_a_state_from_disk_goes_on_alike() -> None:
     optimizer = BOCS(survey, most=MOST)
     state = optimizer.init(SPACE.drawn(10, np.random.default_rng(5)), 5)
     for _ in range(3):
-        x = optimizer.ask(state)
-        state = optimizer.tell(state, x, [survey.evaluate(answer(keys)) for keys in x])
+        state, _ = after(optimizer, state, lambda keys: survey.evaluate(answer(keys)), 1)
         again = unpack(type(state), *pack(state))
         np.testing.assert_array_equal(optimizer.ask(again), optimizer.ask(state))
 

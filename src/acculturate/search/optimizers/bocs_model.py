@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -24,7 +22,6 @@ def modelled(response: Response) -> Float[np.ndarray, "formats items columns"]:
     return np.maximum(structured(response), FLOOR)
 
 
-@dataclass(frozen=True, eq=False)
 class AdditiveModel:
     """Predict answers as a mean plus one effect for every statement of a text, by ridge regression.
 
@@ -39,45 +36,37 @@ class AdditiveModel:
         What was answered, as ``modelled`` gives it, flat.
     """
 
-    chosen: Bool[np.ndarray, "n dim"]
-    answers: Float[np.ndarray, "n outputs"]
-
-    def __post_init__(self) -> None:
-        n = len(self.answers)
-        answers = self.answers - self.answers.mean(axis=0)
-        found = (np.inf, 0.0, 1.0, np.zeros(0))
+    def __init__(self, chosen: Bool[np.ndarray, "n dim"], answers: Float[np.ndarray, "n outputs"]) -> None:
+        n = len(answers)
+        self._mean = answers.mean(axis=0)
+        self._answers = answers - self._mean
+        least = np.inf
         for power in POWERS:
-            features = _features(self.chosen, power)
-            centred = features - features.mean(axis=0)
+            features = _features(chosen, power)
+            middle = features.mean(axis=0)
+            centred = features - middle
             values, vectors = np.linalg.eigh(centred @ centred.T)
-            values, turned = np.maximum(values, 0.0), vectors.T @ answers
+            values, turned = np.maximum(values, 0.0), vectors.T @ self._answers
             for share in RIDGES:
                 ridge = share * max(values.sum() / n, 1e-12)
                 kept = values / (values + ridge)
                 leverage = (vectors**2) @ kept + 1 / n
-                errors = (answers - vectors @ (kept[:, None] * turned)) / np.maximum(1 - leverage, 1e-3)[:, None]
-                error = float((errors**2).mean())
-                if error < found[0]:
-                    found = error, power, ridge, (errors**2).mean(axis=0)
-        _, power, ridge, variances = found
-        features = _features(self.chosen, power)
-        object.__setattr__(self, "_power", power)
-        object.__setattr__(self, "_ridge", ridge)
-        object.__setattr__(self, "_noise", np.sqrt(variances))
-        object.__setattr__(self, "_middle", features.mean(axis=0))
-        object.__setattr__(self, "_centred", features - features.mean(axis=0))
+                errors = (self._answers - vectors @ (kept[:, None] * turned)) / np.maximum(1 - leverage, 1e-3)[:, None]
+                if (error := float((errors**2).mean())) < least:
+                    least, self._power, self._ridge = error, power, ridge
+                    self._middle, self._centred = middle, centred
+                    self._noise = np.sqrt((errors**2).mean(axis=0))
 
     def effects(self, draw: np.random.Generator | None = None) -> Float[np.ndarray, "dim outputs"]:
         """Return the expected effect of every statement, or a draw from the posterior (Thompson sampling).
 
         A draw is made by Matheron's rule: a draw from the prior, moved by what it would have had to learn.
         """
-        centred, answers = self._centred, self.answers - self.answers.mean(axis=0)  # type: ignore[attr-defined]
-        ridge, noise = self._ridge, self._noise  # type: ignore[attr-defined]
+        centred, answers, ridge = self._centred, self._answers, self._ridge
         prior = np.zeros((centred.shape[1], answers.shape[1]))
         if draw is not None:
-            prior = draw.standard_normal(prior.shape) * (noise / np.sqrt(ridge))
-            answers = answers - draw.standard_normal(answers.shape) * noise
+            prior = draw.standard_normal(prior.shape) * (self._noise / np.sqrt(ridge))
+            answers = answers - draw.standard_normal(answers.shape) * self._noise
         kernel = centred @ centred.T + ridge * np.eye(len(centred))
         return prior + centred.T @ np.linalg.solve(kernel, answers - centred @ prior)
 
@@ -85,8 +74,7 @@ class AdditiveModel:
         self, effects: Float[np.ndarray, "dim outputs"], chosen: Bool[np.ndarray, "m dim"]
     ) -> Float[np.ndarray, "m outputs"]:
         """Predict the answers after some texts from the effects of their statements."""
-        features = _features(chosen, self._power)  # type: ignore[attr-defined]
-        return self.answers.mean(axis=0) + (features - self._middle) @ effects  # type: ignore[attr-defined]
+        return self._mean + (_features(chosen, self._power) - self._middle) @ effects
 
 
 def _features(chosen: Bool[np.ndarray, "n dim"], power: float) -> Float[np.ndarray, "n dim"]:
@@ -97,15 +85,12 @@ def modelled_losses(survey: Loss, answers: Float[np.ndarray, "m formats items co
     """Compute the exact loss of modelled answers, in points: distance, price of lost mass and disagreement."""
     logprobs, odds = answers[..., :-1], answers[..., -1]
     logprobs = logprobs - np.logaddexp.reduce(logprobs, axis=-1, keepdims=True)
-    by_format = (np.exp(logprobs) * survey.values).sum(axis=-1)
-    means = np.stack([by_format[:, list(view)].mean(axis=1) for view in survey.views], axis=1)
-    losses = np.abs(np.nan_to_num(means @ survey.weights.T + survey.constants - survey.targets)).sum(axis=-1)
-    found = losses.mean(axis=1)
+    means = survey.means(logprobs)
+    scores = survey.scoring.scores(means)
+    found = survey.scoring.distances(scores.reshape(-1, scores.shape[-1])).reshape(scores.shape[:2]).mean(axis=1)
     if survey.mass_penalty:
         lost = np.stack([survey.lost(-np.logaddexp(0.0, one)).mean() for one in odds])
         found = found + survey.mass_penalty * lost
     if survey.consistency:
-        shift = means - survey.reference_means
-        apart = np.abs((shift - shift.mean(axis=1, keepdims=True)) * survey.item_points).sum(axis=-1)
-        found = found + survey.consistency * apart.mean(axis=1)
+        found = found + survey.consistency * np.abs(survey.disagreements(means)).sum(axis=-1).mean(axis=1)
     return found
