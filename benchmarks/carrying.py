@@ -8,7 +8,9 @@ in four others. It prints three things a model.
 - *cosine*: how the derivatives of the scores in an unseen wording point along the common ones, mean over ways.
 - *left*: what the best regularised step leaves of the untuned distance in unseen wordings, by these derivatives. It
   is fitted on trained ways alone; its damping is the best in hindsight, so no search without a look at the unseen
-  wordings can be expected to do better. *consistent*: with items held to move alike in all trained ways.
+  wordings can be expected to do better. *consistent*: with items held to move alike in all trained ways. *poles*: only
+  along directions that imitate, in trained ways, what texts for the poles of the dimensions do to every item
+  (`--pole-ways N` measures them in the first N trained ways).
 
 Derivatives are kept in files, so the script goes on where it was stopped.
 
@@ -18,7 +20,7 @@ Derivatives are kept in files, so the script goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,8 @@ from acculturate.judge.gradient import answer_slopes
 from acculturate.model.answers import ways
 from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
-from acculturate.model.respondent import Respondent
+from acculturate.model.respondent import Context, Respondent
+from acculturate.search.culture import POLES
 from acculturate.search.starts import BLANK, text_rows, vocabulary_rows
 from acculturate.survey.formats import Role, parse_format
 from acculturate.survey.instrument import Instrument
@@ -42,6 +45,9 @@ from acculturate.survey.targets import find_target
 POINTS = ("blank:1", "blank:2", "vocabulary:0")
 DAMPINGS = np.geomspace(1e-3, 30, 9)
 AGREEMENTS = (0.0, 0.3, 1.0)
+POLES_OF = "poles"
+IMITATED = 0.1
+"""Damping of the directions that imitate texts, as a share of the mean squared derivative of an answer."""
 
 
 def main() -> None:
@@ -52,20 +58,54 @@ def main() -> None:
     parser.add_argument("--slot", default="response_start")
     parser.add_argument("--tokens", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--pole-ways", type=int, default=0)
     parser.add_argument("--points", default=",".join(POINTS), help="kind:offset in embedding standard deviations")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.models:
-        respondent = Respondent(ModelChoice(name, dtype="float32"))
+        respondent = Respondent(ModelChoice(name, dtype=given.dtype))
         prompts = {point: _prompt(respondent, point, given.tokens, given.seed) for point in given.points.split(",")}
+        folder = given.out / f"{Path(name).stem}-{given.answers}-{given.slot}-{given.tokens}-{given.seed}"
         for role in (Role.TRAIN, Role.HELDOUT):
             for form in protocol_formats("crossed", role, in_words=given.answers.startswith("cloze")):
-                stem = f"{Path(name).stem}-{given.answers}-{given.slot}-{given.tokens}-{given.seed}"
-                file = given.out / stem / role / (form.replace("/", "_") + ".npz")
+                file = _file(folder, role, form)
                 if not file.exists():
-                    _measure(respondent, form, prompts, given.answers, given.slot, file)
-                    print(file.name, flush=True)
+                    _save(file, _measured(respondent, form, prompts, given.answers, given.slot))
+        trained = protocol_formats("crossed", Role.TRAIN, in_words=given.answers.startswith("cloze"))
+        for form in trained[: given.pole_ways]:
+            file = _file(folder, POLES_OF, form)
+            if not file.exists():
+                _save(file, {"shifts": _pole_shifts(respondent, form, given.answers)})
     print(table(given.out))
+
+
+def _file(folder: Path, role: str, form: str) -> Path:
+    return folder / role / (form.replace("/", "_") + ".npz")
+
+
+def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Save arrays so that a file is whole or not there."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    with partial.open("wb") as open_file:
+        np.savez(open_file, **arrays)  # type: ignore[arg-type]
+    partial.rename(file)
+    print(file.name, flush=True)
+
+
+def _pole_shifts(respondent: Respondent, form: str, answers: str) -> Float[np.ndarray, "poles items"]:
+    """Measure how far a text for each pole of each dimension moves every expected answer in one presentation."""
+    instrument = load_instrument("vsm2013")
+    asked = questionnaire(instrument, [parse_format(form)])
+
+    def means(system: str | None) -> Float[np.ndarray, " items"]:
+        answered = ways.ask(answers, respondent, asked, Context(system=system))
+        return (np.exp(answered.logprobs) * instrument.values()).sum(axis=-1).mean(axis=0)
+
+    untuned = means(None)
+    poles = [" ".join(pole) for dimension in instrument.dimension_ids for pole in POLES[dimension]]
+    return np.stack([means(text) - untuned for text in poles])
 
 
 def _prompt(respondent: Respondent, point: str, tokens: int, seed: int) -> Float[np.ndarray, "tokens hidden"]:
@@ -76,9 +116,9 @@ def _prompt(respondent: Respondent, point: str, tokens: int, seed: int) -> Float
     return (rows + respondent.unit * float(offset) * noise).astype(np.float32)
 
 
-def _measure(
-    respondent: Respondent, form: str, prompts: dict[str, np.ndarray], answers: str, slot: str, file: Path
-) -> None:
+def _measured(
+    respondent: Respondent, form: str, prompts: dict[str, np.ndarray], answers: str, slot: str
+) -> dict[str, np.ndarray]:
     """Measure one presentation, in both orders where it has labels: untuned answers, answers and slopes by prompt."""
     asked = questionnaire(load_instrument("vsm2013"), [parse_format(form)])
     untuned = ways.ask(answers, respondent, asked)
@@ -92,10 +132,7 @@ def _measure(
         slopes = found.slopes.mean(axis=0) * respondent.unit
         arrays[f"{point} slopes"] = slopes.reshape(len(slopes), -1).astype(np.float32)
         arrays[f"{point} mass"] = np.array(found.mass)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial.npz")
-    np.savez(partial, **arrays)  # type: ignore[arg-type]
-    partial.rename(file)
+    return arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +143,15 @@ class Slopes:
     means: Float[np.ndarray, "ways items"]
     slopes: Float[np.ndarray, "ways items dim"]
 
+    def along(self, directions: Float[np.ndarray, "dim some"]) -> Slopes:
+        """Return the derivatives by coordinates in the span of some directions."""
+        return replace(self, slopes=self.slopes @ directions)
+
 
 def table(folder: Path) -> str:
     """Tabulate what was measured."""
     instrument = load_instrument("vsm2013")
-    heads = " | ".join(f"{country}: left, consistent" for country in COUNTRIES)
+    heads = " | ".join(f"{country}: left, consistent, poles" for country in COUNTRIES)
     lines = [f"| model, answers, slot | prompt | common, items | common, scores | cosine | {heads} |"]
     lines.append("|---|---|---|---|---|" + "---|" * len(COUNTRIES))
     for one in sorted(path for path in folder.iterdir() if path.is_dir()):
@@ -120,7 +161,8 @@ def table(folder: Path) -> str:
         points = [key.removesuffix(" means") for key in np.load(files[Role.TRAIN][0]) if key.endswith(" means")]
         for point in points:
             train, unseen = (_read(files[role], point) for role in (Role.TRAIN, Role.HELDOUT))
-            lines.append(f"| {one.name} | {point} | " + " | ".join(_cells(instrument, train, unseen)) + " |")
+            spanned = _imitating(one, point)
+            lines.append(f"| {one.name} | {point} | " + " | ".join(_cells(instrument, train, unseen, spanned)) + " |")
     return "\n".join(lines)
 
 
@@ -130,7 +172,23 @@ def _read(files: list[Path], point: str) -> Slopes:
     return Slopes(*(np.stack([one[key].astype(np.float64) for one in loaded]) for key in keys))
 
 
-def _cells(instrument: Instrument, train: Slopes, unseen: Slopes) -> list[str]:
+def _imitating(folder: Path, point: str) -> Float[np.ndarray, "dim poles"] | None:
+    """Find the directions that imitate the texts for the poles, by damped least squares; None where not measured."""
+    files = sorted((folder / POLES_OF).glob("*.npz"))
+    if not files:
+        return None
+    shifts = np.concatenate([np.load(file)["shifts"] for file in files], axis=1)
+    slopes = _read([folder / Role.TRAIN / file.name for file in files], point).slopes
+    jacobian = slopes.reshape(-1, slopes.shape[-1])
+    kernel = jacobian @ jacobian.T
+    damped = kernel + IMITATED * np.trace(kernel) / len(kernel) * np.eye(len(kernel))
+    directions = jacobian.T @ np.linalg.solve(damped, shifts.T)
+    return directions / np.linalg.norm(directions, axis=0)
+
+
+def _cells(
+    instrument: Instrument, train: Slopes, unseen: Slopes, spanned: Float[np.ndarray, "dim poles"] | None
+) -> list[str]:
     weights = instrument.weights()
     scores, there = (np.einsum("di,wix->wdx", weights, one.slopes) for one in (train, unseen))
     common = scores.mean(axis=0)
@@ -141,6 +199,8 @@ def _cells(instrument: Instrument, train: Slopes, unseen: Slopes) -> list[str]:
         scoring = Scoring(weights, instrument.constants(50.0), target)
         left = [_left(scoring, train, unseen, agreement) for agreement in AGREEMENTS]
         cells.append(f"{left[0]:.0%}, {min(left[1:]):.0%}")
+        if spanned is not None:
+            cells[-1] += f", {_left(scoring, train.along(spanned), unseen.along(spanned), 0.0):.0%}"
     return cells
 
 

@@ -34,6 +34,7 @@ TECHNIQUES: Mapping[str, Mapping[str, object]] = {
     "fresh": {"consistency": 0.0},
     "fresh, consistent": {},
     "consistent": {"fresh_formats": 0},
+    "text": {"fresh_formats": 0, "consistency": 0.0, "space": "text"},
 }
 
 
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--techniques", default=",".join(TECHNIQUES).replace(", ", "+"))
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--budget", type=int, default=300)
+    parser.add_argument("--dtype", default="float32")
     given = parser.parse_args()
     techniques = [name.replace("+", ", ") for name in given.techniques.split(",")]
     for seed in given.seeds.split(","):
@@ -53,7 +55,9 @@ def main() -> None:
             for answers in given.answers.split(","):
                 for country in given.countries.split(","):
                     for technique in techniques:
-                        spec = cell(model, answers, country, technique, int(seed), given.budget)
+                        spec = cell(
+                            model, answers, country, technique, int(seed), budget=given.budget, dtype=given.dtype
+                        )
                         folder = given.out / "-".join(
                             [Path(model).stem, answers, country, technique.replace(", ", "+").replace(" ", "_"), seed]
                         )
@@ -69,7 +73,9 @@ class _Lines(Callback):
         print("  " + name, flush=True)
 
 
-def cell(model: str, answers: str, country: str, technique: str, seed: int, budget: int) -> RunSpec:
+def cell(
+    model: str, answers: str, country: str, technique: str, seed: int, *, budget: int = 300, dtype: str = "float32"
+) -> RunSpec:
     """Describe the run of one cell."""
     values: dict[str, object] = {
         "model": model,
@@ -79,11 +85,11 @@ def cell(model: str, answers: str, country: str, technique: str, seed: int, budg
         "protocol": "crossed",
         "seed": seed,
         "budget": budget,
-        "dtype": "float32",
+        "dtype": dtype,
         "baselines": ("persona", "text"),
     }
     in_words = answers.startswith("cloze")
-    if technique == "two wordings":
+    if technique in ("two wordings", "text"):
         values["train_formats"] = TWO_WORDINGS[in_words]
     # As many fresh formats as two wordings cost: a candidate costs the same in every cell but those that ask all.
     if "fresh" in technique:
