@@ -20,6 +20,7 @@ from acculturate.judge.records import Result, Row, RowId
 from acculturate.runs.align import align
 from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.spec import RunSpec, make_spec
+from acculturate.runs.sweep.models import ModelShelf
 from acculturate.search.callbacks import Callback, Callbacks
 from acculturate.survey.formats import Role
 from acculturate.survey.protocols import protocol_formats
@@ -50,8 +51,9 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     given = parser.parse_args()
     techniques = [name.replace("+", ", ") for name in given.techniques.split(",")]
-    for seed in given.seeds.split(","):
-        for model in given.models.split(","):
+    shelf = ModelShelf()
+    for model in given.models.split(","):
+        for seed in given.seeds.split(","):
             for answers in given.answers.split(","):
                 for country in given.countries.split(","):
                     for technique in techniques:
@@ -62,7 +64,9 @@ def main() -> None:
                             [Path(model).stem, answers, country, technique.replace(", ", "+").replace(" ", "_"), seed]
                         )
                         print(folder.name, flush=True)
-                        align(spec, folder, Callbacks.of([_Lines()]))
+                        if not (folder / RESULT).exists():
+                            lent = shelf.lend(spec.choice, again=True, stage=print)
+                            align(spec, folder, Callbacks.of([_Lines()]), lent)
     print(table(given.out))
 
 

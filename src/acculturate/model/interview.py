@@ -98,6 +98,14 @@ class Interview:
         return [len(s) + self.n_tokens for s in self._sequences]
 
     def _build(self) -> PackedEngine | PlainEngine:
+        """Build the engine, or take the one that an earlier run left where such are kept."""
+        kept = self.respondent.engines
+        if kept is None or not self.respondent.packs:
+            return self._built()
+        options = self.reading.options
+        return kept.get((tuple(self._sequences), self.n_tokens, options.shape, options.tobytes()), self._built)
+
+    def _built(self) -> PackedEngine | PlainEngine:
         """Build the packed engine, unless this architecture computes something else with it than one at a time."""
         respondent, model = self.respondent, self.respondent.model
         rows = [row for group in self.plan.passes for row in group]
@@ -190,6 +198,8 @@ class Interview:
         self.rows = self.rows // 2
         # The old engine's buffers go first, or there would be two of everything when memory is short.
         self._engine = None
+        if self.respondent.engines is not None:
+            self.respondent.engines.clear()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self._engine = self._build()

@@ -18,6 +18,7 @@ from acculturate.model.choice import ModelChoice
 from acculturate.model.engine import attention
 from acculturate.model.engine.batches import Batching
 from acculturate.model.engine.forward import embedding_of, input_device, whole_state
+from acculturate.model.engine.kept_engines import KeptEngines
 from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.generation import generation_batching
 from acculturate.model.loading import Loaded, load_model
@@ -76,6 +77,10 @@ class Respondent:
         """Whether questions may be packed, and the plain batch's size."""
         self.packed_sizes: dict[bool, tuple[int, ...]] = {}
         """Row tokens, row questions, question tokens that showed it; by whether anything precedes the slot."""
+        self.engines: KeptEngines | None = None
+        """What runs after each other lay out alike; None where nobody comes after."""
+        self.precise: Respondent | None = None
+        """The same model in float32, where runs after each other measure with it."""
         self.pool: Pool | None = None
         """Processes that hold the same model and share the candidates of interviews; None for this one alone."""
 

@@ -11,6 +11,7 @@ import transformers
 
 from acculturate.files.checksums import sha256_of
 from acculturate.files.datafile import user_path
+from acculturate.model.engine.kept_engines import KeptEngines
 from acculturate.model.loading import release
 from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import prompt_file
@@ -48,7 +49,8 @@ def is_measured_as_searched(respondent: Respondent) -> bool:
 def in_float32(respondent: Respondent, *, keep: bool = False) -> Respondent:
     """Return the same model in float32, in which everything reported is measured; a quantised one stays as it is.
 
-    ``keep``: leave the other precision in memory, because somebody else uses it.
+    ``keep``: leave the other precision in memory, because somebody else uses it. Where runs follow each other with it
+    (``Respondent.engines``), the one in float32 stays beside it.
     """
     if is_measured_as_searched(respondent):
         return respondent
@@ -56,4 +58,8 @@ def in_float32(respondent: Respondent, *, keep: bool = False) -> Respondent:
         # Whoever still holds the old one holds no memory with it: both together may not fit.
         release(respondent.model)
         gc.collect()
-    return Respondent(replace(respondent.choice, dtype="float32"))
+    precise = respondent.precise or Respondent(replace(respondent.choice, dtype="float32"))
+    if keep and respondent.engines is not None:
+        precise.engines = precise.engines or KeptEngines(respondent.engines.room)
+        respondent.precise = precise
+    return precise

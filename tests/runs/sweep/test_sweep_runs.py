@@ -16,14 +16,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from commands import call
 from folders import bytes_of
 from processes import KILLED
 from sweeps import content, sweep_file
 
+from acculturate.model.choice import ModelChoice
+from acculturate.model.engine.packed import PackedEngine
 from acculturate.model.pool.protocol import WorkerError
 from acculturate.model.respondent import Respondent
+from acculturate.runs import provenance
 from acculturate.runs.sweep import models, worker
 from acculturate.runs.sweep.events import Event, EventKind
 from acculturate.runs.sweep.plan import plan_sweep, read_sweep
@@ -155,6 +160,38 @@ def test_a_run_that_fails_ends_none_of_the_others_and_a_model_is_loaded_once(
     shown = capsys.readouterr()
     assert "1 of 3 runs are finished already." in shown.err and "1 of 2: CHN done in" in shown.err
     assert re.search(r"IND_model failed: Model directory '[^\n]*model' has no config.json", shown.out)
+
+
+def test_runs_of_one_model_share_what_they_lay_out_alike(tiny, tmp_path, monkeypatch) -> None:
+    settings = {**content(tiny)["settings"], "budget": 4, "dtype": "bfloat16"}
+    plan, loaded, built = plan_sweep(content(tiny, settings=settings)), [], []
+
+    class Counted(PackedEngine):
+        def __init__(self, model, plan, options) -> None:
+            built.append(model.dtype)
+            super().__init__(model, plan, options)
+
+    monkeypatch.setattr("acculturate.model.soundness.PackedEngine", Counted)
+    monkeypatch.setattr("acculturate.model.interview.PackedEngine", Counted)
+    monkeypatch.setattr(models, "_fits_beside_float32", lambda _: True)
+    monkeypatch.setattr(provenance, "Respondent", lambda choice: loaded.append(choice) or Respondent(choice))
+    laid_out = {}
+    for name, free in (("room", 2**40), ("none", 0)):
+        monkeypatch.setenv("ACCULTURATE_CACHE", str(tmp_path / f"answers-{name}"))
+        monkeypatch.setattr(models, "_free_bytes", lambda _, free=free: free)
+        carry_out_in_turn(plan.runs, tmp_path / name, lambda _: None)
+        laid_out[name] = [built.count(dtype) for dtype in (torch.bfloat16, torch.float32)]
+        built.clear()
+    assert bytes_of(tmp_path / "room") == bytes_of(tmp_path / "none")
+    assert all(np.less(laid_out["room"], laid_out["none"])), laid_out
+    assert len(loaded) == 2  # in float32: once for both runs of a sweep
+
+
+def test_a_model_of_somebody_else_keeps_nothing_of_a_sweep(tiny, tmp_path) -> None:
+    respondent = Respondent(ModelChoice(tiny, dtype="float32"))
+    plan = plan_sweep(content(tiny, settings={**content(tiny)["settings"], "budget": 4, "dtype": "float32"}))
+    carry_out_in_turn(plan.runs[:1], tmp_path, lambda _: None, shelf=models.ModelShelf(respondent))
+    assert respondent.engines is None and respondent.precise is None
 
 
 def test_an_unexpected_error_is_a_sentence_too(tiny, tmp_path, monkeypatch) -> None:

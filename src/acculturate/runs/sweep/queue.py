@@ -41,9 +41,12 @@ def carry_out_in_turn(
         Holds a model that is in memory already.
     """
     shelf = shelf or ModelShelf()
-    for place, run in enumerate(runs):
-        again = any(later.spec.choice == run.spec.choice for later in runs[place + 1 :])
-        carry_out_one(run, out / run.name, follow, callbacks, shelf, again=again)
+    try:
+        for place, run in enumerate(runs):
+            again = any(later.spec.choice == run.spec.choice for later in runs[place + 1 :])
+            carry_out_one(run, out / run.name, follow, callbacks, shelf, again=again)
+    finally:
+        shelf.clear()
 
 
 def carry_out_one(
