@@ -118,10 +118,15 @@ def test_prompts_asked_together_answer_as_alone_and_share_work(respondent, promp
     alone = [asked.answer(respondent, task, AnswerKind.PROBABILITIES, [one])[0] for one in (None, prompt, *others)]
     monkeypatch.setenv("ACCULTURATE_CACHE", str(tmp_path))  # where nothing is kept yet
     built = []
-    engine = interview.PackedEngine
-    monkeypatch.setattr(interview, "PackedEngine", lambda *given: built.append(1) or engine(*given))
+
+    class Counted(PackedEngine):
+        def __init__(self, *given) -> None:
+            built.append(1)
+            super().__init__(*given)
+
+    monkeypatch.setattr(interview, "PackedEngine", Counted)
     together = asked.answer(respondent, task, AnswerKind.PROBABILITIES, (None, prompt, *others))
-    assert len(built) == 2  # without a prompt, and for all prompts
+    assert len(built) == 1  # for all prompts, and without one
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_array_equal(one.shares, other.shares)
     assert not np.array_equal(together[1].shares, together[3].shares)

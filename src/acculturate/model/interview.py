@@ -44,7 +44,8 @@ class Interview:
     read
         How answers are read: from the labels, or from the options' own words.
     lazily
-        Whether what does not depend on a soft prompt is computed only when it is needed: its answers may be kept.
+        Whether what does not depend on a soft prompt is computed only when it is needed, because its answers may be
+        kept; and then with the answers without a prompt, where they can be had beside (``ask_untuned``).
 
     Raises
     ------
@@ -71,6 +72,7 @@ class Interview:
         if n_tokens == 0:  # nothing depends on a candidate: the slot is nowhere
             self._sequences = [SlottedTokens((), s.prefix + s.suffix) for s in self._sequences]
         respondent.check_window(self._sequences, n_tokens)
+        self._lazily = lazily
         self._engine: PackedEngine | PlainEngine | None = None
         if n_tokens and not lazily:  # what cannot be computed is said before a search, not in it
             self._engine = self._build()
@@ -78,7 +80,8 @@ class Interview:
     @cached_property
     def plan(self) -> Plan:
         """Lay the questions out as packed passes."""
-        return plan(self._sequences, self.n_tokens, packing_cost(self.respondent.model))
+        cost = packing_cost(self.respondent.model)
+        return plan(self._sequences, self.n_tokens, cost, with_untuned=self._lazily)
 
     @property
     def tokens(self) -> int:
@@ -103,7 +106,8 @@ class Interview:
         if kept is None or not self.respondent.packs:
             return self._built()
         options = self.reading.options
-        return kept.get((tuple(self._sequences), self.n_tokens, options.shape, options.tobytes()), self._built)
+        key = (tuple(self._sequences), self.n_tokens, options.shape, options.tobytes(), self._lazily)
+        return kept.get(key, self._built)
 
     def _built(self) -> PackedEngine | PlainEngine:
         """Build the packed engine, unless this architecture computes something else with it than one at a time."""
@@ -212,6 +216,24 @@ class Interview:
         soft = np.zeros((0, self.respondent.hidden), dtype=np.float32) if prompt is None else prompt
         filled = np.repeat(soft[None], self.rows, axis=0).astype(np.float32)
         answers = kept_answers(self.respondent, self._sequences, self.reading.options, soft, lambda: self._ask(filled))
+        return self._response(answers)
+
+    def ask_untuned(self) -> Response | None:
+        """Give the response without a soft prompt, computed with what stands before the slot; it is kept as well.
+
+        None where questions go on behind the slot, or are not packed: they have to be asked again without it.
+        """
+        if not (self._lazily and self.n_tokens and self.respondent.packs and self.plan.reads_untuned):
+            return None
+        none = np.zeros((0, self.respondent.hidden), dtype=np.float32)
+        answers = kept_answers(self.respondent, self._sequences, self.reading.options, none, self._untuned)
+        return None if answers is None else self._response(answers)
+
+    def _untuned(self) -> Answers | None:
+        engine = self.engine
+        return engine.untuned() if isinstance(engine, PackedEngine) else None
+
+    def _response(self, answers: Answers) -> Response:
         response = self.reading.responses(answers)[0]
         lost = np.isnan(response.mass) | np.isnan(response.logprobs).any(axis=-1)
         if lost.any():

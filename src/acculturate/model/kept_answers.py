@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from acculturate.model.engine.packing import SlottedTokens
 from acculturate.model.gguf import cache_folder
 from acculturate.model.respondent import Respondent
 
+A = TypeVar("A", bound=Answers | None)
+
 FOLDER = "answers"
 _ENTRY = "acculturate"
 _LAYOUT = 1
@@ -38,12 +40,12 @@ def kept_answers(
     sequences: Sequence[SlottedTokens],
     options: Int[np.ndarray, "sequences options variants"],
     prompt: Float[np.ndarray, "tokens hidden"],
-    ask: Callable[[], Answers],
-) -> Answers:
+    ask: Callable[[], A],
+) -> Answers | A:
     """Return the answers that were kept for these questions and this model; ``ask`` for them where there are none.
 
-    ``prompt`` has no tokens where the model is asked without a soft prompt. A folder that cannot be read or written
-    costs time and nothing else.
+    ``prompt`` has no tokens where the model is asked without a soft prompt. None is never kept. A folder that cannot be
+    read or written costs time and nothing else.
     """
     path = _place(respondent, sequences, options, prompt)
     if path is None:
@@ -54,7 +56,7 @@ def kept_answers(
     except (DamagedFileError, KeyError, OSError):
         pass
     answers = ask()
-    if not np.isnan(answers.log_mass).any():
+    if answers is not None and not np.isnan(answers.log_mass).any():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_tensors(path, _ENTRY, {"logprobs": answers.logprobs, "log_mass": answers.log_mass}, {})

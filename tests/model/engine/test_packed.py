@@ -23,6 +23,7 @@ from acculturate.model.slot import Slot
 from acculturate.survey.formats import Format
 from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.questionnaire import questionnaire
+from acculturate.survey.response import Response
 
 TOLERANCE = 1e-4
 PACKED = sorted(set(ARCHITECTURES) - RECURRENT)
@@ -43,6 +44,11 @@ def _gap(a, b) -> float:
     assert (np.isfinite(a.logprobs) == np.isfinite(b.logprobs)).all()
     there = np.isfinite(b.logprobs)
     return float(max(np.abs(a.logprobs - b.logprobs)[there].max(), np.abs(a.log_mass - b.log_mass).max()))
+
+
+def _apart(a: Response, b: Response) -> float:
+    """Largest difference of probabilities of options, and of the mass they have together."""
+    return float(max(np.abs(np.exp(a.logprobs) - np.exp(b.logprobs)).max(), np.abs(a.mass - b.mass).max()))
 
 
 def _reference(interview: Interview, folder) -> PlainEngine:
@@ -67,6 +73,37 @@ def test_packed_answers_are_those_of_one_question_at_a_time(architecture, tmp_pa
         expected = _reference(interview, folder)(prompts)
         assert _gap(interview.engine(prompts), expected) < TOLERANCE, (slot, n_tokens)
         assert expected.logprobs.std() > 0.1, "answers too alike to tell a wrong engine from a right one"
+
+
+@pytest.mark.parametrize("architecture", PACKED)
+def test_the_answers_without_a_prompt_are_read_beside_those_with_one(
+    architecture, tmp_path_factory, monkeypatch
+) -> None:
+    monkeypatch.setenv("ACCULTURATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    folder = tiny_model_dir(tmp_path_factory, architecture)
+    respondent = Respondent(ModelChoice(str(folder), dtype="float32"))
+    asked = small_questionnaire()
+    expected = Interview(respondent, asked).ask()
+    beside = []
+    for n_tokens in (1, 3):
+        monkeypatch.setenv("ACCULTURATE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        interview = Interview(respondent, asked, n_tokens=n_tokens, lazily=True)
+        beside.append(interview.ask_untuned())
+        assert beside[-1] is not None and _apart(beside[-1], expected) < TOLERANCE, n_tokens
+        prompts = _prompts(respondent, 1, n_tokens)
+        packed, plain = interview(prompts)[0], Interview(respondent, asked, n_tokens=n_tokens)(prompts)[0]
+        assert _apart(packed, plain) < TOLERANCE
+    assert (beside[0].logprobs == beside[1].logprobs).all() and (beside[0].mass == beside[1].mass).all()
+    # The second time they are found again, without a pass.
+    again = Interview(respondent, asked, n_tokens=1, lazily=True)
+    monkeypatch.setattr(again, "_built", lambda: pytest.fail("asked again"))
+    assert (again.ask_untuned().logprobs == beside[0].logprobs).all()
+
+
+def test_questions_that_go_on_behind_the_slot_are_asked_again_without_a_prompt(llama) -> None:
+    asked = small_questionnaire()
+    assert Interview(llama, asked, slot="user_end", n_tokens=2, lazily=True).ask_untuned() is None
+    assert Interview(llama, asked, n_tokens=2).ask_untuned() is None  # a search has no use for it
 
 
 def test_the_parity_test_can_fail(llama, tmp_path_factory) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -13,9 +14,12 @@ from acculturate.knowledge.task import Question, Task, TaskKind
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.model.answers import ways
 from acculturate.model.answers.ways import Interviews
+from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
 from acculturate.model.slot import Slot
 from acculturate.model.soft_prompt import SoftPrompt
+from acculturate.survey.questionnaire import Questionnaire
+from acculturate.survey.response import Response
 
 TOGETHER = 32
 """Questions that are laid out and kept together: an interrupted evaluation goes on at the last of them."""
@@ -49,6 +53,7 @@ def answer(
 
     What stands before a slot is computed once for all prompts of one size in it. Answers are kept.
     """
+    sizes = [len(one.vectors) for one in prompts if one is not None and one.slot == Slot.RESPONSE_START]
     most = max(len(question.options) for question in task.questions)
     empty = (np.full((len(task.questions), most), np.nan), np.full(len(task.questions), np.nan))
     whole = [TaskAnswers(*(array.copy() for array in empty)) for _ in prompts]
@@ -56,19 +61,38 @@ def answer(
     for places in _parts(task.questions):
         watch(task.title, done, len(task.questions))
         laid_out = sheet(task.kind, [task.questions[place] for place in places], in_words=way.of_texts)
-        put: dict[tuple[str, int], Interviews] = {}
+        put = _Put(respondent, way, laid_out.questionnaire)
         for prompt, answered in zip(prompts, whole, strict=True):
-            place = (Slot.RESPONSE_START, 0) if prompt is None else (prompt.slot, len(prompt.vectors))
-            if place not in put:
-                size = {"slot": place[0], "n_tokens": place[1]}
-                put[place] = ways.interview(way, respondent, laid_out.questionnaire, lazily=True, **size)
-            response = put[place].ask(None if prompt is None else prompt.vectors)
+            response = put.untuned(*sizes[:1]) if prompt is None else put.on(prompt).ask(prompt.vectors)
             shares = laid_out.shares(response)
             answered.shares[places, : shares.shape[1]] = shares
             answered.mass[places] = laid_out.mass(response)
         done += len(places)
     watch(task.title, done, len(task.questions))
     return whole
+
+
+class _Put:
+    """Put one sheet of questions to a model, with soft prompts and without."""
+
+    def __init__(self, respondent: Respondent, way: AnswerKind, asked: Questionnaire) -> None:
+        self._made = cache(
+            lambda slot, n: ways.interview(way, respondent, asked, slot=slot, n_tokens=n, lazily=True),
+        )
+
+    def on(self, prompt: SoftPrompt) -> Interviews:
+        """Return the interview for prompts of this size in this slot."""
+        return self._made(prompt.slot, len(prompt.vectors))
+
+    def untuned(self, size: int = 1) -> Response:
+        """Return the response without a soft prompt.
+
+        Most models are asked up to the slot where a reply begins, where prompts of some ``size`` are asked anyhow: then
+        it costs nothing more. It is the same to the bit beside prompts of any size, or none.
+        """
+        beside = self._made(Slot.RESPONSE_START, size)
+        answered = beside.ask_untuned() if isinstance(beside, Interview) else None
+        return self._made(Slot.RESPONSE_START, 0).ask() if answered is None else answered
 
 
 def _parts(questions: Sequence[Question]) -> list[list[int]]:

@@ -47,7 +47,7 @@ class PackedEngine:
     ) -> None:
         self.model, self.plan = model, plan
         self._options = options
-        self._passes = [_Pass(model, rows, options) for rows in plan.passes]
+        self._passes = [_Pass(model, rows, options, reads_untuned=plan.reads_untuned) for rows in plan.passes]
 
     @torch.inference_mode()
     def __call__(
@@ -58,6 +58,13 @@ class PackedEngine:
         ``passes``: makes those alone, by place, and answers their sequences alone, in their order.
         """
         found = self.tensors(virtual_tokens(self.model, prompts), passes=passes)
+        return Answers(*(part.cpu().double().numpy() for part in found))
+
+    def untuned(self) -> Answers | None:
+        """Give the answers without a soft prompt; None where the plan does not read them."""
+        if not self.plan.reads_untuned:
+            return None
+        found = self._in_order(self._passes, [one.untuned for one in self._passes])
         return Answers(*(part.cpu().double().numpy() for part in found))
 
     def tensors(
@@ -72,8 +79,10 @@ class PackedEngine:
         to the embeddings of every dynamic token of each pass, which are added to that list.
         """
         made = self._passes if passes is None else [self._passes[place] for place in passes]
-        results = [one(soft, inputs) for one in made]
-        # Passes answer the sequences in an order of their own.
+        return self._in_order(made, [one(soft, inputs) for one in made])
+
+    def _in_order(self, made: Sequence[_Pass], results: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Join what passes answered, in the order of the sequences; passes have one of their own."""
         order = np.argsort(np.concatenate([one.sequences for one in made]))
         order = torch.as_tensor(order, device=results[0][0].device)
         return tuple(torch.cat(parts, dim=1)[:, order] for parts in zip(*results, strict=True))  # type: ignore[return-value]
@@ -145,7 +154,9 @@ def _roomy(states: Tensor, room: int) -> Tensor:
 class _Pass:
     """Hold one forward pass of the plan as tensors: rows padded to common sizes, static part already computed."""
 
-    def __init__(self, model: PreTrainedModel, rows: tuple[Row, ...], options: np.ndarray) -> None:
+    def __init__(
+        self, model: PreTrainedModel, rows: tuple[Row, ...], options: np.ndarray, *, reads_untuned: bool = False
+    ) -> None:
         self._model = model
         n_static, n_dynamic = max(len(r.static) for r in rows), max(len(r.dynamic) for r in rows)
         visible, depths = _layout(rows, n_static, n_dynamic)
@@ -155,25 +166,32 @@ class _Pass:
         tokens = _padded([r.dynamic.tokens for r in rows], n_dynamic)
         self._soft = torch.as_tensor(np.maximum(-1 - tokens, 0), device=device)
         self._is_soft = torch.as_tensor(tokens < 0, device=device)[..., None]
-        with torch.inference_mode():
-            self._embeds = embedding_of(model)(torch.as_tensor(np.maximum(tokens, 0), device=device))
-            self._static = self._remember(rows, visible, depths, n_static, n_dynamic)
-        self._caches: dict[int, list[_Buffer]] = {1: self._static}
         self._row = np.concatenate([np.full(len(r.answers), i) for i, r in enumerate(rows)])
         self._place = np.concatenate([r.answers for r in rows])
         self._options = torch.as_tensor(options[np.concatenate([r.sequences for r in rows])], device=device)
         self._n_rows = len(rows)
         self.sequences = np.concatenate([r.sequences for r in rows])
+        leaves = np.concatenate([r.leaves for r in rows]) if reads_untuned else None
+        with torch.inference_mode():
+            self._embeds = embedding_of(model)(torch.as_tensor(np.maximum(tokens, 0), device=device))
+            self._static, untuned = self._remember(rows, visible, depths, n_static, n_dynamic, leaves=leaves)
+        self.untuned: tuple[Tensor, Tensor] = untuned
+        self._caches: dict[int, list[_Buffer]] = {1: self._static}
 
-    def _remember(self, rows, visible, depths, n_static: int, n_dynamic: int) -> list[_Buffer]:
-        """Compute the keys and values of what stands before the slot, once."""
+    def _remember(
+        self, rows, visible, depths, n_static: int, n_dynamic: int, *, leaves: np.ndarray | None
+    ) -> tuple[list[_Buffer], tuple[Tensor, Tensor]]:
+        """Compute the keys and values of what stands before the slot, once, and what is answered at its ``leaves``."""
         model = self._model
+        none = torch.zeros(0, dtype=torch.long)
+        where, places = (none, none) if leaves is None else map(torch.as_tensor, (self._row, leaves))
+        options = none.reshape(0, 1, 1).to(input_device(model)) if leaves is None else self._options
+        answered = (torch.zeros(0), torch.zeros(0))
         layers = [_Buffer(n_static + n_dynamic) for _ in range(model.config.get_text_config().num_hidden_layers)]
         if n_static:
             device = input_device(model)
             tokens = torch.as_tensor(_padded([r.static.tokens for r in rows], n_static), device=device)
-            nobody = torch.zeros(0, dtype=torch.long)
-            with answers_only(model, nobody, nobody, nobody.reshape(0, 1, 1).to(device)):
+            with answers_only(model, where, places, options) as read:
                 _forward(
                     model,
                     inputs_embeds=embedding_of(model)(tokens),
@@ -182,9 +200,12 @@ class _Pass:
                     past_key_values=Cache(layers=list(layers)),
                     use_cache=True,
                 )
+            if leaves is not None:
+                logprobs, log_mass = read()
+                answered = logprobs.unsqueeze(0), log_mass.unsqueeze(0)
         for layer in layers:
             layer.filled = n_static
-        return layers
+        return layers, answered
 
     @property
     def held_bytes(self) -> int:

@@ -72,6 +72,8 @@ class Row:
     dynamic: Tree
     answers: Int[np.ndarray, "answered"]
     sequences: Int[np.ndarray, "answered"]
+    leaves: Int[np.ndarray, "answered"]
+    """The static node before the slot of each sequence."""
 
     def ancestors(self) -> Bool[np.ndarray, "nodes nodes"]:
         """Mark who may attend to whom: row = query; static nodes first; a node sees itself."""
@@ -90,11 +92,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """Hold the forward passes of one candidate: each a tuple of rows that are padded to a common size."""
+    """Hold the forward passes of one candidate: each a tuple of rows that are padded to a common size.
+
+    ``reads_untuned``: what stands before the slot is answered too, as without a soft prompt.
+    """
 
     passes: tuple[tuple[Row, ...], ...]
     n_tokens: int
     n_sequences: int
+    reads_untuned: bool = False
 
     @property
     def tokens_per_candidate(self) -> int:
@@ -140,7 +146,7 @@ class _Trie:
         return Tree(columns[:, 0], columns[:, 1], columns[:, 2])
 
 
-def build_row(sequences: Sequence[SlottedTokens], n_tokens: int, which: Sequence[int]) -> Row:
+def build_row(sequences: Sequence[SlottedTokens], n_tokens: int, which: Sequence[int] | Int[np.ndarray, "some"]) -> Row:
     """Pack the sequences with the indices ``which`` into one row."""
     slot = [-1 - k for k in range(n_tokens)]
     before = _Trie()
@@ -153,15 +159,24 @@ def build_row(sequences: Sequence[SlottedTokens], n_tokens: int, which: Sequence
         if not path:
             raise ValueError(f"sequence {i} has no token at or after its slot to answer at")
         answers.append(after.add(path, parent=leaf, depth=len(sequences[i].prefix)) - len(static))
-    return Row(static, after.tree(), np.array(answers), np.array(which))
+    return Row(static, after.tree(), np.array(answers), np.array(which), np.array(leaves))
 
 
-def plan(sequences: Sequence[SlottedTokens], n_tokens: int, cost: Cost) -> Plan:
-    """Cut the sequences into rows at the least estimated cost per candidate, and rows into passes."""
+def plan(sequences: Sequence[SlottedTokens], n_tokens: int, cost: Cost, *, with_untuned: bool = False) -> Plan:
+    """Cut the sequences into rows at the least estimated cost per candidate, and rows into passes.
+
+    ``with_untuned``: have the answers without a soft prompt read as well, where every sequence ends at its slot. The
+    rows are then those of one virtual token, so that these answers are the same to the bit beside prompts of any size.
+    """
+    beside = with_untuned and all(one.prefix and not one.suffix for one in sequences)
+    size = 1 if beside else n_tokens
     order = sorted(range(len(sequences)), key=lambda i: (sequences[i].prefix, sequences[i].suffix))
-    rows = [build_row(sequences, n_tokens, group) for group in _cut([*order], sequences, n_tokens, cost)]
+    rows = [build_row(sequences, size, group) for group in _cut([*order], sequences, size, cost)]
     rows.sort(key=lambda row: len(row.dynamic))
-    return Plan(tuple(_stack(rows, cost.widest)), n_tokens, len(sequences))
+    passes = _stack(rows, cost.widest)
+    if size != n_tokens:
+        passes = [tuple(build_row(sequences, n_tokens, row.sequences) for row in rows) for rows in passes]
+    return Plan(tuple(passes), n_tokens, len(sequences), beside)
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:
