@@ -1,10 +1,10 @@
 """How far does a model heed what it is told about itself? Short statements in the system message, and its answers.
 
 A text can only align a model that answers as the text says. Every item gets two opposite statements, in plain words
-that are no wording and no option of the survey. A text says one of the two about some items; its opposite says the other
-about the same ones. Half the difference of the two answers is the *effect*: points of the scale (1 to 5) towards what
-was said, whatever the text does besides. A dimension has four items with weights of 25 to 40, so an effect of 0.2 on
-each moves a score by 25 to 30 points: about what a country is away.
+that are no wording and no option of the survey. A text says one of the two about some items; its opposite says the
+other about the same ones. Half the difference of the two answers is the *effect*: points of the scale (1 to 5) towards
+what was said, whatever the text does besides. A dimension has four items with weights of 25 to 40, so an effect of 0.2
+on each moves a score by 25 to 30 points: about what a country is away.
 
     python benchmarks/heeding.py --counts 1,6,24 embedded path/to/model.gguf
 """
@@ -30,14 +30,14 @@ SAID = {
     "m02": "a boss whom you respect",
     "m03": "praise for good work",
     "m04": "a job that cannot be lost",
-    "m05": "nice colleagues",
+    "m05": "the company of nice colleagues",
     "m06": "fascinating work",
     "m07": "a say in what your boss decides",
     "m08": "a lovely place to live",
     "m09": "the respect of family and friends for your job",
     "m10": "a career that leads upward",
     "m11": "having fun",
-    "m12": "modest wishes",
+    "m12": "being content with little",
     "m13": "helping your friends",
     "m14": "saving money",
 }
