@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--budget", type=int, default=300)
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--keep-gb", type=float, help="memory for laid-out questionnaires, in each precision")
     given = parser.parse_args()
     techniques = [name.replace("+", ", ") for name in given.techniques.split(",")]
     shelf = ModelShelf()
@@ -66,6 +67,8 @@ def main() -> None:
                         print(folder.name, flush=True)
                         if not (folder / RESULT).exists():
                             lent = shelf.lend(spec.choice, again=True, stage=print)
+                            if lent is not None and lent.engines is not None and given.keep_gb is not None:
+                                lent.engines.room = int(given.keep_gb * 2**30)
                             align(spec, folder, Callbacks.of([_Lines()]), lent)
     print(table(given.out))
 

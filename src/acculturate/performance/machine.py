@@ -60,6 +60,20 @@ def _give_back_free_memory() -> None:
         return  # not glibc
 
 
+def available_bytes() -> int:
+    """Measure the main memory that could be taken, what files occupy for the time being included; 0 where unknown."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+
+
 def resident_bytes() -> int:
     """Measure the resident memory of this process; 0 where the system does not tell."""
     try:

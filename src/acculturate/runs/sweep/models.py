@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable
 
 import torch
@@ -12,6 +11,7 @@ from acculturate.model.choice import ModelChoice
 from acculturate.model.engine.kept_engines import KeptEngines
 from acculturate.model.engine.size import weight_bytes
 from acculturate.model.respondent import Respondent
+from acculturate.performance.machine import available_bytes
 from acculturate.runs.provenance import is_measured_as_searched
 
 _SHARE_OF_FREE = 4
@@ -80,7 +80,4 @@ def _free_bytes(respondent: Respondent) -> int:
     """Measure the memory that is free where a model is; 0 on a system that does not tell."""
     if respondent.model.device.type == "cuda":
         return torch.cuda.mem_get_info(respondent.model.device)[0]
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return 0
+    return available_bytes()
