@@ -14,7 +14,7 @@ from acculturate.model.answers.labels import LabelReading
 from acculturate.model.answers.reading import Read, Reading
 from acculturate.model.engine.forward import Answers, out_of_memory, precision_name
 from acculturate.model.engine.packed import PackedEngine, PackingError
-from acculturate.model.engine.packing import Plan, SlottedTokens, build_row, plan
+from acculturate.model.engine.packing import Plan, SlottedTokens, build_row, end_at_slot, plan
 from acculturate.model.engine.plain import PlainEngine
 from acculturate.model.engine.size import packing_cost
 from acculturate.model.kept_answers import kept_answers
@@ -101,13 +101,15 @@ class Interview:
         return [len(s) + self.n_tokens for s in self._sequences]
 
     def _build(self) -> PackedEngine | PlainEngine:
-        """Build the engine, or take the one that an earlier run left where such are kept."""
+        """Build the engine, or take the one that an earlier run left where such are kept.
+
+        Questions whose answers are kept on disk are asked once: their engines would only take the place of others.
+        """
         kept = self.respondent.engines
-        if kept is None or not self.respondent.packs:
+        if kept is None or self._lazily or not self.n_tokens or not self.respondent.packs:
             return self._built()
         options = self.reading.options
-        key = (tuple(self._sequences), self.n_tokens, options.shape, options.tobytes(), self._lazily)
-        return kept.get(key, self._built)
+        return kept.get((tuple(self._sequences), self.n_tokens, options.shape, options.tobytes()), self._built)
 
     def _built(self) -> PackedEngine | PlainEngine:
         """Build the packed engine, unless this architecture computes something else with it than one at a time."""
@@ -223,7 +225,7 @@ class Interview:
 
         None where questions go on behind the slot, or are not packed: they have to be asked again without it.
         """
-        if not (self._lazily and self.n_tokens and self.respondent.packs and self.plan.reads_untuned):
+        if not (self._lazily and self.respondent.packs and end_at_slot(self._sequences)):
             return None
         none = np.zeros((0, self.respondent.hidden), dtype=np.float32)
         answers = kept_answers(self.respondent, self._sequences, self.reading.options, none, self._untuned)

@@ -168,7 +168,7 @@ def plan(sequences: Sequence[SlottedTokens], n_tokens: int, cost: Cost, *, with_
     ``with_untuned``: have the answers without a soft prompt read as well, where every sequence ends at its slot. The
     rows are then those of one virtual token, so that these answers are the same to the bit beside prompts of any size.
     """
-    beside = with_untuned and all(one.prefix and not one.suffix for one in sequences)
+    beside = with_untuned and end_at_slot(sequences)
     size = 1 if beside else n_tokens
     order = sorted(range(len(sequences)), key=lambda i: (sequences[i].prefix, sequences[i].suffix))
     rows = [build_row(sequences, size, group) for group in _cut([*order], sequences, size, cost)]
@@ -177,6 +177,11 @@ def plan(sequences: Sequence[SlottedTokens], n_tokens: int, cost: Cost, *, with_
     if size != n_tokens:
         passes = [tuple(build_row(sequences, n_tokens, row.sequences) for row in rows) for rows in passes]
     return Plan(tuple(passes), n_tokens, len(sequences), beside)
+
+
+def end_at_slot(sequences: Sequence[SlottedTokens]) -> bool:
+    """Tell whether nothing follows the slot and something precedes it in every sequence."""
+    return all(one.prefix and not one.suffix for one in sequences)
 
 
 def _shared(a: Sequence[int], b: Sequence[int]) -> int:
