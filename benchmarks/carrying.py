@@ -121,10 +121,10 @@ def _measured(
 ) -> dict[str, np.ndarray]:
     """Measure one presentation, in both orders where it has labels: untuned answers, answers and slopes by prompt."""
     asked = questionnaire(load_instrument("vsm2013"), [parse_format(form)])
-    untuned = ways.ask(answers, respondent, asked)
     tokens = len(next(iter(prompts.values())))
     interview = ways.interview(answers, respondent, asked, slot=slot, n_tokens=tokens)
     assert isinstance(interview, Interview)
+    untuned = interview.ask_untuned() or ways.ask(answers, respondent, asked)
     arrays = {"untuned": (np.exp(untuned.logprobs) * asked.instrument.values()).sum(axis=-1).mean(axis=0)}
     for point, prompt in prompts.items():
         found = answer_slopes(interview, prompt)

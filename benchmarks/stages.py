@@ -53,15 +53,16 @@ def main() -> None:
             align(make_spec(settings), Path(folder) / name.replace(" ", "-"), Callbacks.of([clock]))
             clock.stage("end")
             columns.append(clock.seconds)
+            print(f"{name}: measuring is {_share(clock.seconds):.0%} of searching", flush=True)
     print(f"{'seconds':32}{'nothing kept':>14}{'answers kept':>14}")
     for stage in dict.fromkeys(stage for column in columns for stage in column):
         print(f"{stage:32}" + "".join(f"{column.get(stage, 0.0):14.1f}" for column in columns))
-    shares = [_measuring(column) / sum(column.get(stage, 0.0) for stage in SEARCH) for column in columns]
-    print(f"{'measuring, of searching':32}" + "".join(f"{share:14.0%}" for share in shares))
+    print(f"{'measuring, of searching':32}" + "".join(f"{_share(column):14.0%}" for column in columns))
 
 
-def _measuring(seconds: dict[str, float]) -> float:
-    return sum(value for stage, value in seconds.items() if stage not in (*SEARCH, *REST, "preparing"))
+def _share(seconds: dict[str, float]) -> float:
+    measuring = sum(value for stage, value in seconds.items() if stage not in (*SEARCH, *REST, "preparing"))
+    return measuring / sum(seconds.get(stage, 0.0) for stage in SEARCH)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,150 @@
+"""How far could any search carry a soft prompt? Gradient descent in eight wordings, judged in four others.
+
+The oracle sees gradients, which no search here does, and meets another way of asking at every step. What it leaves in
+unseen wordings is what a black-box search of the same prompts can hope for; what it leaves in trained ones says how far
+it came. Every country starts from line breaks. A country that is done is kept, so the script goes on where it was
+stopped.
+
+    python benchmarks/reach.py --out results/reach --answers cloze embedded
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from countries import COUNTRIES
+from jaxtyping import Float
+
+from acculturate.judge.gradient import LossGradient
+from acculturate.model.answers import ways
+from acculturate.model.choice import ModelChoice
+from acculturate.model.interview import Interview
+from acculturate.model.respondent import Respondent
+from acculturate.runs.oracle import Descent, descent
+from acculturate.search.problem import survey_of
+from acculturate.search.starts import BLANK, text_rows
+from acculturate.survey.formats import Role, parse_format
+from acculturate.survey.instrument_files import load_instrument
+from acculturate.survey.loss import Loss
+from acculturate.survey.protocols import protocol_formats
+from acculturate.survey.questionnaire import questionnaire
+from acculturate.survey.response import Response
+from acculturate.survey.targets import Target, find_target
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--out", type=Path, default=Path("results/reach"))
+    parser.add_argument("--answers", default="probabilities")
+    parser.add_argument("--countries", default=",".join(COUNTRIES))
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--tokens", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=160)
+    parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--price", type=float, default=20.0, help="points a nat of answer mass lost, by labels")
+    parser.add_argument("--every", type=int, default=32)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    how = Descent(given.steps, given.rate, given.every)
+    price = given.price if given.answers == "probabilities" else 0.0
+    for model in given.models:
+        reached = None
+        for country in given.countries.split(","):
+            name = f"{Path(model).stem}-{given.answers}-{country}-{given.tokens}-{given.steps}-{given.rate:g}"
+            if (given.out / f"{name}.json").exists():
+                continue
+            if reached is None:
+                reached = Asked.of(Respondent(ModelChoice(model, dtype=given.dtype)), given.answers, given.tokens)
+            curve, prompt = reached.curve(find_target(country, COUNTRIES[country]), how, price)
+            np.savez(given.out / f"{name}.npz", prompt=prompt)
+            (given.out / f"{name}.json").write_text(json.dumps(curve), encoding="utf-8")
+    print(table(given.out))
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Hold a model's questionnaires, laid out once for all countries, and its answers without a prompt."""
+
+    respondent: Respondent
+    interviews: Mapping[str, Mapping[str, ways.Interviews]]
+    untuned: Mapping[str, Response]
+    tokens: int
+
+    @classmethod
+    def of(cls, respondent: Respondent, answers: str, tokens: int) -> Asked:
+        """Lay out all trained and unseen ways of asking."""
+        interviews, untuned = {}, {}
+        for role in (Role.TRAIN, Role.HELDOUT):
+            interviews[role] = {}
+            for form in protocol_formats("crossed", role, in_words=answers.startswith("cloze")):
+                asked = questionnaire(load_instrument("vsm2013"), [parse_format(form)])
+                one = ways.interview(answers, respondent, asked, slot="response_start", n_tokens=tokens)
+                shared = one.ask_untuned() if isinstance(one, Interview) else None
+                interviews[role][form], untuned[form] = one, shared or ways.ask(answers, respondent, asked)
+                print(form, flush=True)
+        return cls(respondent, interviews, untuned, tokens)
+
+    def curve(
+        self, target: Target, how: Descent, price: float
+    ) -> tuple[list[dict[str, Any]], Float[np.ndarray, "tokens hidden"]]:
+        """Descend from line breaks, one way of asking a step; give the distances on the way and the last prompt."""
+        slopes = []
+        for form, interview in self.interviews[Role.TRAIN].items():
+            untuned = self.untuned[form]
+            priced = replace(
+                _survey(interview, target),
+                mass_penalty=price,
+                reference=untuned.logprobs,
+                reference_mass=untuned.mass,
+            )
+            slopes.append(LossGradient(interview, priced))
+        points = [{"step": 0, **{role: self._untuned(role, target) for role in self.interviews}}]
+        prompt = first = text_rows(self.respondent, BLANK, self.tokens)
+        for step, prompt in descent(first, self.respondent.unit, slopes, how):
+            if step % how.every == 0 or step == how.steps:
+                points.append({"step": step, **{role: self._tuned(role, target, prompt) for role in self.interviews}})
+                print(target.code, step, points[-1], flush=True)
+        return points, prompt
+
+    def _untuned(self, role: str, target: Target) -> dict[str, float]:
+        return _mean({form: (_survey(one, target), self.untuned[form]) for form, one in self.interviews[role].items()})
+
+    def _tuned(self, role: str, target: Target, prompt: Float[np.ndarray, "tokens hidden"]) -> dict[str, float]:
+        return _mean({form: (_survey(one, target), one.ask(prompt)) for form, one in self.interviews[role].items()})
+
+
+def _survey(interview: ways.Interviews, target: Target) -> Loss:
+    return survey_of(interview.questionnaire, target)
+
+
+def _mean(answered: Mapping[str, tuple[Loss, Response]]) -> dict[str, float]:
+    return {
+        "distance": float(np.mean([survey.evaluate(response).loss for survey, response in answered.values()])),
+        "mass": float(np.mean([response.mass.mean() for _, response in answered.values()])),
+    }
+
+
+def table(folder: Path) -> str:
+    """Tabulate what is left of the untuned distance in trained and in unseen ways, and the answer mass there."""
+    lines = ["| model, answers, country, tokens, steps, rate | trained | unseen | mass, unseen |", "|---|---|---|---|"]
+    for file in sorted(folder.glob("*.json")):
+        points = json.loads(file.read_text(encoding="utf-8"))
+        first = points[0]
+        sides = {
+            role: ", ".join(f"{one[role]['distance'] / first[role]['distance']:.0%}" for one in points[1:])
+            for role in (Role.TRAIN, Role.HELDOUT)
+        }
+        mass = points[-1][Role.HELDOUT]["mass"]
+        lines.append(f"| {file.stem} | {sides[Role.TRAIN]} | {sides[Role.HELDOUT]} | {mass:.2f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
