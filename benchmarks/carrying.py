@@ -122,7 +122,7 @@ def _measured(
     """Measure one presentation, in both orders where it has labels: untuned answers, answers and slopes by prompt."""
     asked = questionnaire(load_instrument("vsm2013"), [parse_format(form)])
     tokens = len(next(iter(prompts.values())))
-    interview = ways.interview(answers, respondent, asked, slot=slot, n_tokens=tokens)
+    interview = ways.interview(answers, respondent, asked, slot=slot, n_tokens=tokens, lazily=True)
     assert isinstance(interview, Interview)
     untuned = interview.ask_untuned() or ways.ask(answers, respondent, asked)
     arrays = {"untuned": (np.exp(untuned.logprobs) * asked.instrument.values()).sum(axis=-1).mean(axis=0)}

@@ -85,7 +85,7 @@ class Asked:
             interviews[role] = {}
             for form in protocol_formats("crossed", role, in_words=answers.startswith("cloze")):
                 asked = questionnaire(load_instrument("vsm2013"), [parse_format(form)])
-                one = ways.interview(answers, respondent, asked, slot="response_start", n_tokens=tokens)
+                one = ways.interview(answers, respondent, asked, slot="response_start", n_tokens=tokens, lazily=True)
                 shared = one.ask_untuned() if isinstance(one, Interview) else None
                 interviews[role][form], untuned[form] = one, shared or ways.ask(answers, respondent, asked)
                 print(form, flush=True)
