@@ -49,18 +49,20 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--budget", type=int, default=300)
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--baselines", default="persona,text", help="rivals of every cell, or none")
+    parser.add_argument("--as-searched", action="store_true", help="measure in the precision of the search")
     parser.add_argument("--keep-gb", type=float, help="memory for laid-out questionnaires, in each precision")
     given = parser.parse_args()
     techniques = [name.replace("+", ", ") for name in given.techniques.split(",")]
+    rivals = () if given.baselines == "none" else tuple(given.baselines.split(","))
+    costs = {"budget": given.budget, "dtype": given.dtype, "baselines": rivals}
     shelf = ModelShelf()
     for model in given.models.split(","):
         for seed in given.seeds.split(","):
             for answers in given.answers.split(","):
                 for country in given.countries.split(","):
                     for technique in techniques:
-                        spec = cell(
-                            model, answers, country, technique, int(seed), budget=given.budget, dtype=given.dtype
-                        )
+                        spec = cell(model, answers, country, technique, int(seed), **costs)
                         folder = given.out / "-".join(
                             [Path(model).stem, answers, country, technique.replace(", ", "+").replace(" ", "_"), seed]
                         )
@@ -69,6 +71,8 @@ def main() -> None:
                             lent = shelf.lend(spec.choice, again=True, stage=print)
                             if lent is not None and lent.engines is not None and given.keep_gb is not None:
                                 lent.engines.room = int(given.keep_gb * 2**30)
+                            if lent is not None and given.as_searched:
+                                lent.precise = lent
                             align(spec, folder, Callbacks.of([_Lines()]), lent)
     print(table(given.out))
 
@@ -80,9 +84,7 @@ class _Lines(Callback):
         print("  " + name, flush=True)
 
 
-def cell(
-    model: str, answers: str, country: str, technique: str, seed: int, *, budget: int = 300, dtype: str = "float32"
-) -> RunSpec:
+def cell(model: str, answers: str, country: str, technique: str, seed: int, **costs: object) -> RunSpec:
     """Describe the run of one cell."""
     values: dict[str, object] = {
         "model": model,
@@ -91,9 +93,7 @@ def cell(
         "targets": COUNTRIES[country],
         "protocol": "crossed",
         "seed": seed,
-        "budget": budget,
-        "dtype": dtype,
-        "baselines": ("persona", "text"),
+        **costs,
     }
     in_words = answers.startswith("cloze")
     if technique in ("two wordings", "text"):
