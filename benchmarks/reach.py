@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--tokens", type=int, default=2)
     parser.add_argument("--steps", type=int, default=160)
-    parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--price", type=float, default=20.0, help="points a nat of answer mass lost, by labels")
     parser.add_argument("--every", type=int, default=32)
     given = parser.parse_args()
