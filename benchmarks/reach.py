@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--price", type=float, default=20.0, help="points a nat of answer mass lost, by labels")
     parser.add_argument("--every", type=int, default=32)
+    parser.add_argument("--packs", action="store_true", help="a run has shown that this model packs: compare nothing")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     how = Descent(given.steps, given.rate, given.every)
@@ -61,7 +63,10 @@ def main() -> None:
             if (given.out / f"{name}.json").exists():
                 continue
             if reached is None:
-                reached = Asked.of(Respondent(ModelChoice(model, dtype=given.dtype)), given.answers, given.tokens)
+                respondent = Respondent(ModelChoice(model, dtype=given.dtype))
+                if given.packs:
+                    respondent.packed_sizes.update(dict.fromkeys((False, True), (sys.maxsize,) * 3))
+                reached = Asked.of(respondent, given.answers, given.tokens)
             curve, prompt = reached.curve(find_target(country, COUNTRIES[country]), how, price)
             np.savez(given.out / f"{name}.npz", prompt=prompt)
             (given.out / f"{name}.json").write_text(json.dumps(curve), encoding="utf-8")

@@ -340,7 +340,7 @@ class EffectRecord(Record):
     nearer, interval
         Points by which the prompt is nearer to the target, and their 95 % interval over formats.
     p
-        Share of random swaps of the two's answers, item by item and format by format, that give as large a difference
+        Share of random swaps of the two's items or, where that is larger, of formats, that give as large a difference
         (``judge.permutation``).
     """
 
