@@ -11,9 +11,10 @@ stopped.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--price", type=float, default=20.0, help="points a nat of answer mass lost, by labels")
     parser.add_argument("--every", type=int, default=32)
+    parser.add_argument("--subspaces", default="0", help="dimensions of a random subspace to stay in; 0: none")
     parser.add_argument("--packs", action="store_true", help="a run has shown that this model packs: compare nothing")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -58,8 +60,9 @@ def main() -> None:
     price = given.price if given.answers == "probabilities" else 0.0
     for model in given.models:
         reached = None
-        for country in given.countries.split(","):
+        for country, dim in itertools.product(given.countries.split(","), map(int, given.subspaces.split(","))):
             name = f"{Path(model).stem}-{given.answers}-{country}-{given.tokens}-{given.steps}-{given.rate:g}"
+            name += f"-in{dim}" if dim else ""
             if (given.out / f"{name}.json").exists():
                 continue
             if reached is None:
@@ -67,7 +70,7 @@ def main() -> None:
                 if given.packs:
                     respondent.packed_sizes.update(dict.fromkeys((False, True), (sys.maxsize,) * 3))
                 reached = Asked.of(respondent, given.answers, given.tokens)
-            curve, prompt = reached.curve(find_target(country, COUNTRIES[country]), how, price)
+            curve, prompt = reached.curve(find_target(country, COUNTRIES[country]), how, price, dim)
             np.savez(given.out / f"{name}.npz", prompt=prompt)
             (given.out / f"{name}.json").write_text(json.dumps(curve), encoding="utf-8")
     print(table(given.out))
@@ -97,9 +100,12 @@ class Asked:
         return cls(respondent, interviews, untuned, tokens)
 
     def curve(
-        self, target: Target, how: Descent, price: float
+        self, target: Target, how: Descent, price: float, dim: int
     ) -> tuple[list[dict[str, Any]], Float[np.ndarray, "tokens hidden"]]:
-        """Descend from line breaks, one way of asking a step; give the distances on the way and the last prompt."""
+        """Descend from line breaks, one way of asking a step; give the distances on the way and the last prompt.
+
+        ``dim``: of the random subspace around the start that the descent stays in; 0: it goes where it likes.
+        """
         slopes = []
         for form, interview in self.interviews[Role.TRAIN].items():
             untuned = self.untuned[form]
@@ -111,8 +117,11 @@ class Asked:
             )
             slopes.append(LossGradient(interview, priced))
         points = [{"step": 0, **{role: self._untuned(role, target) for role in self.interviews}}]
-        prompt = first = text_rows(self.respondent, BLANK, self.tokens)
-        for step, prompt in descent(first, self.respondent.unit, slopes, how):
+        first = text_rows(self.respondent, BLANK, self.tokens)
+        space = Subspace.of(first, self.respondent.unit, dim)
+        prompt = first
+        for step, place in descent(space.start, space.unit, [space.slope(one) for one in slopes], how):
+            prompt = space.prompt(place)
             if step % how.every == 0 or step == how.steps:
                 points.append({"step": step, **{role: self._tuned(role, target, prompt) for role in self.interviews}})
                 print(target.code, step, points[-1], flush=True)
@@ -123,6 +132,45 @@ class Asked:
 
     def _tuned(self, role: str, target: Target, prompt: Float[np.ndarray, "tokens hidden"]) -> dict[str, float]:
         return _mean({form: (_survey(one, target), one.ask(prompt)) for form, one in self.interviews[role].items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace:
+    """Move a prompt along some random directions only, each of one embedding standard deviation a coordinate."""
+
+    first: Float[np.ndarray, "tokens hidden"]
+    unit: float
+    directions: Float[np.ndarray, "dim tokens*hidden"] | None
+
+    @classmethod
+    def of(cls, first: Float[np.ndarray, "tokens hidden"], unit: float, dim: int) -> Subspace:
+        """Draw the directions; none and the whole space where ``dim`` is 0."""
+        if not dim:
+            return cls(first, unit, None)
+        return cls(first, 1.0, np.random.default_rng(0).standard_normal((dim, first.size)) * unit / np.sqrt(dim))
+
+    @property
+    def start(self) -> Float[np.ndarray, "*shape"]:
+        """Return the coordinates of the start."""
+        return self.first if self.directions is None else np.zeros(len(self.directions), dtype=np.float32)
+
+    def prompt(self, place: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "tokens hidden"]:
+        """Return the prompt at some coordinates."""
+        if self.directions is None:
+            return place
+        return (self.first + (place @ self.directions).reshape(self.first.shape)).astype(np.float32)
+
+    def slope(self, of_prompt: LossGradient) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+        """Return the loss with its gradient by the coordinates."""
+        directions = self.directions
+        if directions is None:
+            return of_prompt
+
+        def by_coordinate(place: np.ndarray) -> tuple[float, np.ndarray]:
+            loss, gradient = of_prompt(self.prompt(place))
+            return loss, (directions @ gradient.ravel()).astype(np.float32)
+
+        return by_coordinate
 
 
 def _survey(interview: ways.Interviews, target: Target) -> Loss:

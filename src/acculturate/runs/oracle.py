@@ -30,6 +30,9 @@ from acculturate.search.objective import Objective, search_objective
 from acculturate.search.starts import starting_prompts
 from acculturate.survey.formats import Role
 
+Slope = Callable[[Float[np.ndarray, "*shape"]], tuple[float, Float[np.ndarray, "*shape"]]]
+"""Compute a loss and its gradient, as ``LossGradient`` does for a soft prompt."""
+
 
 @dataclass(frozen=True)
 class Descent:
@@ -143,8 +146,8 @@ def _descend(prepared: Prepared, respondent: Respondent, how: Descent, watch: Ca
 
 
 def descent(
-    first: Float[np.ndarray, "tokens hidden"], unit: float, slopes: Sequence[LossGradient], how: Descent
-) -> Iterator[tuple[int, Float[np.ndarray, "tokens hidden"]]]:
+    first: Float[np.ndarray, "*shape"], unit: float, slopes: Sequence[Slope], how: Descent
+) -> Iterator[tuple[int, Float[np.ndarray, "*shape"]]]:
     """Yield the number of steps taken and the prompt after them, from 0 to ``how.steps``, by ``slopes`` in turns.
 
     ``unit``: one embedding standard deviation, the unit of ``how.rate``.
