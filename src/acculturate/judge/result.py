@@ -35,6 +35,7 @@ from acculturate.judge.records import (
     View,
     WordingRecord,
 )
+from acculturate.judge.response_style import style_sentences
 from acculturate.judge.table import Judge, item_means_on
 from acculturate.judge.transfer import columns, item_record, item_sentences, transfer_matrix
 from acculturate.judge.verdict import LIMITS, MATERIAL, search_sentences, verdict
@@ -101,10 +102,11 @@ def result_of(delivered: Delivered, ask: RoleInterviews, callbacks: Callbacks = 
     questions = problem.everything
     forms = [questions.formats[view[0]] for view in questions.views]
     items = _item_records(problem, by_id[RowId.UNTUNED], by_id[RowId.TUNED])
-    effects = _effects(problem, by_id)
+    effects, scoring = _effects(problem, by_id), problem.survey(questions).scoring
     remarks = [
         *search_sentences(delivered.search),
         *effect_sentences(effects, by_id),
+        *style_sentences(questions.instrument, scoring, by_id[RowId.UNTUNED], by_id[RowId.TUNED]),
         *([] if rivals is None else [rivals.chance.sentence]),
         *item_sentences(items),
         *(one.sentence for one in left_out),

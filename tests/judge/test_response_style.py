@@ -1,0 +1,72 @@
+"""What all items of a scale share is told from what single items do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from acculturate.judge.records import Row, RowKind
+from acculturate.judge.response_style import by_scale, style_sentences
+from acculturate.judge.table import Judge
+from acculturate.search.problem import survey_of
+from acculturate.survey.formats import Role, parse_format
+from acculturate.survey.instrument_files import load_instrument
+from acculturate.survey.questionnaire import questionnaire
+from acculturate.survey.response import Response
+from acculturate.survey.targets import find_target
+
+VSM = load_instrument("vsm2013")
+ASKED = questionnaire(VSM, [parse_format(f"letters/options-first/{wording}/en") for wording in (0, 2)])
+SURVEY = survey_of(ASKED, find_target("SAU", "country-tool-estimate"))
+MIDDLE = np.full(24, 3.0)
+
+
+def _row(means: np.ndarray, roles: tuple[Role, Role] = (Role.TRAIN, Role.HELDOUT)) -> Row:
+    """Make the row of a respondent who answers with these means in both orders of both formats."""
+    values = VSM.values()
+    low = np.clip(np.floor(means), 1, 4)
+    share = np.where(values == low[:, None], 1 - (means - low)[:, None], 0.0)
+    share += np.where(values == low[:, None] + 1, (means - low)[:, None], 0.0)
+    with np.errstate(divide="ignore"):
+        one = np.log(share)
+    formats = len(ASKED.formats)
+    response = Response(np.stack([one] * formats), np.ones((formats, 24)))
+    return Judge(ASKED, SURVEY, roles).row("one", "One", RowKind.TUNED, response)
+
+
+def _moved(**items: float) -> np.ndarray:
+    means = MIDDLE.copy()
+    for item, by in items.items():
+        means[VSM.item_ids.index(item)] += by
+    return means
+
+
+def test_a_scale_keeps_what_its_items_share():
+    shifts = (_moved(m15=-1.0, m16=-1.0, m17=-0.4, m18=0.7) - MIDDLE)[None]
+    style = by_scale(VSM, shifts)[0]
+    assert style[14:17] == pytest.approx([-0.8] * 3)  # the three frequencies
+    assert style[17] == pytest.approx(0.7)  # alone on its scale
+    assert not style[:14].any()
+
+
+def test_always_and_never_are_a_way_of_answering():
+    always = _moved(m15=-1.5, m16=-1.5, m17=-1.5, m20=1.5)
+    (said,) = style_sentences(VSM, SURVEY.scoring, _row(MIDDLE), _row(always))
+    # PDI gains 25 * 1.5 of 45 points; UAI wants 30 points up and gets 60, so it is as far away as before.
+    assert "is 37.5 points nearer" in said
+    assert "give 37.5 by themselves" in said
+    assert said.endswith("beside that gives 0.0.")
+
+
+def test_a_stand_on_items_of_one_scale_is_none():
+    (said,) = style_sentences(VSM, SURVEY.scoring, _row(MIDDLE), _row(_moved(m04=-0.5, m09=0.0, m07=0.5, m02=-0.5)))
+    # IDV: m04 counts 35, so 17.5 points down; PDI: 35 for each of two items, so 35 points up.
+    assert "is 52.5 points nearer" in said
+    assert "beside that gives 52.5." in said
+
+
+def test_nothing_is_said_without_a_gain_or_without_unseen_formats():
+    untuned = _row(MIDDLE)
+    assert style_sentences(VSM, SURVEY.scoring, untuned, _row(_moved(m07=0.1))) == []
+    trained = (Role.TRAIN, Role.TRAIN)
+    assert style_sentences(VSM, SURVEY.scoring, _row(MIDDLE, trained), _row(_moved(m07=1.0), trained)) == []
