@@ -65,8 +65,7 @@ def _gains(
     ours: Float[np.ndarray, "*batch views items"], theirs: Float[np.ndarray, "*batch views items"], scoring: Scoring
 ) -> Float[np.ndarray, "*batch views"]:
     """Compute by how many points we are nearer in every format."""
-    flat = (scoring.distances(scoring.scores(means).reshape(-1, len(scoring.target))) for means in (ours, theirs))
-    own, other = flat
+    own, other = (scoring.distances(scoring.scores(means).reshape(-1, len(scoring.target))) for means in (ours, theirs))
     return (other - own).reshape(ours.shape[:-1])
 
 

@@ -50,6 +50,7 @@ from acculturate.search.problem import Problem, RoleInterviews
 from acculturate.search.starts import Start, random_prompts
 from acculturate.survey.formats import Role
 from acculturate.survey.questionnaire import Questionnaire, part_of
+from acculturate.survey.scoring import Scoring
 from acculturate.survey.targets import explain_missing
 from acculturate.version import VERSION
 
@@ -102,7 +103,8 @@ def result_of(delivered: Delivered, ask: RoleInterviews, callbacks: Callbacks = 
     questions = problem.everything
     forms = [questions.formats[view[0]] for view in questions.views]
     items = _item_records(problem, by_id[RowId.UNTUNED], by_id[RowId.TUNED])
-    effects, scoring = _effects(problem, by_id), problem.survey(questions).scoring
+    scoring = problem.survey(questions).scoring
+    effects = _effects(scoring, by_id)
     remarks = [
         *search_sentences(delivered.search),
         *effect_sentences(effects, by_id),
@@ -202,9 +204,8 @@ def _measured_ceiling(ceiling: CeilingRecord | None, rows: Sequence[Row]) -> Cei
     return ceiling.model_copy(update={"measured_on": views, "untuned": untuned.loss, "best": text.loss})
 
 
-def _effects(problem: Problem, by_id: Mapping[str, Row]) -> tuple[EffectRecord, ...]:
+def _effects(scoring: Scoring, by_id: Mapping[str, Row]) -> tuple[EffectRecord, ...]:
     """Test the prompt against the untuned model and the best text, on trained and on held-out formats."""
-    scoring = problem.survey(problem.everything).scoring
     rivals = [by_id[rival] for rival in (RowId.UNTUNED, RowId.BEST_TEXT) if rival in by_id]
     return tuple(
         effect_of(by_id[RowId.TUNED], rival, role, scoring)
