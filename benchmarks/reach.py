@@ -14,16 +14,19 @@ import argparse
 import itertools
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from countries import COUNTRIES
 from jaxtyping import Float
 
 from acculturate.judge.gradient import LossGradient
+from acculturate.judge.response_style import by_scale
 from acculturate.model.answers import ways
 from acculturate.model.choice import ModelChoice
 from acculturate.model.interview import Interview
@@ -53,16 +56,24 @@ def main() -> None:
     parser.add_argument("--price", type=float, default=20.0, help="points a nat of answer mass lost, by labels")
     parser.add_argument("--every", type=int, default=32)
     parser.add_argument("--subspaces", default="0", help="dimensions of a random subspace to stay in; 0: none")
+    parser.add_argument("--styles", default="0", help="shares of the points that a response style moves, as a price")
+    parser.add_argument(
+        "--tf32", action="store_true", help="descend in TF32 on a GPU; measured in float32 all the same"
+    )
     parser.add_argument("--packs", action="store_true", help="a run has shown that this model packs: compare nothing")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     how = Descent(given.steps, given.rate, given.every)
+    torch.set_float32_matmul_precision("high" if given.tf32 else "highest")
     price = given.price if given.answers == "probabilities" else 0.0
     for model in given.models:
         reached = None
-        for country, dim in itertools.product(given.countries.split(","), map(int, given.subspaces.split(","))):
+        cells = itertools.product(
+            given.countries.split(","), map(float, given.styles.split(",")), map(int, given.subspaces.split(","))
+        )
+        for country, style, dim in cells:
             name = f"{Path(model).stem}-{given.answers}-{country}-{given.tokens}-{given.steps}-{given.rate:g}"
-            name += f"-in{dim}" if dim else ""
+            name += (f"-in{dim}" if dim else "") + (f"-style{style:g}" if style else "")
             if (given.out / f"{name}.json").exists():
                 continue
             if reached is None:
@@ -70,10 +81,29 @@ def main() -> None:
                 if given.packs:
                     respondent.packed_sizes.update(dict.fromkeys((False, True), (sys.maxsize,) * 3))
                 reached = Asked.of(respondent, given.answers, given.tokens)
-            curve, prompt = reached.curve(find_target(country, COUNTRIES[country]), how, price, dim)
-            np.savez(given.out / f"{name}.npz", prompt=prompt)
+            prices = Prices(price, style)
+            target = find_target(country, COUNTRIES[country])
+            curve, prompt = reached.curve(target, how, prices, Subspace.of(reached.first, reached.respondent.unit, dim))
+            np.savez(given.out / f"{name}.npz", prompt=prompt, **reached.item_means(target, prompt))
             (given.out / f"{name}.json").write_text(json.dumps(curve), encoding="utf-8")
     print(table(given.out))
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Hold points per nat of answer mass lost, and the share of the points that a response style moves."""
+
+    mass: float
+    style: float
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Multiply in float32 while measuring."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    yield
+    torch.set_float32_matmul_precision(before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,39 +129,68 @@ class Asked:
                 print(form, flush=True)
         return cls(respondent, interviews, untuned, tokens)
 
-    def curve(
-        self, target: Target, how: Descent, price: float, dim: int
-    ) -> tuple[list[dict[str, Any]], Float[np.ndarray, "tokens hidden"]]:
-        """Descend from line breaks, one way of asking a step; give the distances on the way and the last prompt.
+    @property
+    def first(self) -> Float[np.ndarray, "tokens hidden"]:
+        """Return where every descent starts: line breaks."""
+        return text_rows(self.respondent, BLANK, self.tokens)
 
-        ``dim``: of the random subspace around the start that the descent stays in; 0: it goes where it likes.
-        """
+    def curve(
+        self, target: Target, how: Descent, prices: Prices, space: Subspace
+    ) -> tuple[list[dict[str, Any]], Float[np.ndarray, "tokens hidden"]]:
+        """Descend from line breaks, one way of asking a step; give the distances on the way and the last prompt."""
         slopes = []
         for form, interview in self.interviews[Role.TRAIN].items():
             untuned = self.untuned[form]
             priced = replace(
                 _survey(interview, target),
-                mass_penalty=price,
+                mass_penalty=prices.mass,
+                response_style=prices.style,
                 reference=untuned.logprobs,
                 reference_mass=untuned.mass,
             )
             slopes.append(LossGradient(interview, priced))
         points = [{"step": 0, **{role: self._untuned(role, target) for role in self.interviews}}]
-        first = text_rows(self.respondent, BLANK, self.tokens)
-        space = Subspace.of(first, self.respondent.unit, dim)
-        prompt = first
+        prompt = self.first
         for step, place in descent(space.start, space.unit, [space.slope(one) for one in slopes], how):
             prompt = space.prompt(place)
             if step % how.every == 0 or step == how.steps:
-                points.append({"step": step, **{role: self._tuned(role, target, prompt) for role in self.interviews}})
+                with exactly():
+                    points.append(
+                        {"step": step, **{role: self._tuned(role, target, prompt) for role in self.interviews}}
+                    )
                 print(target.code, step, points[-1], flush=True)
         return points, prompt
 
+    def item_means(
+        self, target: Target, prompt: Float[np.ndarray, "tokens hidden"]
+    ) -> dict[str, Float[np.ndarray, "formats items"]]:
+        """Tabulate expected answers without and with a prompt, in all trained ways and then all unseen ones."""
+        surveys = {form: (_survey(one, target), one) for side in self.interviews.values() for form, one in side.items()}
+        with exactly():
+            return {
+                "untuned": np.concatenate([loss.means(self.untuned[f].logprobs) for f, (loss, _) in surveys.items()]),
+                "tuned": np.concatenate([loss.means(one.ask(prompt).logprobs) for loss, one in surveys.values()]),
+            }
+
     def _untuned(self, role: str, target: Target) -> dict[str, float]:
-        return _mean({form: (_survey(one, target), self.untuned[form]) for form, one in self.interviews[role].items()})
+        return self._mean(role, target, {form: self.untuned[form] for form in self.interviews[role]})
 
     def _tuned(self, role: str, target: Target, prompt: Float[np.ndarray, "tokens hidden"]) -> dict[str, float]:
-        return _mean({form: (_survey(one, target), one.ask(prompt)) for form, one in self.interviews[role].items()})
+        return self._mean(role, target, {form: one.ask(prompt) for form, one in self.interviews[role].items()})
+
+    def _mean(self, role: str, target: Target, answered: Mapping[str, Response]) -> dict[str, float]:
+        """Average over ways of asking: points left, points left by the shares of the shift alone, and answer mass."""
+        left: list[tuple[float, float, float]] = []
+        for form, response in answered.items():
+            interview = self.interviews[role][form]
+            survey = _survey(interview, target)
+            before, after = survey.means(self.untuned[form].logprobs), survey.means(response.logprobs)
+            style = by_scale(interview.questionnaire.instrument, after - before)
+            ends = (after, before + style, after - style)
+            scoring = survey.scoring
+            left.append(tuple(float(scoring.distances(scoring.scores(end)).mean()) for end in ends))
+        mass = float(np.mean([response.mass.mean() for response in answered.values()]))
+        return dict(zip(("distance", "style", "within"), np.mean(left, axis=0).tolist(), strict=True)) | {"mass": mass}
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,16 +236,12 @@ def _survey(interview: ways.Interviews, target: Target) -> Loss:
     return survey_of(interview.questionnaire, target)
 
 
-def _mean(answered: Mapping[str, tuple[Loss, Response]]) -> dict[str, float]:
-    return {
-        "distance": float(np.mean([survey.evaluate(response).loss for survey, response in answered.values()])),
-        "mass": float(np.mean([response.mass.mean() for _, response in answered.values()])),
-    }
-
-
 def table(folder: Path) -> str:
     """Tabulate what is left of the untuned distance in trained and in unseen ways, and the answer mass there."""
-    lines = ["| model, answers, country, tokens, steps, rate | trained | unseen | mass, unseen |", "|---|---|---|---|"]
+    lines = [
+        "| model, answers, country, tokens, steps, rate | trained | unseen | style alone | within alone | mass |",
+        "|---|---|---|---|---|---|",
+    ]
     for file in sorted(folder.glob("*.json")):
         points = json.loads(file.read_text(encoding="utf-8"))
         first = points[0]
@@ -194,8 +249,9 @@ def table(folder: Path) -> str:
             role: ", ".join(f"{one[role]['distance'] / first[role]['distance']:.0%}" for one in points[1:])
             for role in (Role.TRAIN, Role.HELDOUT)
         }
-        mass = points[-1][Role.HELDOUT]["mass"]
-        lines.append(f"| {file.stem} | {sides[Role.TRAIN]} | {sides[Role.HELDOUT]} | {mass:.2f} |")
+        last, untuned = points[-1][Role.HELDOUT], first[Role.HELDOUT]["distance"]
+        alone = " | ".join(f"{last[part] / untuned:.0%}" if part in last else "–" for part in ("style", "within"))
+        lines.append(f"| {file.stem} | {sides[Role.TRAIN]} | {sides[Role.HELDOUT]} | {alone} | {last['mass']:.2f} |")
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acculturate.judge.gradient import DifferentiableLoss
@@ -19,6 +19,7 @@ def _response(rng: np.random.Generator, shape: tuple[int, int, int]) -> Response
     return Response(np.log(options), rng.uniform(1e-3, 0.999, shape[:2]))
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     items=st.integers(1, 6),
@@ -27,8 +28,12 @@ def _response(rng: np.random.Generator, shape: tuple[int, int, int]) -> Response
     dims=st.integers(1, 4),
     anchor=st.sampled_from([0.0, 0.7, 20.0]),
     mass_penalty=st.sampled_from([0.0, 1.3, 20.0]),
+    consistency=st.sampled_from([0.0, 0.4]),
+    response_style=st.sampled_from([0.0, 1.0]),
 )
-def test_the_three_forms_of_the_loss_agree(seed, items, options, views, dims, anchor, mass_penalty) -> None:
+def test_the_three_forms_of_the_loss_agree(
+    seed, items, options, views, dims, anchor, mass_penalty, consistency, response_style
+) -> None:
     rng = np.random.default_rng(seed)
     formats = 2 * views
     target = rng.uniform(0, 100, dims)
@@ -45,6 +50,9 @@ def test_the_three_forms_of_the_loss_agree(seed, items, options, views, dims, an
         untuned.logprobs,
         mass_penalty,
         untuned.mass,
+        consistency,
+        response_style,
+        rng.normal(0, 35, (dims, items)),
     )
     loss = survey.evaluate(tuned).loss
     in_torch = DifferentiableLoss(survey, np.ones((items, options), bool), torch.device("cpu"), torch.float64)

@@ -112,6 +112,7 @@ _LATER = {
     "baselines": None,
     "select_by": None,
     "consistency": 0.0,
+    "response_style": 0.0,
     "fresh_formats": 0,
     "device_map": "none",
     "statements": ...,

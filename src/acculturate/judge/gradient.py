@@ -54,8 +54,12 @@ class DifferentiableLoss:
         self._reference = None if survey.reference is None else tensor(survey.reference)
         self._mass_penalty = survey.mass_penalty
         self._consistency = survey.consistency
-        if survey.consistency:
+        self._response_style = survey.response_style
+        if survey.consistency or survey.response_style:
             self._reference_means, self._item_points = tensor(survey.reference_means), tensor(survey.item_points)
+        if survey.response_style:
+            assert survey.style_weights is not None
+            self._style_weights = tensor(survey.style_weights[present])
         self._log_mass = None if survey.reference_mass is None else tensor(np.log(survey.reference_mass))
 
     def __call__(
@@ -77,6 +81,9 @@ class DifferentiableLoss:
             shift = views - self._reference_means
             apart = (shift - shift.mean(dim=0)).abs() @ self._item_points
             loss = loss + self._consistency * apart.mean()
+        if self._response_style:
+            styled = ((views - self._reference_means) @ self._style_weights.T).abs().sum(dim=1)
+            loss = loss + self._response_style * styled.mean()
         return loss
 
 

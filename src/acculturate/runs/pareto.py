@@ -293,7 +293,16 @@ def _checked(spec: RunSpec) -> int:
     if spec.anchor:
         untuned = setting("against", UNTUNED)
         raise SettingError(f"A front has no use for an anchor: that is what {untuned} does; leave it out.")
-    for name in ("heldout_items", "sampled", "mass_penalty", "baselines", "select_by", "agreement", "fresh"):
+    for name in (
+        "heldout_items",
+        "sampled",
+        "mass_penalty",
+        "baselines",
+        "select_by",
+        "agreement",
+        "fresh",
+        "response_style",
+    ):
         if getattr(spec, name):
             shown_as = {"agreement": "consistency", "fresh": "fresh_formats"}.get(name, name)
             raise SettingError(

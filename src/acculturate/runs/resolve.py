@@ -158,6 +158,7 @@ def _problem(spec: RunSpec, instrument: Instrument, target: Target) -> Problem:
         anchor=spec.anchor,
         mass_penalty=spec.lost_mass_penalty,
         consistency=spec.agreement,
+        response_style=spec.response_style,
         fresh_formats=spec.fresh,
     )
 

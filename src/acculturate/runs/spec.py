@@ -175,6 +175,8 @@ class RunSpec(BaseModel):
     """Trained formats of each generation, drawn anew; 0: all of them in every generation."""
     consistency: Annotated[Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None, _OF_PROTOCOL] = None
     """Share of the points by which items move apart between formats to add to the loss."""
+    response_style: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.0
+    """Share of the points to add to the loss by which shifts that all items of a scale share move the scores."""
     mass_penalty: Annotated[Points | None, _OF_PROTOCOL] = None
     """Points of loss per nat of answer mass lost; paper protocol 0, else 20."""
     rows: Annotated[int, Field(ge=1, le=10_000)] = 1

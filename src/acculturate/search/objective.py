@@ -68,7 +68,7 @@ def search_survey(problem: Problem, role: str, untuned: Callable[[], Response]) 
     survey = problem.survey(asked)
     anchor, consistency = (problem.anchor, problem.consistency) if role == Role.TRAIN else (0.0, 0.0)
     fresh = problem.fresh_formats if role == Role.TRAIN else 0
-    if not (anchor or consistency or fresh or problem.mass_penalty):
+    if not (anchor or consistency or fresh or problem.mass_penalty or problem.response_style):
         return survey
     answers = untuned()
     return replace(
@@ -78,6 +78,7 @@ def search_survey(problem: Problem, role: str, untuned: Callable[[], Response]) 
         mass_penalty=problem.mass_penalty,
         reference_mass=answers.mass,
         consistency=consistency,
+        response_style=problem.response_style,
     )
 
 

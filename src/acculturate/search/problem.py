@@ -48,6 +48,8 @@ class Problem:
         mass lost.
     consistency
         Share of the points by which items move apart between formats that is added to the training loss.
+    response_style
+        Share of the points that is added by which shifts common to a scale's items move the scores.
     fresh_formats
         Trained presentations of each generation, drawn anew; 0: all of them in every generation.
     """
@@ -68,6 +70,7 @@ class Problem:
     anchor: float = 0.0
     mass_penalty: float = 0.0
     consistency: float = 0.0
+    response_style: float = 0.0
     fresh_formats: int = 0
 
     def questionnaire(self, role: str) -> Questionnaire | None:
@@ -154,10 +157,12 @@ class RoleInterviews:
 def survey_of(asked: Questionnaire, target: Target, *, constant: float = 50.0, mas25: bool = False) -> Loss:
     """Build the arithmetic that scores a questionnaire against a target; ``constant``: added to every dimension."""
     instrument = asked.instrument
+    weights = instrument.weights(mas25=mas25)
     return Loss(
         instrument.values(),
-        instrument.weights(mas25=mas25),
+        weights,
         instrument.constants(constant),
         target.vector(instrument.dimension_ids),
         asked.views,
+        style_weights=weights @ instrument.scale_averages(),
     )

@@ -176,6 +176,12 @@ class Instrument:
         counts = np.array([len(self.scales[item.scale].values) for item in self.items])
         return np.arange(counts.max()) < counts[:, None]
 
+    def scale_averages(self) -> Float[np.ndarray, "items items"]:
+        """Return the matrix that replaces every item's value by the mean over the items on its scale."""
+        scales = np.array([item.scale for item in self.items])
+        alike = (scales[:, None] == scales).astype(float)
+        return alike / alike.sum(axis=1, keepdims=True)
+
     def weights(self, *, mas25: bool = False) -> Float[np.ndarray, "dims items"]:
         """Tabulate points per unit of item mean.
 

@@ -83,6 +83,11 @@ class Loss:
     consistency
         Share of the disagreement between views that is added: how differently an item's expected answer moves away from
         the ``reference`` in them, in points (``disagreements``).
+    response_style
+        Share of the points that is added by which a response style moves the scores away from the ``reference``
+        (``style_points``). At 1 nothing is gained by shifts that all items of a scale share.
+    style_weights
+        Points per unit of the mean shift of an item's scale (``instrument.scale_averages``).
     """
 
     values: Float[np.ndarray, "items options"]
@@ -95,6 +100,8 @@ class Loss:
     mass_penalty: float = 0.0
     reference_mass: Float[np.ndarray, "formats items"] | None = None
     consistency: float = 0.0
+    response_style: float = 0.0
+    style_weights: Float[np.ndarray, "dims items"] | None = None
 
     def format_means(
         self, logprobs: Float[np.ndarray, "*batch formats items options"]
@@ -153,6 +160,9 @@ class Loss:
         if self.consistency:
             apart = np.abs(self.disagreements(self.means(response.logprobs))).sum(axis=1).mean()
             terms["consistency"] = self.consistency * float(apart)
+        if self.response_style:
+            styled = np.abs(self.style_points(self.means(response.logprobs))).sum(axis=1).mean()
+            terms["response_style"] = self.response_style * float(styled)
         loss = sum(terms.values())
         regularisation = terms.get("anchor", 0.0) + terms.get("consistency", 0.0)
         return Evaluation(response, scores, loss if np.isfinite(loss) else np.inf, terms, regularisation)
@@ -161,7 +171,7 @@ class Loss:
     def reference_means(self) -> Float[np.ndarray, "views items"]:
         """Expected option values of the reference in every view."""
         if self.reference is None:
-            raise ValueError("a loss with consistency needs reference answers")
+            raise ValueError("a loss with consistency or a price on response style needs reference answers")
         return self.means(self.reference)
 
     @cached_property
@@ -177,6 +187,17 @@ class Loss:
         """
         shift = means - self.reference_means
         return (shift - shift.mean(axis=-2, keepdims=True)) * self.item_points
+
+    def style_points(self, means: Float[np.ndarray, "*batch views items"]) -> Float[np.ndarray, "*batch views dims"]:
+        """Compute by how many points the mean shift of each scale's items, away from the reference, moves the scores.
+
+        A respondent who answers all questions of a kind more strongly has changed a way of answering and no opinion.
+        Dimensions that the target lacks count as 0.
+        """
+        if self.style_weights is None:
+            raise ValueError("a price on response style needs the weights of scale means")
+        moved = (means - self.reference_means) @ self.style_weights.T
+        return np.where(np.isnan(self.targets), 0.0, moved)
 
     def lost(self, log_mass: Float[np.ndarray, "formats items"]) -> Float[np.ndarray, "formats items"]:
         """Compute the nats of answer mass lost against the reference; 0 where the mass grew."""

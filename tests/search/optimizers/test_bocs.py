@@ -93,6 +93,8 @@ def test_modelled_losses_are_those_of_the_survey() -> None:
         survey,
         reference=responses[0].logprobs,
         consistency=0.3,
+        response_style=0.7,
+        style_weights=np.random.default_rng(7).normal(0, 20, survey.weights.shape),
         mass_penalty=20.0,
         reference_mass=np.full((FORMATS, ITEMS), 0.9),
     )

@@ -65,11 +65,20 @@ def _terms(untuned: Response) -> dict[str, object]:
         "mass_penalty": 30.0,
         "reference_mass": untuned.mass,
         "consistency": 0.7,
+        "response_style": 1.3,
+        "style_weights": np.random.default_rng(7).normal(0, 20, _survey().weights.shape),
     }
 
 
 @pytest.mark.parametrize(
-    "names", [(), ("anchor", "reference"), ("mass_penalty", "reference_mass"), ("consistency", "reference")]
+    "names",
+    [
+        (),
+        ("anchor", "reference"),
+        ("mass_penalty", "reference_mass"),
+        ("consistency", "reference"),
+        ("response_style", "style_weights", "reference"),
+    ],
 )
 def test_the_models_loss_and_gradient_are_those_of_the_respondent(names) -> None:
     plain = _Linear(_survey())

@@ -82,7 +82,7 @@ def _features(chosen: Bool[np.ndarray, "n dim"], power: float) -> Float[np.ndarr
 
 
 def modelled_losses(survey: Loss, answers: Float[np.ndarray, "m formats items columns"]) -> Float[np.ndarray, " m"]:
-    """Compute the exact loss of modelled answers, in points: distance, price of lost mass and disagreement."""
+    """Compute the exact loss of modelled answers, in points: distance, prices and disagreement."""
     logprobs, odds = answers[..., :-1], answers[..., -1]
     logprobs = logprobs - np.logaddexp.reduce(logprobs, axis=-1, keepdims=True)
     means = survey.means(logprobs)
@@ -93,4 +93,6 @@ def modelled_losses(survey: Loss, answers: Float[np.ndarray, "m formats items co
         found = found + survey.mass_penalty * lost
     if survey.consistency:
         found = found + survey.consistency * np.abs(survey.disagreements(means)).sum(axis=-1).mean(axis=1)
+    if survey.response_style:
+        found = found + survey.response_style * np.abs(survey.style_points(means)).sum(axis=-1).mean(axis=1)
     return found

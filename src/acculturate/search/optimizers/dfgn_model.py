@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,24 +120,37 @@ def linearised(
         curvature += rate * np.einsum(
             "fi,hfi,gfi->hg", none * np.exp(log_mass), odds_slopes, odds_slopes, optimize=True
         )
-    if survey.consistency:
-        apart, apart_slopes = _disagreements(survey, means, _mean_slopes(survey, logprobs, slopes))
-        rate = share * survey.consistency
-        loss += rate * float(np.abs(apart).sum())
-        pulls = rate / np.maximum(np.abs(apart), 0.25)
-        pull += apart_slopes.T @ (pulls * apart)
-        curvature += apart_slopes.T @ (pulls[:, None] * apart_slopes)
+    for extra, extra_slopes, rate in _other_residuals(survey, means, logprobs, slopes):
+        loss += share * rate * float(np.abs(extra).sum())
+        pulls = share * rate / np.maximum(np.abs(extra), 0.25)
+        pull += extra_slopes.T @ (pulls * extra)
+        curvature += extra_slopes.T @ (pulls[:, None] * extra_slopes)
     return LinearModel(loss, residuals, jacobian, weights, pull, curvature)
 
 
-def _disagreements(
-    survey: Loss, means: Float[np.ndarray, "formats items"], slopes: Float[np.ndarray, "views items h"]
-) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r h"]]:
-    """Compute what items move apart between views, in points, and its change per unit of every direction."""
+def _other_residuals(
+    survey: Loss,
+    means: Float[np.ndarray, "formats items"],
+    logprobs: Float[np.ndarray, "formats items options"],
+    slopes: Float[np.ndarray, "h formats items options"],
+) -> Iterator[tuple[Float[np.ndarray, " r"], Float[np.ndarray, "r h"], float]]:
+    """Yield residuals that are no distance, in points, with their change per unit of every direction and their rate.
+
+    What items move apart between views, and what a response style moves the scores.
+    """
+    if not (survey.consistency or survey.response_style):
+        return
     by_view = np.stack([means[list(view)].mean(axis=0) for view in survey.views])
-    apart = survey.disagreements(by_view)
-    apart_slopes = (slopes - slopes.mean(axis=0)) * survey.item_points[:, None]
-    return apart.ravel(), apart_slopes.reshape(apart.size, -1)
+    mean_slopes = _mean_slopes(survey, logprobs, slopes)
+    if survey.consistency:
+        apart = survey.disagreements(by_view)
+        apart_slopes = (mean_slopes - mean_slopes.mean(axis=0)) * survey.item_points[:, None]
+        yield apart.ravel(), apart_slopes.reshape(apart.size, -1), survey.consistency
+    if survey.response_style and survey.style_weights is not None:
+        styled = survey.style_points(by_view)
+        styled_slopes = np.einsum("di,vih->vdh", survey.style_weights, mean_slopes)
+        styled_slopes[np.isnan(survey.targets)] = 0.0
+        yield styled.ravel(), styled_slopes.reshape(styled.size, -1), survey.response_style
 
 
 def score_slopes(
