@@ -35,6 +35,10 @@ TECHNIQUES: Mapping[str, Mapping[str, object]] = {
     "fresh": {"consistency": 0.0},
     "fresh, consistent": {},
     "consistent": {"fresh_formats": 0},
+    "fresh, unstyled": {"response_style": 1.0},
+    "unstyled": {"fresh_formats": 0, "response_style": 1.0},
+    "projected": {"fresh_formats": 0, "space": "projection", "projection_dim": 64},
+    "projected, unstyled": {"fresh_formats": 0, "space": "projection", "projection_dim": 64, "response_style": 1.0},
     "text": {"fresh_formats": 0, "consistency": 0.0, "space": "text"},
 }
 
@@ -48,6 +52,7 @@ def main() -> None:
     parser.add_argument("--techniques", default=",".join(TECHNIQUES).replace(", ", "+"))
     parser.add_argument("--seeds", default="0,1")
     parser.add_argument("--budget", type=int, default=300)
+    parser.add_argument("--rows", type=int, default=1, help="candidates per forward pass")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--baselines", default="persona,text", help="rivals of every cell, or none")
     parser.add_argument("--as-searched", action="store_true", help="measure in the precision of the search")
@@ -55,7 +60,7 @@ def main() -> None:
     given = parser.parse_args()
     techniques = [name.replace("+", ", ") for name in given.techniques.split(",")]
     rivals = () if given.baselines == "none" else tuple(given.baselines.split(","))
-    costs = {"budget": given.budget, "dtype": given.dtype, "baselines": rivals}
+    costs = {"budget": given.budget, "dtype": given.dtype, "baselines": rivals, "rows": given.rows}
     shelf = ModelShelf()
     for model in given.models.split(","):
         for seed in given.seeds.split(","):

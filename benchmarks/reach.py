@@ -14,14 +14,12 @@ import argparse
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from countries import COUNTRIES
 from jaxtyping import Float
 
@@ -33,7 +31,7 @@ from acculturate.model.interview import Interview
 from acculturate.model.respondent import Respondent
 from acculturate.runs.oracle import Descent, descent
 from acculturate.search.problem import survey_of
-from acculturate.search.starts import BLANK, text_rows
+from acculturate.search.starts import BLANK, gaussian_noise, text_rows, vocabulary_rows
 from acculturate.survey.formats import Role, parse_format
 from acculturate.survey.instrument_files import load_instrument
 from acculturate.survey.loss import Loss
@@ -55,25 +53,28 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--price", type=float, default=20.0, help="points a nat of answer mass lost, by labels")
     parser.add_argument("--every", type=int, default=32)
-    parser.add_argument("--subspaces", default="0", help="dimensions of a random subspace to stay in; 0: none")
-    parser.add_argument("--styles", default="0", help="shares of the points that a response style moves, as a price")
     parser.add_argument(
-        "--tf32", action="store_true", help="descend in TF32 on a GPU; measured in float32 all the same"
+        "--subspaces", default="0", help="random directions to stay in; 0: all; words:N: embeddings of N random tokens"
     )
+    parser.add_argument("--seeds", default="0", help="0: from line breaks; others: from near them, formats shuffled")
+    parser.add_argument("--styles", default="0", help="shares of the points that a response style moves, as a price")
     parser.add_argument("--packs", action="store_true", help="a run has shown that this model packs: compare nothing")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     how = Descent(given.steps, given.rate, given.every)
-    torch.set_float32_matmul_precision("high" if given.tf32 else "highest")
     price = given.price if given.answers == "probabilities" else 0.0
     for model in given.models:
         reached = None
         cells = itertools.product(
-            given.countries.split(","), map(float, given.styles.split(",")), map(int, given.subspaces.split(","))
+            given.countries.split(","),
+            map(float, given.styles.split(",")),
+            given.subspaces.split(","),
+            map(int, given.seeds.split(",")),
         )
-        for country, style, dim in cells:
+        for country, style, within, seed in cells:
             name = f"{Path(model).stem}-{given.answers}-{country}-{given.tokens}-{given.steps}-{given.rate:g}"
-            name += (f"-in{dim}" if dim else "") + (f"-style{style:g}" if style else "")
+            name += f"-in-{within.replace(':', '')}" if within != "0" else ""
+            name += (f"-style{style:g}" if style else "") + (f"-seed{seed}" if seed else "")
             if (given.out / f"{name}.json").exists():
                 continue
             if reached is None:
@@ -83,8 +84,10 @@ def main() -> None:
                 reached = Asked.of(respondent, given.answers, given.tokens)
             prices = Prices(price, style)
             target = find_target(country, COUNTRIES[country])
-            curve, prompt = reached.curve(target, how, prices, Subspace.of(reached.first, reached.respondent.unit, dim))
-            np.savez(given.out / f"{name}.npz", prompt=prompt, **reached.item_means(target, prompt))
+            space = Subspace.of(reached.respondent, reached.start(seed), within)
+            curve, prompt = reached.curve(target, how, prices, space, seed)
+            means = reached.item_means(target, prompt)
+            np.savez(given.out / f"{name}.npz", prompt=prompt, untuned=means["untuned"], tuned=means["tuned"])
             (given.out / f"{name}.json").write_text(json.dumps(curve), encoding="utf-8")
     print(table(given.out))
 
@@ -95,15 +98,6 @@ class Prices:
 
     mass: float
     style: float
-
-
-@contextmanager
-def exactly() -> Iterator[None]:
-    """Multiply in float32 while measuring."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    yield
-    torch.set_float32_matmul_precision(before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,17 +123,19 @@ class Asked:
                 print(form, flush=True)
         return cls(respondent, interviews, untuned, tokens)
 
-    @property
-    def first(self) -> Float[np.ndarray, "tokens hidden"]:
-        """Return where every descent starts: line breaks."""
-        return text_rows(self.respondent, BLANK, self.tokens)
+    def start(self, seed: int) -> Float[np.ndarray, "tokens hidden"]:
+        """Return where a descent starts: line breaks, with a tenth of a standard deviation of noise but for seed 0."""
+        first = text_rows(self.respondent, BLANK, self.tokens)
+        noise = gaussian_noise(self.respondent, self.tokens, 1, np.random.default_rng([seed, 2]))[0]
+        return first + 0.1 * noise if seed else first
 
     def curve(
-        self, target: Target, how: Descent, prices: Prices, space: Subspace
+        self, target: Target, how: Descent, prices: Prices, space: Subspace, seed: int
     ) -> tuple[list[dict[str, Any]], Float[np.ndarray, "tokens hidden"]]:
-        """Descend from line breaks, one way of asking a step; give the distances on the way and the last prompt."""
-        slopes = []
-        for form, interview in self.interviews[Role.TRAIN].items():
+        """Descend, one way of asking a step; give the distances on the way and the last prompt."""
+        slopes, forms = [], list(self.interviews[Role.TRAIN])
+        for form in np.random.default_rng([seed, 3]).permutation(forms) if seed else forms:
+            interview = self.interviews[Role.TRAIN][form]
             untuned = self.untuned[form]
             priced = replace(
                 _survey(interview, target),
@@ -150,14 +146,11 @@ class Asked:
             )
             slopes.append(LossGradient(interview, priced))
         points = [{"step": 0, **{role: self._untuned(role, target) for role in self.interviews}}]
-        prompt = self.first
+        prompt = space.first
         for step, place in descent(space.start, space.unit, [space.slope(one) for one in slopes], how):
             prompt = space.prompt(place)
             if step % how.every == 0 or step == how.steps:
-                with exactly():
-                    points.append(
-                        {"step": step, **{role: self._tuned(role, target, prompt) for role in self.interviews}}
-                    )
+                points.append({"step": step, **{role: self._tuned(role, target, prompt) for role in self.interviews}})
                 print(target.code, step, points[-1], flush=True)
         return points, prompt
 
@@ -166,11 +159,10 @@ class Asked:
     ) -> dict[str, Float[np.ndarray, "formats items"]]:
         """Tabulate expected answers without and with a prompt, in all trained ways and then all unseen ones."""
         surveys = {form: (_survey(one, target), one) for side in self.interviews.values() for form, one in side.items()}
-        with exactly():
-            return {
-                "untuned": np.concatenate([loss.means(self.untuned[f].logprobs) for f, (loss, _) in surveys.items()]),
-                "tuned": np.concatenate([loss.means(one.ask(prompt).logprobs) for loss, one in surveys.values()]),
-            }
+        return {
+            "untuned": np.concatenate([loss.means(self.untuned[f].logprobs) for f, (loss, _) in surveys.items()]),
+            "tuned": np.concatenate([loss.means(one.ask(prompt).logprobs) for loss, one in surveys.values()]),
+        }
 
     def _untuned(self, role: str, target: Target) -> dict[str, float]:
         return self._mean(role, target, {form: self.untuned[form] for form in self.interviews[role]})
@@ -180,7 +172,7 @@ class Asked:
 
     def _mean(self, role: str, target: Target, answered: Mapping[str, Response]) -> dict[str, float]:
         """Average over ways of asking: points left, points left by the shares of the shift alone, and answer mass."""
-        left: list[tuple[float, float, float]] = []
+        left: list[list[float]] = []
         for form, response in answered.items():
             interview = self.interviews[role][form]
             survey = _survey(interview, target)
@@ -188,25 +180,32 @@ class Asked:
             style = by_scale(interview.questionnaire.instrument, after - before)
             ends = (after, before + style, after - style)
             scoring = survey.scoring
-            left.append(tuple(float(scoring.distances(scoring.scores(end)).mean()) for end in ends))
+            left.append([float(scoring.distances(scoring.scores(end)).mean()) for end in ends])
         mass = float(np.mean([response.mass.mean() for response in answered.values()]))
         return dict(zip(("distance", "style", "within"), np.mean(left, axis=0).tolist(), strict=True)) | {"mass": mass}
 
 
 @dataclass(frozen=True, eq=False)
 class Subspace:
-    """Move a prompt along some random directions only, each of one embedding standard deviation a coordinate."""
+    """Move a prompt along some directions only, each of one embedding standard deviation a coordinate."""
 
     first: Float[np.ndarray, "tokens hidden"]
     unit: float
     directions: Float[np.ndarray, "dim tokens*hidden"] | None
 
     @classmethod
-    def of(cls, first: Float[np.ndarray, "tokens hidden"], unit: float, dim: int) -> Subspace:
-        """Draw the directions; none and the whole space where ``dim`` is 0."""
-        if not dim:
-            return cls(first, unit, None)
-        return cls(first, 1.0, np.random.default_rng(0).standard_normal((dim, first.size)) * unit / np.sqrt(dim))
+    def of(cls, respondent: Respondent, first: Float[np.ndarray, "tokens hidden"], named: str) -> Subspace:
+        """Draw the directions: 0 for the whole space, a number of normal ones, or words:N for ordinary tokens."""
+        if named == "0":
+            return cls(first, respondent.unit, None)
+        kind, _, count = named.rpartition(":")
+        rng, dim, tokens = np.random.default_rng(0), int(count), len(first)
+        if kind:
+            drawn = vocabulary_rows(respondent, tokens, dim, rng)
+            drawn = drawn - vocabulary_rows(respondent, tokens, 1000, rng).mean(axis=0)
+        else:
+            drawn = gaussian_noise(respondent, tokens, dim, rng)
+        return cls(first, 1.0, drawn.reshape(dim, -1) / np.sqrt(dim))
 
     @property
     def start(self) -> Float[np.ndarray, "*shape"]:
