@@ -85,6 +85,8 @@ class Keywords(TypedDict, total=False):
     """Trained formats of each generation, drawn anew; 0: all of them in every generation."""
     consistency: float | None
     """Share of the points by which items move apart between formats to add to the loss."""
+    response_style: float
+    """Share of the points to add to the loss by which shifts that all items of a scale share move the scores."""
     mass_penalty: float | None
     """Points of loss per nat of answer mass lost; paper protocol 0, else 20."""
     rows: int

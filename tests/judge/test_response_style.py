@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acculturate.judge.records import Row, RowKind
-from acculturate.judge.response_style import by_scale, style_sentences
+from acculturate.judge.records import Row, RowKind, StyleRecord
+from acculturate.judge.response_style import by_scale, style_of, style_sentences
 from acculturate.judge.table import Judge
 from acculturate.search.problem import survey_of
 from acculturate.survey.formats import Role, parse_format
@@ -41,6 +41,15 @@ def _moved(**items: float) -> np.ndarray:
     return means
 
 
+def _told(means: np.ndarray) -> tuple[StyleRecord, str]:
+    """Divide the gain from middling answers to these, and say it."""
+    untuned = _row(MIDDLE)
+    found = style_of(VSM, SURVEY.scoring, untuned, _row(means))
+    assert found is not None
+    (said,) = style_sentences(found, untuned)
+    return found, said
+
+
 def test_a_scale_keeps_what_its_items_share():
     shifts = (_moved(m15=-1.0, m16=-1.0, m17=-0.4, m18=0.7) - MIDDLE)[None]
     style = by_scale(VSM, shifts)[0]
@@ -51,7 +60,8 @@ def test_a_scale_keeps_what_its_items_share():
 
 def test_always_and_never_are_a_way_of_answering():
     always = _moved(m15=-1.5, m16=-1.5, m17=-1.5, m20=1.5)
-    (said,) = style_sentences(VSM, SURVEY.scoring, _row(MIDDLE), _row(always))
+    found, said = _told(always)
+    assert found.style
     # PDI gains 25 * 1.5 of 45 points; UAI wants 30 points up and gets 60, so it is as far away as before.
     assert "is 37.5 points nearer" in said
     assert "give 37.5 by themselves" in said
@@ -59,7 +69,8 @@ def test_always_and_never_are_a_way_of_answering():
 
 
 def test_a_stand_on_items_of_one_scale_is_none():
-    (said,) = style_sentences(VSM, SURVEY.scoring, _row(MIDDLE), _row(_moved(m04=-0.5, m09=0.0, m07=0.5, m02=-0.5)))
+    found, said = _told(_moved(m04=-0.5, m09=0.0, m07=0.5, m02=-0.5))
+    assert not found.style
     # IDV: m04 counts 35, so 17.5 points down; PDI: 35 for each of two items, so 35 points up.
     assert "is 52.5 points nearer" in said
     assert "beside that gives 52.5." in said
@@ -67,6 +78,14 @@ def test_a_stand_on_items_of_one_scale_is_none():
 
 def test_nothing_is_said_without_a_gain_or_without_unseen_formats():
     untuned = _row(MIDDLE)
-    assert style_sentences(VSM, SURVEY.scoring, untuned, _row(_moved(m07=0.1))) == []
+    little = style_of(VSM, SURVEY.scoring, untuned, _row(_moved(m20=0.1)))
+    assert little is not None and little.gain == pytest.approx(2.5) and not little.style
+    assert style_sentences(little, untuned) == []
     trained = (Role.TRAIN, Role.TRAIN)
-    assert style_sentences(VSM, SURVEY.scoring, _row(MIDDLE, trained), _row(_moved(m07=1.0), trained)) == []
+    assert style_of(VSM, SURVEY.scoring, _row(MIDDLE, trained), _row(_moved(m07=1.0), trained)) is None
+
+
+def test_a_missing_answer_leaves_it_unsaid():
+    answered = _row(_moved(m07=1.0))
+    views = tuple(view.model_copy(update={"item_means": (None,) * 24}) for view in answered.by_view)
+    assert style_of(VSM, SURVEY.scoring, _row(MIDDLE), answered.model_copy(update={"by_view": views})) is None

@@ -9,7 +9,7 @@ import pytest
 
 from acculturate.cli import main as cli
 from acculturate.judge import audit_verdict as audit
-from acculturate.judge.records import Result, Row, VerdictKind
+from acculturate.judge.records import Result, Row, StyleRecord, VerdictKind
 from acculturate.judge.verdict import choice_sentences, verdict
 from acculturate.search.history import Chosen, Generation, SearchRecord, search_record
 
@@ -75,6 +75,14 @@ def test_the_best_random_prompt_is_a_rival_and_remarks_decide_nothing():
     assert found.kind is VerdictKind.PARTLY and "best random prompt" in found.headline
     assert "A remark." in found.sentences
     assert verdict(rows(5.0, 40.0), "Ruritania", None, ["A remark."]).kind == "aligned"
+
+
+def test_a_way_of_answering_is_never_called_aligned():
+    style = StyleRecord(gain=80.0, shared=78.0, within=3.0, style=True)
+    found = verdict(rows(5.0, 40.0), "Ruritania", style=style)
+    assert found.kind is VerdictKind.STYLE and "way of answering" in found.headline
+    assert verdict(rows(5.0, 40.0), "Ruritania", style=style.model_copy(update={"style": False})).kind == "aligned"
+    assert verdict(rows(5.0, 119.0), "Ruritania", style=style).kind == "fitted-to-format"
 
 
 def test_nothing_held_out_is_said():

@@ -45,6 +45,7 @@ class VerdictKind(StrEnum):
     ALIGNED = "aligned"
     PARTLY = "partly"
     FITTED = "fitted-to-format"
+    STYLE = "response-style"
     NOT_BETTER = "not-better"
 
 
@@ -351,6 +352,27 @@ class EffectRecord(Record):
     p: Figure
 
 
+class StyleRecord(Record):
+    """Hold how much of the gain on held-out formats is a way of answering (``judge.response_style``), in points.
+
+    Parameters
+    ----------
+    gain
+        By how much the prompt is nearer to the target than the untuned model.
+    shared
+        What of it shifts give that all items of a scale share, by themselves.
+    within
+        What is left without those.
+    style
+        Whether the gain is material and what is left without those shifts is not.
+    """
+
+    gain: float
+    shared: float
+    within: float
+    style: bool
+
+
 class Verdict(Record):
     """Hold whether a prompt aligned the model, in a word, in a line, and with the figures behind it."""
 
@@ -372,7 +394,7 @@ class Result(RunRecord):
         The run's settings as JSON (``runs.spec.RunSpec``).
     rows
         Flat answers, the untuned model, other baselines and the tuned prompt, measured in float32.
-    left_out, transfer, items, random_prompts, ceiling, effects
+    left_out, transfer, items, random_prompts, ceiling, effects, response_style
         None in directories from before there were these parts.
     text
         The words of the prompt, where texts were searched.
@@ -392,6 +414,7 @@ class Result(RunRecord):
     random_prompts: RandomPrompts | None = None
     ceiling: CeilingRecord | None = None
     effects: tuple[EffectRecord, ...] | None = None
+    response_style: StyleRecord | None = None
     text: str | None = None
     search: SearchRecord
     verdict: Verdict

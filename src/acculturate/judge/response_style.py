@@ -6,10 +6,13 @@ that sets items of different scales against each other turns that into scores. I
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
-from acculturate.judge.records import Row
+from acculturate.files.record import or_nan
+from acculturate.judge.records import Row, StyleRecord
 from acculturate.judge.table import item_means_on
 from acculturate.judge.verdict import MATERIAL
 from acculturate.survey.formats import Role
@@ -23,26 +26,34 @@ def by_scale(instrument: Instrument, shifts: Float[np.ndarray, "views items"]) -
     return shifts @ instrument.scale_averages()
 
 
-def style_sentences(instrument: Instrument, scoring: Scoring, untuned: Row, tuned: Row) -> list[str]:
-    """Say how much of the gain on unseen formats is left without what items on a scale have in common.
+def style_of(instrument: Instrument, scoring: Scoring, untuned: Row, tuned: Row) -> StyleRecord | None:
+    """Divide the gain on unseen formats into what items on a scale have in common and what they have not.
 
-    An item that is alone on its scale counts as style: nothing tells the two apart there. Empty where nothing was held
-    out, an answer is missing or the gain is not material.
+    An item that is alone on its scale counts as style: nothing tells the two apart there. None where nothing was held
+    out or an answer is missing.
     """
     if untuned.heldout is None or tuned.heldout is None:
-        return []
+        return None
     before, after = (item_means_on(row, Role.HELDOUT) for row in (untuned, tuned))
     style = by_scale(instrument, after - before)
 
-    def distance(means: Float[np.ndarray, "views items"]) -> float:
-        return float(scoring.distances(scoring.scores(means)).mean())
+    def gain(shifts: Float[np.ndarray, "views items"]) -> float:
+        distances = (scoring.distances(scoring.scores(means)) for means in (before, before + shifts))
+        return -float(np.diff([one.mean() for one in distances])[0])
 
-    gain = distance(before) - distance(after)
-    if not gain >= MATERIAL * distance(before):
+    whole, shared, within = gain(after - before), gain(style), gain(after - before - style)
+    if not all(map(math.isfinite, (whole, shared, within))):
+        return None
+    least = MATERIAL * float(scoring.distances(scoring.scores(before)).mean())
+    return StyleRecord(gain=whole, shared=shared, within=within, style=whole >= least > within)
+
+
+def style_sentences(record: StyleRecord | None, untuned: Row) -> list[str]:
+    """Say how much of a material gain on unseen formats is a way of answering."""
+    if record is None or untuned.heldout is None or record.gain < MATERIAL * or_nan(untuned.heldout.loss):
         return []
-    alone, within = (distance(before) - distance(before + part) for part in (style, after - before - style))
     return [
-        f"On unseen formats the prompt is {gain:.1f} points nearer to the target than the untuned model. Shifts that "
-        f"all items of a scale share, a way of answering, give {alone:.1f} by themselves; what items do beside that "
-        f"gives {within:.1f}."
+        f"On unseen formats the prompt is {record.gain:.1f} points nearer to the target than the untuned model. Shifts "
+        f"that all items of a scale share, a way of answering, give {record.shared:z.1f} by themselves; what items do "
+        f"beside that gives {record.within:z.1f}."
     ]

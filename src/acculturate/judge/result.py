@@ -35,7 +35,7 @@ from acculturate.judge.records import (
     View,
     WordingRecord,
 )
-from acculturate.judge.response_style import style_sentences
+from acculturate.judge.response_style import style_of, style_sentences
 from acculturate.judge.table import Judge, item_means_on
 from acculturate.judge.transfer import columns, item_record, item_sentences, transfer_matrix
 from acculturate.judge.verdict import LIMITS, MATERIAL, search_sentences, verdict
@@ -105,10 +105,11 @@ def result_of(delivered: Delivered, ask: RoleInterviews, callbacks: Callbacks = 
     items = _item_records(problem, by_id[RowId.UNTUNED], by_id[RowId.TUNED])
     scoring = problem.survey(questions).scoring
     effects = _effects(scoring, by_id)
+    style = style_of(questions.instrument, scoring, by_id[RowId.UNTUNED], by_id[RowId.TUNED])
     remarks = [
         *search_sentences(delivered.search),
         *effect_sentences(effects, by_id),
-        *style_sentences(questions.instrument, scoring, by_id[RowId.UNTUNED], by_id[RowId.TUNED]),
+        *style_sentences(style, by_id[RowId.UNTUNED]),
         *([] if rivals is None else [rivals.chance.sentence]),
         *item_sentences(items),
         *(one.sentence for one in left_out),
@@ -130,7 +131,10 @@ def result_of(delivered: Delivered, ask: RoleInterviews, callbacks: Callbacks = 
         ceiling=measured.ceiling,
         effects=effects,
         search=delivered.search,
-        verdict=verdict(rows, problem.target.country, audit.warning, remarks, effects=effects, answers=problem.answers),
+        response_style=style,
+        verdict=verdict(
+            rows, problem.target.country, audit.warning, remarks, effects=effects, style=style, answers=problem.answers
+        ),
         audit=audit.record,
         limits=LIMITS,
     )

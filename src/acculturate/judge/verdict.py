@@ -10,7 +10,7 @@ from acculturate.files.record import or_nan
 from acculturate.judge.audit_verdict import MASS_LOW
 from acculturate.judge.effects import by_chance
 from acculturate.judge.evaluation_records import written
-from acculturate.judge.records import EffectRecord, Row, RowId, Verdict, VerdictKind
+from acculturate.judge.records import EffectRecord, Row, RowId, StyleRecord, Verdict, VerdictKind
 from acculturate.model.answer_kind import AnswerKind
 from acculturate.search.history import SearchRecord, SelectionRecord
 from acculturate.survey.formats import Role
@@ -31,6 +31,7 @@ def verdict(
     remarks: Sequence[str] = (),
     *,
     effects: Sequence[EffectRecord] = (),
+    style: StyleRecord | None = None,
     answers: str = AnswerKind.PROBABILITIES,
 ) -> Verdict:
     """Judge a prompt on formats that the search never saw.
@@ -47,6 +48,8 @@ def verdict(
         Further sentences to say; they decide nothing.
     effects
         What the prompt does beyond its rivals, with its tests (``effects.effect_of``).
+    style
+        How much of the gain is a way of answering (``response_style.style_of``).
     answers
         What counts as an answer, which decides what a small answer mass means.
     """
@@ -73,7 +76,9 @@ def verdict(
         f"On formats it never saw, {held.tuned:.1f} points remain (untuned {held.untuned:.1f}; best baseline: {name}, "
         f"{held.rival:.1f})."
     )
-    doubts = Doubts(by_chance(effects, RowId.UNTUNED), warning is not None, little is not None)
+    doubts = Doubts(
+        by_chance(effects, RowId.UNTUNED), warning is not None, little is not None, style is not None and style.style
+    )
     kind, headline = _decided(learnt, held, doubts, country=country, rival=name)
     return Verdict(kind=kind, headline=_with_mass(headline, little), sentences=tuple(sentences))
 
@@ -107,11 +112,15 @@ class Distances:
 
 @dataclass(frozen=True)
 class Doubts:
-    """Hold what speaks against a move on unseen formats: chance, a model that reads badly, one that hardly answers."""
+    """Hold what speaks against a move on unseen formats.
+
+    Chance, a model that reads badly, one that hardly answers, a gain that is a way of answering.
+    """
 
     chance: bool
     reads_badly: bool
     hardly_answers: bool
+    a_style: bool
 
 
 def _decided(learnt: bool, held: Distances, doubts: Doubts, *, country: str, rival: str) -> tuple[VerdictKind, str]:
@@ -142,6 +151,12 @@ def _decided(learnt: bool, held: Distances, doubts: Doubts, *, country: str, riv
             doubts.hardly_answers,
             VerdictKind.FITTED,
             "The scores moved on unseen formats too, but do not read this as alignment.",
+        ),
+        (
+            doubts.a_style,
+            VerdictKind.STYLE,
+            "The scores moved on unseen formats too, but by a way of answering that all items of a scale share: do not "
+            "read this as alignment.",
         ),
         (
             held.tuned >= (1 - MATERIAL) * held.rival,

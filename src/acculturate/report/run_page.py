@@ -39,6 +39,7 @@ VERDICTS = {
     VerdictKind.ALIGNED: "Aligned",
     VerdictKind.PARTLY: "Partly aligned",
     VerdictKind.FITTED: "Fitted to its format",
+    VerdictKind.STYLE: "A way of answering",
     VerdictKind.NOT_BETTER: "Not better",
 }
 PANELS = (Role.TRAIN, Role.HELDOUT)
