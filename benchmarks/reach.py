@@ -58,6 +58,7 @@ def main() -> None:
     )
     parser.add_argument("--seeds", default="0", help="0: from line breaks; others: from near them, formats shuffled")
     parser.add_argument("--styles", default="0", help="shares of the points that a response style moves, as a price")
+    parser.add_argument("--trained", type=int, help="train on the first so many formats only, for comparison")
     parser.add_argument("--packs", action="store_true", help="a run has shown that this model packs: compare nothing")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -73,6 +74,7 @@ def main() -> None:
         )
         for country, style, within, seed in cells:
             name = f"{Path(model).stem}-{given.answers}-{country}-{given.tokens}-{given.steps}-{given.rate:g}"
+            name += f"-of{given.trained}" if given.trained else ""
             name += f"-in-{within.replace(':', '')}" if within != "0" else ""
             name += (f"-style{style:g}" if style else "") + (f"-seed{seed}" if seed else "")
             if (given.out / f"{name}.json").exists():
@@ -81,7 +83,7 @@ def main() -> None:
                 respondent = Respondent(ModelChoice(model, dtype=given.dtype))
                 if given.packs:
                     respondent.packed_sizes.update(dict.fromkeys((False, True), (sys.maxsize,) * 3))
-                reached = Asked.of(respondent, given.answers, given.tokens)
+                reached = Asked.of(respondent, given.answers, given.tokens, given.trained)
             prices = Prices(price, style)
             target = find_target(country, COUNTRIES[country])
             space = Subspace.of(reached.respondent, reached.start(seed), within)
@@ -110,12 +112,13 @@ class Asked:
     tokens: int
 
     @classmethod
-    def of(cls, respondent: Respondent, answers: str, tokens: int) -> Asked:
-        """Lay out all trained and unseen ways of asking."""
+    def of(cls, respondent: Respondent, answers: str, tokens: int, trained: int | None) -> Asked:
+        """Lay out trained and unseen ways of asking; ``trained``: so many of the trained ones, None: all."""
         interviews, untuned = {}, {}
         for role in (Role.TRAIN, Role.HELDOUT):
             interviews[role] = {}
-            for form in protocol_formats("crossed", role, in_words=answers.startswith("cloze")):
+            forms = protocol_formats("crossed", role, in_words=answers.startswith("cloze"))
+            for form in forms[:trained] if role is Role.TRAIN else forms:
                 asked = questionnaire(load_instrument("vsm2013"), [parse_format(form)])
                 one = ways.interview(answers, respondent, asked, slot="response_start", n_tokens=tokens, lazily=True)
                 shared = one.ask_untuned() if isinstance(one, Interview) else None
