@@ -16,7 +16,7 @@ _DFGN = ("--optimizer", "dfgn", "--option", "h=3", "--budget", 60)
 _WORDINGS = ",".join(f"letters/options-first/{variant}/en/ascending" for variant in (0, 1, 4))
 KINDS: Mapping[str, tuple[object, ...]] = {
     "align": ("align", *_COMMON, "--optimizer", "de", "--budget", 16),
-    "align-dfgn": ("align", *_COMMON, *_DFGN, "--consistency", 0.5),
+    "align-dfgn": ("align", *_COMMON, *_DFGN, "--consistency", 0.5, "--response-style", 0.7),
     "align-fresh": ("align", *_COMMON, *_DFGN, "--fresh-formats", 2, "--train-formats", _WORDINGS),
     "multitask": ("multitask", *_COMMON, *_DFGN, "--country", "CHN", "--shared-tokens", 1, "--tokens", 1),
     "pareto": ("pareto", *_COMMON, "--budget", 24),

@@ -22,7 +22,7 @@ SHOWN = 20
 
 
 @takes_settings(
-    without=("optimizer", "anchor", "mass_penalty", "heldout_items", "sampled", "baselines"),
+    without=("optimizer", "anchor", "mass_penalty", "response_style", "heldout_items", "sampled", "baselines"),
     instead={
         "budget": Annotated[int | None, option_of("budget", "Candidate evaluations; only whole generations are run.")],
         "population": Annotated[int | None, option_of("population", "Candidates per generation, at least 4.")],
