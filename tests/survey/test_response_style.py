@@ -10,7 +10,7 @@ import pytest
 from acculturate.search.problem import survey_of
 from acculturate.survey.formats import parse_format
 from acculturate.survey.instrument_files import load_instrument
-from acculturate.survey.loss import Loss
+from acculturate.survey.loss import Loss, stacked
 from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.response import Response
 from acculturate.survey.targets import find_target
@@ -62,3 +62,13 @@ def test_a_dimension_that_the_target_lacks_costs_nothing():
     target[VSM.dimension_ids.index("uai")] = np.nan
     moved = response(m15=-0.5, m16=-0.5, m17=-0.5)
     assert replace(loss, target=target).evaluate(moved).terms["response_style"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_joint_loss_of_several_countries_has_it_too():
+    moved = (response(m15=-0.5, m20=0.3), response(m04=-0.2, m23=0.4))
+    alone = priced(1.0)
+    other = replace(alone, target=find_target("USA", "hofstede-2015").vector(VSM.dimension_ids))
+    joint = stacked([alone, other], len(ASKED.formats))
+    together = Response(np.concatenate([one.logprobs for one in moved]), np.concatenate([one.mass for one in moved]))
+    apart = [loss.evaluate(one).loss for loss, one in zip((alone, other), moved, strict=True)]
+    assert joint.evaluate(together).loss == pytest.approx(np.mean(apart))
