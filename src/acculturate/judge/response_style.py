@@ -26,15 +26,17 @@ def by_scale(instrument: Instrument, shifts: Float[np.ndarray, "views items"]) -
     return shifts @ instrument.scale_averages()
 
 
-def style_of(instrument: Instrument, scoring: Scoring, untuned: Row, tuned: Row) -> StyleRecord | None:
-    """Divide the gain on unseen formats into what items on a scale have in common and what they have not.
+def style_of(
+    instrument: Instrument, scoring: Scoring, untuned: Row, tuned: Row, role: Role = Role.HELDOUT
+) -> StyleRecord | None:
+    """Divide the gain on the formats of a role into what items on a scale have in common and what they have not.
 
-    An item that is alone on its scale counts as style: nothing tells the two apart there. None where nothing was held
-    out or an answer is missing.
+    An item that is alone on its scale counts as style: nothing tells the two apart there. None where the role has no
+    formats or an answer is missing.
     """
-    if untuned.heldout is None or tuned.heldout is None:
+    if untuned.on(role) is None or tuned.on(role) is None:
         return None
-    before, after = (item_means_on(row, Role.HELDOUT) for row in (untuned, tuned))
+    before, after = (item_means_on(row, role) for row in (untuned, tuned))
     style = by_scale(instrument, after - before)
 
     def gain(shifts: Float[np.ndarray, "views items"]) -> float:
