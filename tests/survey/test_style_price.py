@@ -64,6 +64,17 @@ def test_a_dimension_that_the_target_lacks_costs_nothing():
     assert replace(loss, target=target).evaluate(moved).terms["response_style"] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_an_answer_that_no_dimension_of_the_target_needs_may_be_missing():
+    loss = priced(1.0)
+    target = loss.target.copy()
+    target[VSM.dimension_ids.index("lto")] = np.nan
+    moved = response(m20=0.4)
+    moved.logprobs[:, VSM.item_ids.index("m19")] = np.nan  # pride, alone on its scale
+    found = replace(loss, target=target).evaluate(moved)
+    assert found.terms["response_style"] == pytest.approx(25 * 0.4)
+    assert np.isfinite(found.loss)
+
+
 def test_the_joint_loss_of_several_countries_has_it_too():
     moved = (response(m15=-0.5, m20=0.3), response(m04=-0.2, m23=0.4))
     alone = priced(1.0)

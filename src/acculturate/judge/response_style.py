@@ -15,6 +15,7 @@ from acculturate.files.record import or_nan
 from acculturate.judge.records import Row, StyleRecord
 from acculturate.judge.table import item_means_on
 from acculturate.judge.verdict import MATERIAL
+from acculturate.judge.wording_agreement import within_scales
 from acculturate.survey.formats import Role
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.scoring import Scoring
@@ -23,7 +24,7 @@ from acculturate.survey.scoring import Scoring
 def by_scale(instrument: Instrument, shifts: Float[np.ndarray, "views items"]) -> Float[np.ndarray, "views items"]:
     """Replace every item's shift by the mean shift of the items on its scale, in each view."""
     # An item alone on its scale has nothing to be compared with: all of its shift is its scale's.
-    return shifts @ instrument.scale_averages()
+    return shifts - np.nan_to_num(within_scales(instrument, shifts))
 
 
 def style_of(

@@ -196,7 +196,7 @@ class Loss:
         """
         if self.style_weights is None:
             raise ValueError("a price on response style needs the weights of scale means")
-        moved = (means - self.reference_means) @ self.style_weights.T
+        moved = dimension_scores(means - self.reference_means, self.style_weights, np.zeros_like(self.constants))
         return np.where(np.isnan(self.targets), 0.0, moved)
 
     def lost(self, log_mass: Float[np.ndarray, "formats items"]) -> Float[np.ndarray, "formats items"]:
