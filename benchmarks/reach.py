@@ -14,7 +14,7 @@ import argparse
 import itertools
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ from acculturate.survey.protocols import protocol_formats
 from acculturate.survey.questionnaire import questionnaire
 from acculturate.survey.response import Response
 from acculturate.survey.targets import Target, find_target
+
+SIDES = (Role.TRAIN, Role.HELDOUT)
 
 
 def main() -> None:
@@ -83,7 +85,7 @@ def main() -> None:
                 respondent = Respondent(ModelChoice(model, dtype=given.dtype))
                 if given.packs:
                     respondent.packed_sizes.update(dict.fromkeys((False, True), (sys.maxsize,) * 3))
-                reached = Asked.of(respondent, given.answers, given.tokens, given.trained)
+                reached = Asked.of(respondent, given.answers, given.tokens, formats(given.answers, given.trained))
             prices = Prices(price, style)
             target = find_target(country, COUNTRIES[country])
             space = Subspace.of(reached.respondent, reached.start(seed), within)
@@ -92,6 +94,12 @@ def main() -> None:
             np.savez(given.out / f"{name}.npz", prompt=prompt, untuned=means["untuned"], tuned=means["tuned"])
             (given.out / f"{name}.json").write_text(json.dumps(curve), encoding="utf-8")
     print(table(given.out))
+
+
+def formats(answers: str, trained: int | None = None) -> dict[Role, Sequence[str]]:
+    """Name the ways of asking of the crossed protocol; ``trained``: so many of the trained ones, None: all."""
+    sides = {role: protocol_formats("crossed", role, in_words=answers.startswith("cloze")) for role in SIDES}
+    return {**sides, Role.TRAIN: sides[Role.TRAIN][:trained]}
 
 
 @dataclass(frozen=True)
@@ -112,13 +120,12 @@ class Asked:
     tokens: int
 
     @classmethod
-    def of(cls, respondent: Respondent, answers: str, tokens: int, trained: int | None) -> Asked:
-        """Lay out trained and unseen ways of asking; ``trained``: so many of the trained ones, None: all."""
+    def of(cls, respondent: Respondent, answers: str, tokens: int, formats: Mapping[Role, Sequence[str]]) -> Asked:
+        """Lay out trained and unseen ways of asking."""
         interviews, untuned = {}, {}
-        for role in (Role.TRAIN, Role.HELDOUT):
+        for role, forms in formats.items():
             interviews[role] = {}
-            forms = protocol_formats("crossed", role, in_words=answers.startswith("cloze"))
-            for form in forms[:trained] if role is Role.TRAIN else forms:
+            for form in forms:
                 asked = questionnaire(load_instrument("vsm2013"), [parse_format(form)])
                 one = ways.interview(answers, respondent, asked, slot="response_start", n_tokens=tokens, lazily=True)
                 shared = one.ask_untuned() if isinstance(one, Interview) else None
@@ -148,12 +155,12 @@ class Asked:
                 reference_mass=untuned.mass,
             )
             slopes.append(LossGradient(interview, priced))
-        points = [{"step": 0, **{role: self._untuned(role, target) for role in self.interviews}}]
+        points = [{"step": 0, **self.without(target)}]
         prompt = space.first
         for step, place in descent(space.start, space.unit, [space.slope(one) for one in slopes], how):
             prompt = space.prompt(place)
             if step % how.every == 0 or step == how.steps:
-                points.append({"step": step, **{role: self._tuned(role, target, prompt) for role in self.interviews}})
+                points.append({"step": step, **self.under(prompt, target)})
                 print(target.code, step, points[-1], flush=True)
         return points, prompt
 
@@ -167,11 +174,19 @@ class Asked:
             "tuned": np.concatenate([loss.means(one.ask(prompt).logprobs) for loss, one in surveys.values()]),
         }
 
-    def _untuned(self, role: str, target: Target) -> dict[str, float]:
-        return self._mean(role, target, {form: self.untuned[form] for form in self.interviews[role]})
+    def without(self, target: Target) -> dict[str, dict[str, float]]:
+        """Measure the untuned model by role."""
+        return {
+            role: self._mean(role, target, {form: self.untuned[form] for form in self.interviews[role]})
+            for role in self.interviews
+        }
 
-    def _tuned(self, role: str, target: Target, prompt: Float[np.ndarray, "tokens hidden"]) -> dict[str, float]:
-        return self._mean(role, target, {form: one.ask(prompt) for form, one in self.interviews[role].items()})
+    def under(self, prompt: Float[np.ndarray, "tokens hidden"], target: Target) -> dict[str, dict[str, float]]:
+        """Measure a prompt by role."""
+        return {
+            role: self._mean(role, target, {form: one.ask(prompt) for form, one in by_form.items()})
+            for role, by_form in self.interviews.items()
+        }
 
     def _mean(self, role: str, target: Target, answered: Mapping[str, Response]) -> dict[str, float]:
         """Average over ways of asking: points left, points left by the shares of the shift alone, and answer mass."""
@@ -249,7 +264,7 @@ def table(folder: Path) -> str:
         first = points[0]
         sides = {
             role: ", ".join(f"{one[role]['distance'] / first[role]['distance']:.0%}" for one in points[1:])
-            for role in (Role.TRAIN, Role.HELDOUT)
+            for role in SIDES
         }
         last, untuned = points[-1][Role.HELDOUT], first[Role.HELDOUT]["distance"]
         alone = " | ".join(f"{last[part] / untuned:.0%}" if part in last else "–" for part in ("style", "within"))

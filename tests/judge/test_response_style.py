@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,3 +91,19 @@ def test_a_missing_answer_leaves_it_unsaid():
     answered = _row(_moved(m07=1.0))
     views = tuple(view.model_copy(update={"item_means": (None,) * 24}) for view in answered.by_view)
     assert style_of(VSM, SURVEY.scoring, _row(MIDDLE), answered.model_copy(update={"by_view": views})) is None
+
+
+def test_items_alone_on_their_scales_are_not_judged():
+    """The same shifts, on an instrument where each item has a scale of its own: nothing to compare an item with."""
+    always = _moved(m15=-1.5, m16=-1.5, m17=-1.5, m20=1.5)
+    alone = replace(
+        VSM,
+        items=tuple(replace(item, scale=item.id) for item in VSM.items),
+        scales={item.id: VSM.scales[item.scale] for item in VSM.items},
+    )
+    untuned = _row(MIDDLE)
+    found = style_of(alone, SURVEY.scoring, untuned, _row(always))
+    assert found is not None and not found.style and not found.judged
+    assert found.within == pytest.approx(0.0)
+    (said,) = style_sentences(found, untuned)
+    assert "the verdict does not judge by this" in said

@@ -365,12 +365,15 @@ class StyleRecord(Record):
         What is left without those.
     style
         Whether the gain is material and what is left without those shifts is not.
+    judged
+        Whether most items share their scale with another one; else ``style`` is false whatever the gain is made of.
     """
 
     gain: float
     shared: float
     within: float
     style: bool
+    judged: bool = True
 
 
 class Verdict(Record):

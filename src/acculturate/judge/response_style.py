@@ -7,6 +7,7 @@ that sets items of different scales against each other turns that into scores. I
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 from jaxtyping import Float
@@ -32,31 +33,44 @@ def style_of(
 ) -> StyleRecord | None:
     """Divide the gain on the formats of a role into what items on a scale have in common and what they have not.
 
-    An item that is alone on its scale counts as style: nothing tells the two apart there. None where the role has no
-    formats or an answer is missing.
+    An item that is alone on its scale counts as style: nothing tells the two apart there. Where half of the items or
+    more are, the gain is divided and not judged. None where the role has no formats or an answer is missing.
     """
     if untuned.on(role) is None or tuned.on(role) is None:
         return None
     before, after = (item_means_on(row, role) for row in (untuned, tuned))
-    style = by_scale(instrument, after - before)
+    common = by_scale(instrument, after - before)
 
     def gain(shifts: Float[np.ndarray, "views items"]) -> float:
         distances = (scoring.distances(scoring.scores(means)) for means in (before, before + shifts))
         return -float(np.diff([one.mean() for one in distances])[0])
 
-    whole, shared, within = gain(after - before), gain(style), gain(after - before - style)
+    whole, shared, within = gain(after - before), gain(common), gain(after - before - common)
     if not all(map(math.isfinite, (whole, shared, within))):
         return None
     least = MATERIAL * float(scoring.distances(scoring.scores(before)).mean())
-    return StyleRecord(gain=whole, shared=shared, within=within, style=whole >= least > within)
+    judged = _mostly_compared(instrument)
+    style = judged and whole >= least > within
+    return StyleRecord(gain=whole, shared=shared, within=within, style=style, judged=judged)
+
+
+def _mostly_compared(instrument: Instrument) -> bool:
+    """Tell whether most items have another one on their scale to be compared with."""
+    scales = Counter(item.scale for item in instrument.items)
+    return 2 * sum(count for count in scales.values() if count > 1) > len(instrument.items)
 
 
 def style_sentences(record: StyleRecord | None, untuned: Row) -> list[str]:
     """Say how much of a material gain on unseen formats is a way of answering."""
     if record is None or untuned.heldout is None or record.gain < MATERIAL * or_nan(untuned.heldout.loss):
         return []
+    unjudged = (
+        ""
+        if record.judged
+        else (" Half of the items or more are alone on their scale, so the verdict does not judge by this.")
+    )
     return [
         f"On unseen formats the prompt is {record.gain:.1f} points nearer to the target than the untuned model. Shifts "
         f"that all items of a scale share, a way of answering, give {record.shared:z.1f} by themselves; what items do "
-        f"beside that gives {record.within:z.1f}."
+        f"beside that gives {record.within:z.1f}.{unjudged}"
     ]
