@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -211,3 +212,20 @@ class TestMistakes:
         (tmp_path / "model" / "config.json").write_text((tmp_path / "model" / "config.json").read_text() + "\n")
         with pytest.raises(ac.RunDirectoryError, match="has changed since"):
             run.export("safetensors")
+
+    def test_a_model_that_has_moved(self, tmp_path):
+        run = small_run(roomy_model(tmp_path / "model", "llama"), tmp_path / "run", "response_start")
+        (tmp_path / "model").rename(tmp_path / "moved")
+        with pytest.raises(ac.ModelError):
+            run.export("tokens")
+        exported = run.export("tokens", model=str(tmp_path / "moved"))
+        check(exported)
+        assert run.model(model=str(tmp_path / "moved")) is not None
+
+    def test_a_model_elsewhere_that_is_another(self, tmp_path):
+        run = small_run(roomy_model(tmp_path / "model", "llama"), tmp_path / "run", "response_start")
+        copy = shutil.copytree(tmp_path / "model", tmp_path / "copy")
+        (copy / "config.json").write_text((copy / "config.json").read_text() + "\n")
+        with pytest.raises(ac.RunDirectoryError, match="is not the one of the run"):
+            run.export("tokens", model=str(copy))
+        assert not (run.path / "export").exists()

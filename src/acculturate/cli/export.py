@@ -35,6 +35,9 @@ def export(
         str | None,
         typer.Option(metavar="OWNER/NAME", help="Upload the export to a private repository of the Hugging Face hub."),
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Where the run's model is now; by default where the run found it.")
+    ] = None,
     trust_remote_code: Annotated[bool, option_of("trust_remote_code")] = False,
     output: Json = "text",
 ) -> None:
@@ -50,6 +53,7 @@ def export(
     if not to:
         raise SettingError("--to names the form of the export: safetensors, peft, peft-tokens, tokens, embeds or gguf.")
     from acculturate.runs.export import export_run
+    from acculturate.runs.model_again import ModelNow
 
     console = Console(stderr=True)
     exported = export_run(
@@ -59,7 +63,7 @@ def export(
         verify=verify,
         gguf=gguf,
         push=push,
-        trust_remote_code=trust_remote_code,
+        model=ModelNow(model, trust_remote_code),
         stage=lambda words: console.print(words, soft_wrap=True),
     )
     if as_json:

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from acculturate.errors import RunDirectoryError, SettingError, setting
+from acculturate.errors import SettingError, setting
 from acculturate.files.checksums import SUMS
 from acculturate.files.whole_file import write_whole
 from acculturate.judge.evaluation_records import Evaluation, PromptShown, TaskRecord
 from acculturate.judge.evaluation_words import evaluation_sentences, survey_moved
 from acculturate.judge.fluency import fluency
 from acculturate.judge.knowledge import measures
-from acculturate.judge.records import ModelIdentity, Result
+from acculturate.judge.records import ModelIdentity
 from acculturate.knowledge.catalog import load_task
 from acculturate.knowledge.specimens import FLUENCY, Specimen, specimens
 from acculturate.knowledge.task import Task, part_of_task
@@ -32,6 +32,7 @@ from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.report.run_page import write_report
 from acculturate.runs.finished import RESULT, read_record, read_result, write_last
+from acculturate.runs.model_again import model_again
 from acculturate.runs.spec import make_spec
 from acculturate.version import VERSION
 
@@ -243,7 +244,7 @@ def evaluate_run(
     chosen = answers or spec.answer.weighed
     way_of(chosen)
     choice = replace(spec.choice, device=device or spec.device, trust_remote_code=trust_remote_code)
-    respondent = model_of(run, choice, result)
+    respondent = model_again(run, choice, result)
     found = evaluate(
         respondent,
         tasks,
@@ -258,16 +259,6 @@ def evaluate_run(
     if out is None:
         write_report(run, result, found.record)
     return found
-
-
-def model_of(run: Path, choice: ModelChoice, result: Result) -> Respondent:
-    """Load the model of a run in float32, or quantised as it was; ``UserError`` where it has changed since."""
-    respondent = Respondent(choice if choice.quantize != "none" else replace(choice, dtype="float32"))
-    if respondent.identity != result.model.root:
-        raise RunDirectoryError(
-            f"The model of the run in '{run}' has changed since; restore it, or make a new run with the one there is."
-        )
-    return respondent
 
 
 def evaluate_model(

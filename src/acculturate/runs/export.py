@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from acculturate.errors import RunDirectoryError, SettingError
@@ -17,8 +16,8 @@ from acculturate.judge.records import Result
 from acculturate.model.gguf import gguf_parts, is_gguf
 from acculturate.model.loading import embedded_path, located
 from acculturate.model.soft_prompt import read_prompt
-from acculturate.runs.evaluate import model_of
 from acculturate.runs.finished import RESULT, read_record, read_result
+from acculturate.runs.model_again import WHERE_IT_WAS, ModelNow, model_again
 from acculturate.runs.provenance import named_files
 from acculturate.runs.records import MadeWith
 from acculturate.runs.resolve import prepare
@@ -36,7 +35,7 @@ def export_run(
     verify: bool = True,
     gguf: Path | None = None,
     push: str | None = None,
-    trust_remote_code: bool = False,
+    model: ModelNow = WHERE_IT_WAS,
     stage: Callable[[str], None] = lambda _: None,
 ) -> Exported:
     """Write the prompt of a finished run in the form of another engine, and compare the two.
@@ -53,10 +52,10 @@ def export_run(
         Whether the export is loaded by the other library and asked the run's questionnaire.
     gguf
         A GGUF file of the model, for the form gguf; by default the run's own.
-    trust_remote_code
-        Whether code that comes with the model may run: what the run's settings say of it was somebody else's word.
     push
         A repository of the Hugging Face hub to upload the export to; None for nowhere.
+    model
+        Where the run's model is now.
     stage
         Is told what is being done.
 
@@ -73,9 +72,7 @@ def export_run(
         check_library(kind)
     if push is not None:
         check_name(push)
-    exported = export_prompt(
-        _subject(run, result, kind, gguf, trust_remote_code, stage), kind, folder, verify=verify, stage=stage
-    )
+    exported = export_prompt(_subject(run, result, kind, gguf, model, stage), kind, folder, verify=verify, stage=stage)
     if push is not None:
         stage(f"uploading to {push}")
         publish(folder, push)
@@ -87,7 +84,7 @@ def _subject(
     result: Result,
     kind: ExportKind,
     gguf: Path | None,
-    trust_remote_code: bool,
+    model: ModelNow,
     stage: Callable[[str], None],
 ) -> Subject:
     """Read a run and load its model; ``UserError`` where either has changed since."""
@@ -99,12 +96,12 @@ def _subject(
             f"`to='{ExportKind.SAFETENSORS}'` exports its prompt."
         )
     _check_files(run, spec)
-    files = _gguf_files(spec, kind, gguf)
+    choice = model.of(spec.choice)
+    files = _gguf_files(choice.name, kind, gguf)
     check_form(kind, prompt.slot, files)
-    choice = replace(spec.choice, trust_remote_code=trust_remote_code)
     problem = prepare(spec, check_method=False).problem
     stage("loading the model")
-    respondent = model_of(run, choice, result)
+    respondent = model_again(run, choice, result)
     return Subject(
         respondent=respondent,
         prompt=prompt,
@@ -129,7 +126,7 @@ def _check_files(run: Path, spec: RunSpec) -> None:
         )
 
 
-def _gguf_files(spec: RunSpec, kind: ExportKind, gguf: Path | None) -> tuple[Path, ...]:
+def _gguf_files(model: str, kind: ExportKind, gguf: Path | None) -> tuple[Path, ...]:
     """Locate the GGUF files of a run's model: those named, or those that it was made with."""
     if kind is not ExportKind.GGUF:
         if gguf is not None:
@@ -137,5 +134,5 @@ def _gguf_files(spec: RunSpec, kind: ExportKind, gguf: Path | None) -> tuple[Pat
         return ()
     if gguf is not None and not gguf.is_file():
         raise SettingError(f"GGUF file '{gguf}' does not exist; give the path of a file of the run's model.")
-    path = gguf or (embedded_path() if spec.model == "embedded" else Path(spec.model).expanduser())
+    path = gguf or (embedded_path() if model == "embedded" else Path(model).expanduser())
     return tuple(gguf_parts(path)) if is_gguf(path) and path.is_file() else ()

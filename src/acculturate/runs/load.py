@@ -27,6 +27,7 @@ from acculturate.runs.evaluate import Evaluated, evaluate_run, tasks_of
 from acculturate.runs.export import export_run
 from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.front import FRONT, PROMPTS
+from acculturate.runs.model_again import ModelNow
 from acculturate.runs.multitask import RECORD as MULTITASK
 from acculturate.runs.prompts import load_prompt
 from acculturate.runs.records import Multitask, RunKind, Steered, kind_of
@@ -84,12 +85,19 @@ class FinishedRun(Mapping[str, Any], Generic[R]):
         raise NotImplementedError
 
     def model(
-        self, *, dtype: str = "float32", device: str | None = None, trust_remote_code: bool = False
+        self,
+        *,
+        model: str | None = None,
+        dtype: str = "float32",
+        device: str | None = None,
+        trust_remote_code: bool = False,
     ) -> TunedModel:
         """Load the run's model and apply its prompt; a run with several prompts is refused.
 
         Parameters
         ----------
+        model
+            Where the run's model is now; by default where the run found it.
         dtype
             Precision; runs measure in float32.
         device
@@ -107,7 +115,11 @@ class FinishedRun(Mapping[str, Any], Generic[R]):
         UserError
             Where the run has several prompts, or its model has changed since.
         """
-        return _tuned(self.path, dtype, device, trust_remote_code)
+        respondent, prompt = load_prompt(
+            self.path, model=model, dtype=dtype, device=device, trust_remote_code=trust_remote_code
+        )
+        assert prompt is not None
+        return TunedModel(respondent, prompt)
 
     def _title(self) -> str:
         return f"{self.kind} run in {self.path}"
@@ -288,6 +300,7 @@ class Run(FinishedRun[Result]):
         verify: bool = True,
         gguf: str | Path | None = None,
         push: str | None = None,
+        model: str | None = None,
         trust_remote_code: bool = False,
     ) -> Exported:
         """Write the prompt in the form of another engine, and compare the two; what ``acculturate export`` does.
@@ -304,6 +317,8 @@ class Run(FinishedRun[Result]):
             A GGUF file of the model, for the form ``gguf``; by default the run's own.
         push
             A repository of the Hugging Face hub to upload the export to; by default none.
+        model
+            Where the run's model is now; by default where the run found it.
         trust_remote_code
             Whether code that comes with the model may run, whatever the run's settings say.
 
@@ -324,7 +339,7 @@ class Run(FinishedRun[Result]):
             verify=verify,
             gguf=None if gguf is None else Path(gguf),
             push=push,
-            trust_remote_code=trust_remote_code,
+            model=ModelNow(model, trust_remote_code),
         )
 
     def plot_curve(self) -> Figure:
@@ -410,12 +425,6 @@ class SteeredRun(FinishedRun[Steered]):
             .rename_axis("dimension")
             .astype(float)
         )
-
-
-def _tuned(path: Path, dtype: str, device: str | None, trust_remote_code: bool) -> TunedModel:
-    respondent, prompt = load_prompt(path, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
-    assert prompt is not None
-    return TunedModel(respondent, prompt)
 
 
 def open_run(path: str | Path) -> Run | MultitaskRun | FrontRun | SteeredRun:
