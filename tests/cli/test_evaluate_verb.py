@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def test_align_evaluates_what_it_delivers(tiny, tmp_path, own, monkeypatch, caps
     assert "Beyond the survey" in (out / "report.html").read_text()
 
 
+def test_a_run_is_evaluated_with_its_model_where_that_is_now(tiny, run, own, monkeypatch, capsys, tmp_path):
+    moved = shutil.copytree(tiny, tmp_path / "moved")
+    words = ("evaluate", run, "--tasks", own, "--out", tmp_path / "out", "--format", "json")
+    assert call(monkeypatch, *words, "--model", moved) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["tasks"][0]["measures"][0]["groups"][0]["tuned"] is not None
+    (moved / "config.json").write_text((moved / "config.json").read_text() + "\n")
+    assert "is not the one of the run" in failing(capsys, monkeypatch, *words, "--model", moved)
+
+
 def test_a_model_alone_is_evaluated_without_a_table_of_changes(tiny, own, monkeypatch, capsys):
     assert call(monkeypatch, "evaluate", "--model", tiny, "--tasks", own, "--format", "json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -72,7 +83,7 @@ def test_a_model_alone_is_evaluated_without_a_table_of_changes(tiny, own, monkey
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["--tasks", "mini"], "Give either the directory of a finished run, or a model"),
+        (["--tasks", "mini"], "Give the directory of a finished run, or a model"),
         (["--model", "M", "--tasks", ","], "--tasks names no task"),
         (["--model", "M", "--tasks", "minni"], "mini"),
         (["--model", "M", "--tasks", "mini", "--limit", "0"], "--limit is 0"),

@@ -27,7 +27,9 @@ SHOWN = 8
 
 def evaluate(
     run: Annotated[Path | None, typer.Argument(help="Directory of a finished run: its model and its prompt.")] = None,
-    model: Annotated[str | None, typer.Option(help="A model instead of a run.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model instead of a run; with a run, where its model is now.")
+    ] = None,
     prompt: PromptOfModel = None,
     tasks: Annotated[
         str,
@@ -58,14 +60,15 @@ def evaluate(
     """
     as_json = is_json(output)
     check_range("--limit", limit, 1, 10**9)
-    if (run is None) == (model is None):
-        raise SettingError("Give either the directory of a finished run, or a model with --model.")
+    if run is None and model is None:
+        raise SettingError("Give the directory of a finished run, or a model with --model.")
     if run is not None and prompt is not None:
-        raise SettingError("--prompt goes with --model; a run has a prompt of its own.")
+        raise SettingError("--prompt goes with --model alone; a run has a prompt of its own.")
     if run is not None and dtype is not None:
-        raise SettingError("--dtype goes with --model; a run is evaluated in float32.")
+        raise SettingError("--dtype goes with --model alone; a run is evaluated in float32.")
     from acculturate.model.choice import ModelChoice
     from acculturate.runs import evaluate as work
+    from acculturate.runs.model_again import ModelNow
 
     if answers is not None:
         work.way_of(answers)
@@ -79,7 +82,7 @@ def evaluate(
                 writing=writing,
                 out=out,
                 device=device,
-                trust_remote_code=trust_remote_code,
+                model=ModelNow(model, trust_remote_code),
                 watch=watch,
             )
         else:

@@ -151,6 +151,7 @@ def align(
     warn_if_slow(spec.dtype, spec.device)
     from acculturate.report.run_page import write_report
     from acculturate.runs.evaluate import evaluate_run, evaluation_of
+    from acculturate.runs.model_again import ModelNow
     from acculturate.runs.progress import ProgressBar
     from acculturate.search.callbacks import Callbacks
 
@@ -163,9 +164,8 @@ def align(
     if asked is not None:
         with following() as watch:
             chosen, writing = asked
-            evaluated = evaluate_run(
-                folder, chosen, writing=writing, trust_remote_code=spec.trust_remote_code, watch=watch
-            )
+            now = ModelNow(trust_remote_code=spec.trust_remote_code)
+            evaluated = evaluate_run(folder, chosen, writing=writing, model=now, watch=watch)
     if as_json:
         print_json(result)
         return

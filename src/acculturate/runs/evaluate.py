@@ -32,7 +32,7 @@ from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import SoftPrompt, check_fits, read_prompt
 from acculturate.report.run_page import write_report
 from acculturate.runs.finished import RESULT, read_record, read_result, write_last
-from acculturate.runs.model_again import model_again
+from acculturate.runs.model_again import WHERE_IT_WAS, ModelNow, model_again
 from acculturate.runs.spec import make_spec
 from acculturate.version import VERSION
 
@@ -212,7 +212,7 @@ def evaluate_run(
     writing: Sequence[Specimen] = (),
     out: Path | None = None,
     device: str | None = None,
-    trust_remote_code: bool = False,
+    model: ModelNow = WHERE_IT_WAS,
     watch: Watch = lambda *_: None,
 ) -> Evaluated:
     """Evaluate the prompt of a finished run on tasks, beside its model without it, and write it down.
@@ -229,8 +229,8 @@ def evaluate_run(
         Where to write figures and answers; by default in the run, whose report then shows them.
     device
         Where to compute; by default as the run did.
-    trust_remote_code
-        Whether code that comes with the model may run, whatever the run's settings say.
+    model
+        Where the run's model is now.
 
     Raises
     ------
@@ -243,7 +243,7 @@ def evaluate_run(
     spec = make_spec(result.spec, f"'{run / RESULT}'")
     chosen = answers or spec.answer.weighed
     way_of(chosen)
-    choice = replace(spec.choice, device=device or spec.device, trust_remote_code=trust_remote_code)
+    choice = replace(model.of(spec.choice), device=device or spec.device)
     respondent = model_again(run, choice, result)
     found = evaluate(
         respondent,

@@ -264,6 +264,7 @@ class Run(FinishedRun[Result]):
         answers: str | None = None,
         limit: int | None = None,
         countries: Sequence[str] = (),
+        model: str | None = None,
         trust_remote_code: bool = False,
     ) -> Evaluated:
         """Measure what the prompt changes beyond the survey, as ``acculturate evaluate`` does; the report shows it.
@@ -276,6 +277,8 @@ class Run(FinishedRun[Result]):
             How answers are read; by default as in the run.
         limit, countries
             Questions of each task to ask, at most, and whom they are about.
+        model
+            Where the run's model is now; by default where the run found it.
         trust_remote_code
             Whether code that comes with the model may run, whatever the run's settings say.
 
@@ -290,7 +293,8 @@ class Run(FinishedRun[Result]):
             For a task that is unknown or cannot be read, and a model that has changed since.
         """
         chosen, writing = tasks_of(tasks, limit=limit, countries=countries)
-        return evaluate_run(self.path, chosen, answers=answers, writing=writing, trust_remote_code=trust_remote_code)
+        now = ModelNow(model, trust_remote_code)
+        return evaluate_run(self.path, chosen, answers=answers, writing=writing, model=now)
 
     def export(
         self,
