@@ -13,6 +13,7 @@ sees.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,24 +75,21 @@ def main() -> None:
     rivals = () if given.baselines == "none" else tuple(given.baselines.split(","))
     costs = {"budget": given.budget, "dtype": given.dtype, "baselines": rivals, "rows": given.rows}
     shelf = ModelShelf()
-    for model in given.models.split(","):
-        for seed in given.seeds.split(","):
-            for answers in given.answers.split(","):
-                for country in given.countries.split(","):
-                    for technique in given.techniques.split(","):
-                        spec = cell(model, answers, country, technique, int(seed), **costs)
-                        folder = given.out / "-".join([Path(model).stem, answers, country, technique, seed])
-                        print(folder.name, flush=True)
-                        if _curve_file(folder).exists():
-                            continue
-                        lent = shelf.lend(spec.choice, again=True, stage=print)
-                        assert lent is not None, "this machine has no room for the model and its copy"
-                        if lent.engines is not None and given.keep_gb is not None:
-                            lent.engines.room = int(given.keep_gb * 2**30)
-                        if given.as_searched:
-                            lent.precise = lent
-                        align(spec, folder, Callbacks.of([Marks(folder, spec.budget, given.marks)]), lent)
-                        _curve_file(folder).write_text(json.dumps(curve(spec, folder, lent)), encoding="utf-8")
+    axes = (given.models, given.seeds, given.answers, given.countries, given.techniques)
+    for model, seed, answers, country, technique in itertools.product(*(axis.split(",") for axis in axes)):
+        spec = cell(model, answers, country, technique, int(seed), **costs)
+        folder = given.out / "-".join([Path(model).stem, answers, country, technique, seed])
+        print(folder.name, flush=True)
+        if _curve_file(folder).exists():
+            continue
+        lent = shelf.lend(spec.choice, again=True, stage=print)
+        assert lent is not None, "this machine has no room for the model and its copy"
+        if lent.engines is not None and given.keep_gb is not None:
+            lent.engines.room = int(given.keep_gb * 2**30)
+        if given.as_searched:
+            lent.precise = lent
+        align(spec, folder, Callbacks.of([Marks(folder, spec.budget, given.marks)]), lent)
+        _curve_file(folder).write_text(json.dumps(curve(spec, folder, lent)), encoding="utf-8")
     print(table(given.out))
 
 

@@ -7,7 +7,6 @@ that sets items of different scales against each other turns that into scores. I
 from __future__ import annotations
 
 import math
-from collections import Counter
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +19,8 @@ from acculturate.judge.wording_agreement import within_scales
 from acculturate.survey.formats import Role
 from acculturate.survey.instrument import Instrument
 from acculturate.survey.scoring import Scoring
+
+UNJUDGED = " Half of the items or more are alone on their scale, so the verdict does not judge by this."
 
 
 def by_scale(instrument: Instrument, shifts: Float[np.ndarray, "views items"]) -> Float[np.ndarray, "views items"]:
@@ -56,21 +57,16 @@ def style_of(
 
 def _mostly_compared(instrument: Instrument) -> bool:
     """Tell whether most items have another one on their scale to be compared with."""
-    scales = Counter(item.scale for item in instrument.items)
-    return 2 * sum(count for count in scales.values() if count > 1) > len(instrument.items)
+    return bool((np.diag(instrument.scale_averages()) < 1).mean() > 1 / 2)
 
 
 def style_sentences(record: StyleRecord | None, untuned: Row) -> list[str]:
     """Say how much of a material gain on unseen formats is a way of answering."""
     if record is None or untuned.heldout is None or record.gain < MATERIAL * or_nan(untuned.heldout.loss):
         return []
-    unjudged = (
-        ""
-        if record.judged
-        else (" Half of the items or more are alone on their scale, so the verdict does not judge by this.")
-    )
-    return [
+    said = (
         f"On unseen formats the prompt is {record.gain:.1f} points nearer to the target than the untuned model. Shifts "
         f"that all items of a scale share, a way of answering, give {record.shared:z.1f} by themselves; what items do "
-        f"beside that gives {record.within:z.1f}.{unjudged}"
-    ]
+        f"beside that gives {record.within:z.1f}."
+    )
+    return [said if record.judged else said + UNJUDGED]

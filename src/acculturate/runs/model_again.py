@@ -12,7 +12,9 @@ from acculturate.legible import shown
 from acculturate.model.choice import ModelChoice
 from acculturate.model.respondent import Respondent
 
-_NAMES = ("model", "file")
+_CONTENT = ("sha256", "files_sha256", "config_sha256", "revision")
+_DATE = "template_date"
+"""The day that a chat template is told: another one puts other questions."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def model_again(run: Path, choice: ModelChoice, result: Result) -> Respondent:
             f"The model of the run in '{run}' has changed since; restore it, name the place of the same one with "
             f"{setting('model')}, or make a new run with the one there is."
         )
-    if _contents(now) != _contents(before):
+    if not same_model(now, before) or now.get(_DATE) != before.get(_DATE):
         raise RunDirectoryError(
             f"Model {shown(choice.name)} is not the one of the run in '{run}' ({shown(before.get('model', ''))}), or "
             f"nothing shows that it is; name a copy of that one with {setting('model')}."
@@ -63,5 +65,7 @@ def model_again(run: Path, choice: ModelChoice, result: Result) -> Respondent:
     return respondent
 
 
-def _contents(identity: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in identity.items() if key not in _NAMES}
+def same_model(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Tell whether two identities are of one model: by content where both say it, else by name."""
+    shared = [key for key in _CONTENT if key in one and key in other and len(one[key]) == len(other[key])]
+    return all(one[key] == other[key] for key in shared) if shared else one.get("model") == other.get("model")

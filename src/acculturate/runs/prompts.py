@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from acculturate.model.respondent import Respondent
 from acculturate.model.soft_prompt import FILE, SoftPrompt, check_fits, read_prompt, read_prompts
 from acculturate.runs.finished import RESULT, read_record
 from acculturate.runs.front import FRONT, PROMPTS
+from acculturate.runs.model_again import same_model
 from acculturate.runs.multitask import RECORD as MULTITASK
 from acculturate.runs.records import Multitask
 from acculturate.runs.spec import make_spec
@@ -23,7 +24,6 @@ from acculturate.runs.spec import make_spec
 UNTUNED = "untuned"
 """The name of the model without a prompt."""
 
-_CONTENT = ("sha256", "files_sha256", "config_sha256", "revision")
 _NAMED = re.compile(r"([\w.-]+)=(.+)", re.S)
 
 
@@ -110,12 +110,6 @@ def _alone(name: str, prompt: SoftPrompt, path: Path) -> StoredPrompt:
     if "model" not in identity:
         raise RunDirectoryError(f"The soft prompt at '{path}' does not say which model it is of; name one.")
     return StoredPrompt(name, prompt, path, None, ModelChoice(identity["model"], identity.get("revision")))
-
-
-def same_model(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    """Tell whether two identities are of one model: by content where both say it, else by name."""
-    shared = [key for key in _CONTENT if key in one and key in other and len(one[key]) == len(other[key])]
-    return all(one[key] == other[key] for key in shared) if shared else one.get("model") == other.get("model")
 
 
 def named_prompts(paths: Sequence[str | Path]) -> tuple[StoredPrompt, ...]:
